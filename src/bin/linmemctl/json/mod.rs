@@ -1,0 +1,27 @@
+//! Resources as JSON: the protos' own field names, so that a script reads what the contract says.
+//!
+//! Its law: every field is always there, null where it is absent; 64-bit numbers are numbers, enums
+//! are the protos' names, times are RFC 3339 and durations seconds with an `s`, as protobuf's own
+//! JSON has them. `flat` turns the same values into lines for people.
+
+mod flat;
+mod memory;
+mod server;
+
+pub(crate) use flat::flat;
+pub(crate) use memory::memory;
+pub(crate) use server::{host, server_info};
+
+use serde_json::{Value, json};
+
+/// An enum's name as in the proto, or its number where a newer server sent it.
+fn name<E: TryFrom<i32>>(value: i32, as_str: fn(&E) -> &'static str) -> Value {
+    match E::try_from(value) {
+        Ok(known) => json!(as_str(&known)),
+        Err(_) => json!(value),
+    }
+}
+
+fn text<T: ToString>(value: &Option<T>) -> Value {
+    json!(value.as_ref().map(ToString::to_string))
+}

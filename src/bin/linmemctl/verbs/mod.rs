@@ -1,0 +1,45 @@
+//! The verbs, one file each or a small group of kin, and which runs.
+//!
+//! Its law: a verb's file holds its arguments, its help with examples, and its doing.
+
+pub(crate) mod completions;
+pub(crate) mod create;
+pub(crate) mod download;
+pub(crate) mod grow;
+pub(crate) mod list;
+pub(crate) mod read;
+pub(crate) mod remove;
+pub(crate) mod server;
+pub(crate) mod show;
+pub(crate) mod update;
+pub(crate) mod upload;
+pub(crate) mod write;
+
+use crate::args::Verb;
+use crate::failure::CtlError;
+use crate::session::Session;
+
+/// Runs a verb over a connection.
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
+    match verb {
+        Verb::Create(args) => create::run(*args, session).await,
+        Verb::Ls(args) => list::run(args, session).await,
+        Verb::Show(args) => show::run(args, session).await,
+        Verb::Update(args) => update::run(args, session).await,
+        Verb::Grow(args) => grow::run(args, session).await,
+        Verb::Read(args) => read::run(args, session).await,
+        Verb::Write(args) => write::run(args, session).await,
+        Verb::Fill(args) => write::fill(args, session).await,
+        Verb::Upload(args) => upload::run(args, session).await,
+        Verb::Download(args) => download::run(args, session).await,
+        Verb::Dump(args) => read::dump(args, session).await,
+        Verb::Rm(args) => remove::run(args, session).await,
+        Verb::Keepalive(args) => remove::keepalive(args, session).await,
+        Verb::Info(_) => server::info(session).await,
+        Verb::Host(_) => server::host(session).await,
+        Verb::Drain(_) => server::drain(session).await,
+        Verb::Completions(args) => completions::run(&args, &session.output),
+        // Both run without a session and are taken before one is opened.
+        Verb::Bench(_) | Verb::Context(_) => Ok(()),
+    }
+}

@@ -1,0 +1,328 @@
+//! One method per unary RPC of both services.
+//!
+//! Its law: a method takes the RPC's own message, sets a request_id where the message has one and
+//! the caller gave none, repeats the call as `retry.rs` allows, and answers the resource inside the
+//! response. Short forms for the commonest calls stand at the end. Streams are elsewhere.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use uuid::Builder;
+
+use crate::client::connect::Client;
+use crate::client::error::ClientError;
+use crate::client::proto::memory_service_client::MemoryServiceClient;
+use crate::client::proto::{
+    CreateMemoryRequest, DeleteMemoryRequest, DrainRequest, DrainResponse, FillMemoryRequest,
+    GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest, GrowMemoryResponse,
+    HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest,
+    ListMemoriesResponse, Memory, MemorySpec, ReadMemoryRequest, ServerInfo, UpdateMemoryRequest,
+    WriteMemoryRequest,
+};
+use crate::client::retry::{Attempts, Repeat};
+
+impl Client {
+    /// What the server is, can do and allows, and what the tenant uses.
+    pub async fn server_info(&self) -> Result<ServerInfo, ClientError> {
+        let message = GetServerInfoRequest {};
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.get_server_info(request).await
+        })
+        .await?
+        .server_info
+        .ok_or_else(|| without("server_info"))
+    }
+
+    /// Creates a memory, under a request_id.
+    pub async fn create_memory(
+        &self,
+        mut message: CreateMemoryRequest,
+    ) -> Result<Memory, ClientError> {
+        set_request_id(&mut message.request_id)?;
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.create_memory(request).await
+        })
+        .await?
+        .memory
+        .ok_or_else(|| without("memory"))
+    }
+
+    /// Describes one memory.
+    pub async fn get_memory(&self, message: GetMemoryRequest) -> Result<Memory, ClientError> {
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.get_memory(request).await
+        })
+        .await?
+        .memory
+        .ok_or_else(|| without("memory"))
+    }
+
+    /// Describes one page of the tenant's memories.
+    pub async fn list_memories(
+        &self,
+        message: ListMemoriesRequest,
+    ) -> Result<ListMemoriesResponse, ClientError> {
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.list_memories(request).await
+        })
+        .await
+    }
+
+    /// Changes display_name, labels or lease_ttl.
+    pub async fn update_memory(&self, message: UpdateMemoryRequest) -> Result<Memory, ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.update_memory(request).await
+        })
+        .await?
+        .memory
+        .ok_or_else(|| without("memory"))
+    }
+
+    /// Removes a memory.
+    pub async fn delete_memory(&self, message: DeleteMemoryRequest) -> Result<(), ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.delete_memory(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Starts a lease anew.
+    pub async fn keep_alive_memory(
+        &self,
+        message: KeepAliveMemoryRequest,
+    ) -> Result<KeepAliveMemoryResponse, ClientError> {
+        // A second arrival only starts the lease anew once more.
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.keep_alive_memory(request).await
+        })
+        .await
+    }
+
+    /// Adds pages, under a request_id.
+    pub async fn grow_memory(
+        &self,
+        mut message: GrowMemoryRequest,
+    ) -> Result<GrowMemoryResponse, ClientError> {
+        set_request_id(&mut message.request_id)?;
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.grow_memory(request).await
+        })
+        .await
+    }
+
+    /// Reads one range, at most `Limits.max_read_bytes`.
+    pub async fn read_memory(&self, message: ReadMemoryRequest) -> Result<Bytes, ClientError> {
+        let length = message.length;
+        let response = self
+            .call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+                stub.read_memory(request).await
+            })
+            .await?;
+        match u64::try_from(response.data.len()) {
+            Ok(found) if found == length => Ok(response.data),
+            _ => Err(ClientError::Answer(format!(
+                "asked for {length} bytes and got {}",
+                response.data.len()
+            ))),
+        }
+    }
+
+    /// Writes one range, at most `Limits.max_write_bytes`.
+    pub async fn write_memory(&self, message: WriteMemoryRequest) -> Result<(), ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.write_memory(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Sets every byte of a range to one value.
+    pub async fn fill_memory(&self, message: FillMemoryRequest) -> Result<(), ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.fill_memory(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// What the host is and gives; for operators.
+    pub async fn host(&self) -> Result<HostInfo, ClientError> {
+        let mut attempts = Attempts::begin(self.retry(), self.deadline());
+        loop {
+            let left = attempts.start()?;
+            let request = self.request_within(GetHostRequest {}, left);
+            match self.admin_service().get_host(request).await {
+                Ok(response) => return response.into_inner().host.ok_or_else(|| without("host")),
+                Err(status) => attempts.pause_after(status.into(), Repeat::Harmless).await?,
+            }
+        }
+    }
+
+    /// Begins the daemon's drain; for operators. Never repeated: a daemon that drains answers
+    /// nothing else.
+    pub async fn drain(&self) -> Result<DrainResponse, ClientError> {
+        let response = self.admin_service().drain(self.request(DrainRequest {})).await?;
+        Ok(response.into_inner())
+    }
+
+    /// Short for [`Client::create_memory`].
+    pub async fn create(
+        &self,
+        memory_id: Option<&str>,
+        spec: MemorySpec,
+    ) -> Result<Memory, ClientError> {
+        let memory_id = memory_id.map(str::to_owned);
+        let spec = Some(spec);
+        self.create_memory(CreateMemoryRequest { memory_id, spec, ..Default::default() }).await
+    }
+
+    /// Short for [`Client::get_memory`], BASIC.
+    pub async fn memory(&self, memory_id: &str) -> Result<Memory, ClientError> {
+        let memory_id = memory_id.to_owned();
+        self.get_memory(GetMemoryRequest { memory_id, ..Default::default() }).await
+    }
+
+    /// Every memory that the selector matches, page by page.
+    pub async fn list(&self, label_selector: &str) -> Result<Vec<Memory>, ClientError> {
+        let mut all = Vec::new();
+        let mut message = ListMemoriesRequest {
+            label_selector: label_selector.to_owned(),
+            page_size: 1000,
+            ..Default::default()
+        };
+        loop {
+            let page = self.list_memories(message.clone()).await?;
+            all.extend(page.memories);
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            if page.next_page_token == message.page_token {
+                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
+            }
+            message.page_token = page.next_page_token;
+        }
+    }
+
+    /// Short for [`Client::grow_memory`].
+    pub async fn grow(
+        &self,
+        memory_id: &str,
+        delta_pages: u64,
+    ) -> Result<GrowMemoryResponse, ClientError> {
+        let memory_id = memory_id.to_owned();
+        self.grow_memory(GrowMemoryRequest { memory_id, delta_pages, ..Default::default() }).await
+    }
+
+    /// Short for [`Client::read_memory`].
+    pub async fn read(
+        &self,
+        memory_id: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, ClientError> {
+        let memory_id = memory_id.to_owned();
+        self.read_memory(ReadMemoryRequest { memory_id, uid: None, offset, length }).await
+    }
+
+    /// Short for [`Client::write_memory`].
+    pub async fn write(
+        &self,
+        memory_id: &str,
+        offset: u64,
+        data: impl Into<Bytes>,
+    ) -> Result<(), ClientError> {
+        let (memory_id, data) = (memory_id.to_owned(), data.into());
+        self.write_memory(WriteMemoryRequest { memory_id, uid: None, offset, data }).await
+    }
+
+    /// Short for [`Client::fill_memory`].
+    pub async fn fill(
+        &self,
+        memory_id: &str,
+        offset: u64,
+        length: u64,
+        value: u8,
+    ) -> Result<(), ClientError> {
+        let (memory_id, value) = (memory_id.to_owned(), u32::from(value));
+        self.fill_memory(FillMemoryRequest { memory_id, uid: None, offset, length, value }).await
+    }
+
+    /// Short for [`Client::delete_memory`]: it must exist.
+    pub async fn delete(&self, memory_id: &str) -> Result<(), ClientError> {
+        let memory_id = memory_id.to_owned();
+        self.delete_memory(DeleteMemoryRequest { memory_id, ..Default::default() }).await
+    }
+
+    async fn call<Q, R, Send, Sent>(
+        &self,
+        repeat: Repeat,
+        message: Q,
+        send: Send,
+    ) -> Result<R, ClientError>
+    where
+        Q: Clone,
+        Send: Fn(Stub, Request<Q>) -> Sent,
+        Sent: Future<Output = Result<Response<R>, Status>>,
+    {
+        let mut attempts = Attempts::begin(self.retry(), self.deadline());
+        let mut message = Some(message);
+        loop {
+            let left = attempts.start()?;
+            // Only a call that may be repeated pays for a copy of its message.
+            let copy = if attempts.is_last() { message.take() } else { message.clone() };
+            let Some(copy) = copy else { return Err(ClientError::DeadlinePassed) };
+            match send(self.memory_service(), self.request_within(copy, left)).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => attempts.pause_after(status.into(), repeat).await?,
+            }
+        }
+    }
+}
+
+type Stub = MemoryServiceClient<Channel>;
+
+fn without(field: &str) -> ClientError {
+    ClientError::Answer(format!("a response without `{field}`"))
+}
+
+fn set_request_id(request_id: &mut Option<String>) -> Result<(), ClientError> {
+    if request_id.is_none() {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;
+        *request_id = Some(Builder::from_random_bytes(bytes).into_uuid().to_string());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_call_can_be_spawned() {
+        fn sendable<T: Send>(_: T) {}
+        let endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let options = crate::client::ConnectOptions::new(endpoint);
+        let client = Client::connect_lazy(&options).unwrap();
+        sendable(client.read("m", 0, 1));
+        sendable(client.list(""));
+        let upload = crate::client::Upload::to("m");
+        sendable(client.upload(upload, tokio::io::empty(), |_| ()));
+        let sink = &mut tokio::io::sink();
+        sendable(client.download_to(Default::default(), sink, |_| ()));
+    }
+
+    #[test]
+    fn a_request_id_is_a_uuid_v4_and_the_callers_own_is_kept() {
+        let mut id = None;
+        set_request_id(&mut id).unwrap();
+        let made = uuid::Uuid::parse_str(id.as_deref().unwrap()).unwrap();
+        assert_eq!(made.get_version_num(), 4);
+        let mut own = Some("mine".to_owned());
+        set_request_id(&mut own).unwrap();
+        assert_eq!(own.as_deref(), Some("mine"));
+    }
+}

@@ -1,0 +1,30 @@
+//! The typed Rust client of `linmem.v1`, shared by `linmemctl`, the tests and the benches.
+//!
+//! Its law: a caller sees a resource or a [`ClientError`], never a bare gRPC status; a call is
+//! repeated only where the contract says that a repeat is safe. It holds no cache and no state of
+//! any memory, and speaks no TLS yet. One file per concern:
+//!
+//! ```text
+//! endpoint  where the daemon is        calls     one method per RPC of both services
+//! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
+//! error     what can go wrong          download  a server stream, checked and resumed
+//! retry     when to try again          service_config  the same, for stock gRPC clients
+//! ```
+
+mod calls;
+mod connect;
+mod download;
+mod endpoint;
+mod error;
+mod retry;
+mod service_config;
+mod upload;
+
+pub use crate::proto::v1 as proto;
+pub use connect::{Client, ConnectOptions, TENANT_METADATA};
+pub use download::{Download, Downloaded};
+pub use endpoint::{DEFAULT_ENDPOINT, DEFAULT_PORT, Endpoint, EndpointError};
+pub use error::{ClientError, Failure, FieldViolation, Retry, code_name};
+pub use retry::RetryPolicy;
+pub use service_config::SERVICE_CONFIG;
+pub use upload::{DEFAULT_CHUNK_BYTES, Upload, Uploaded};

@@ -1,0 +1,157 @@
+//! Owns the TOML layer: walks the document, says the line of everything it finds, and goes on
+//! after a syntax error with what the parser could recover. Which keys there are it asks `keys.rs`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::draft::Draft;
+use crate::config::keys::{Key, TENANT, tenant_keys};
+use crate::config::mistake::{Fault, Origin};
+use crate::config::raw::Raw;
+use crate::config::{Tenant, words};
+
+/// Lays the text of a file over the draft. `path` is for the messages.
+pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let place = Place { path: path.to_owned(), text };
+    for error in &errors {
+        let reason = error.message().replace(['\n', '\r'], " ");
+        let origin = error.span().map_or_else(|| place.whole(), |span| place.at(span.start));
+        draft.findings.note(origin, "", Fault::Syntax { reason });
+    }
+    let before = draft.findings.mistakes.len();
+    for (section, value) in document.get_ref() {
+        match value.get_ref() {
+            DeValue::Array(items) if section.get_ref() == TENANT => {
+                let items = items.iter().enumerate();
+                let tenants = items.map(|(at, item)| tenant(draft, &place, at, item)).collect();
+                draft.take_tenants(tenants);
+            }
+            DeValue::Table(table) if section.get_ref() != TENANT => {
+                lay_section(draft, &place, section, table);
+            }
+            _ => misplaced(draft, &place, section, value),
+        }
+    }
+    forget_echoes(draft, before);
+}
+
+/// The text with its name, so that an offset becomes a line.
+struct Place<'a> {
+    path: PathBuf,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn at(&self, offset: usize) -> Origin {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Origin::File { path: self.path.clone(), line }
+    }
+
+    fn whole(&self) -> Origin {
+        Origin::File { path: self.path.clone(), line: 0 }
+    }
+}
+
+type Name<'a> = Spanned<toml::de::DeString<'a>>;
+
+fn lay_section(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>, table: &DeTable<'_>) {
+    let known = draft.sections().contains(&section.get_ref().as_ref());
+    if !known {
+        return misplaced_name(draft, place, section);
+    }
+    for (name, value) in table {
+        let origin = place.at(name.span().start);
+        match draft.find(section.get_ref(), name.get_ref()) {
+            Some(index) => draft.take(index, &Raw::from_toml(value.get_ref()), origin),
+            None => {
+                let nearest = draft.meant(section.get_ref(), name.get_ref());
+                let key = format!("{}.{}", section.get_ref(), name.get_ref());
+                draft.findings.note(origin, key, Fault::Unknown { nearest });
+            }
+        }
+    }
+}
+
+/// A name at the top that is no section, or a section that is no table.
+fn misplaced(
+    draft: &mut Draft,
+    place: &Place<'_>,
+    section: &Name<'_>,
+    value: &Spanned<DeValue<'_>>,
+) {
+    let name = section.get_ref().as_ref();
+    if !draft.sections().contains(&name) {
+        return misplaced_name(draft, place, section);
+    }
+    let accepted = match name {
+        TENANT => "an array of tables: [[tenant]]".to_owned(),
+        name => format!("a table: [{name}]"),
+    };
+    let found = Raw::from_toml(value.get_ref()).to_string();
+    let origin = place.at(section.span().start);
+    draft.findings.note(origin, name, Fault::WrongType { found, accepted });
+}
+
+fn misplaced_name(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>) {
+    let name = section.get_ref().as_ref();
+    let nearest = words::nearest(name, draft.sections())
+        .map(|section| match section {
+            TENANT => "[[tenant]]".to_owned(),
+            section => format!("[{section}]"),
+        })
+        .or_else(|| draft.meant("", name));
+    draft.findings.note(place.at(section.span().start), name, Fault::Unknown { nearest });
+}
+
+/// Reads one `[[tenant]]`. Without a name that can stand its name is empty, and a mistake noted.
+fn tenant(
+    draft: &mut Draft,
+    place: &Place<'_>,
+    index: usize,
+    item: &Spanned<DeValue<'_>>,
+) -> Tenant {
+    let mut tenant = Tenant::named("");
+    let findings = &mut draft.findings;
+    let head = place.at(item.span().start);
+    let path = |name: &str| format!("{TENANT}[{index}].{name}");
+    let DeValue::Table(table) = item.get_ref() else {
+        let found = Raw::from_toml(item.get_ref()).to_string();
+        let accepted = "an array of tables: [[tenant]]".to_owned();
+        findings.note(head, format!("{TENANT}[{index}]"), Fault::WrongType { found, accepted });
+        return tenant;
+    };
+    let keys = tenant_keys();
+    for (name, value) in table {
+        let origin = place.at(name.span().start);
+        match keys.iter().find(|key| key.name == name.get_ref()) {
+            Some(key) => {
+                let raw = Raw::from_toml(value.get_ref());
+                findings.judge(key, path(key.name), &raw, origin, &mut tenant);
+            }
+            None => {
+                let nearest = words::nearest(name.get_ref(), keys.iter().map(|key| key.name));
+                let fault = Fault::Unknown { nearest: nearest.map(str::to_owned) };
+                findings.note(origin, path(name.get_ref()), fault);
+            }
+        }
+    }
+    if !table.contains_key("name") {
+        let accepted = keys.first().map(Key::accepts).unwrap_or_default();
+        findings.note(head, path("name"), Fault::Missing { accepted });
+    }
+    tenant
+}
+
+/// What the parser recovers from a line that is no TOML is a guess; only the syntax is reported.
+fn forget_echoes(draft: &mut Draft, before: usize) {
+    let mistakes = &mut draft.findings.mistakes;
+    let judged = mistakes.split_off(before.min(mistakes.len()));
+    let torn: BTreeSet<Origin> = mistakes.iter().map(|mistake| mistake.origin.clone()).collect();
+    let fresh = judged.into_iter().filter(|mistake| !torn.contains(&mistake.origin));
+    mistakes.extend(fresh);
+}

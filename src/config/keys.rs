@@ -1,0 +1,189 @@
+//! Owns the table of keys: the one place that says which keys there are, which field each fills,
+//! which values it takes and which flag sets it. File, environment, flags, print and tests are
+//! driven by it; a key is added by a line here, a field in `sections.rs` and a comment in
+//! `config/linmemd.toml`, and the tests say which of them is missing. It holds no values.
+
+use std::time::Duration;
+
+use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
+use crate::config::kinds::{
+    Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Optional, SocketPath, Switch, Time,
+    Whole,
+};
+use crate::config::raw::{Raw, Refusal};
+use crate::config::{Config, Tenant};
+
+/// The section of tenants: an array of tables, in the file only.
+pub(super) const TENANT: &str = "tenant";
+
+/// What one atomic group may touch, bytes; a unary read or write is one.
+const GROUP_BYTES: u64 = 16 * MIB;
+/// Of the 128 TiB that x86-64 gives a process, 8 TiB stay for everything that is no memory.
+const ADDRESS_SPACE: u64 = 120 * TIB;
+/// More than any host has committed.
+const MOST_BYTES: u64 = 256 * TIB;
+/// Pages of the whole index space of an I32 memory; the default serves both index types.
+const I32_PAGES: u64 = 1 << 16;
+/// Pages of the whole index space of an I64 memory.
+const I64_PAGES: u64 = 1 << 48;
+/// More than any machine has.
+const MOST_CORES: u32 = 1_024;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One key of a table that fills a `T`.
+pub(super) struct Key<T> {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    /// The flag that sets it, with its dashes.
+    pub(super) flag: Option<&'static str>,
+    slot: Box<dyn Slot<T>>,
+}
+
+/// The keys of all sections but the tenants', in the order of the file.
+#[rustfmt::skip]
+pub(super) fn keys() -> Vec<Key<Config>> {
+    vec![
+        key("grpc", "listen", Address, |c: &mut Config| &mut c.grpc.listen).flag("--listen"),
+        key("grpc", "allow_anonymous", Switch, |c| &mut c.grpc.allow_anonymous),
+        key("grpc", "unix_socket", Optional(SocketPath, "no Unix socket"), |c: &mut Config| &mut c.grpc.unix_socket).flag("--unix-socket"),
+        key("grpc", "max_connections", Whole(1, 1_000_000), |c| &mut c.grpc.max_connections),
+        key("grpc", "streams_per_connection", Whole(1, 65_535), |c| &mut c.grpc.streams_per_connection),
+        key("grpc", "preface_timeout", Time(10 * MS, 10 * MINUTE), |c| &mut c.grpc.preface_timeout),
+        key("grpc", "header_timeout", Time(10 * MS, 10 * MINUTE), |c| &mut c.grpc.header_timeout),
+        key("grpc", "idle_timeout", Time(100 * MS, DAY), |c| &mut c.grpc.idle_timeout),
+        key("grpc", "keepalive_interval", Time(100 * MS, DAY), |c| &mut c.grpc.keepalive_interval),
+        key("grpc", "keepalive_timeout", Time(100 * MS, HOUR), |c| &mut c.grpc.keepalive_timeout),
+        key("grpc", "max_deadline", Time(SECOND, DAY), |c| &mut c.grpc.max_deadline),
+        key("grpc", "handlers_per_tenant", Whole(1, 1_000_000), |c| &mut c.grpc.handlers_per_tenant),
+        key("grpc", "in_flight_bytes", Bytes(MIB, TIB), |c| &mut c.grpc.in_flight_bytes),
+        key("grpc", "in_flight_bytes_per_tenant", Bytes(MIB, TIB), |c| &mut c.grpc.in_flight_bytes_per_tenant),
+        key("grpc", "max_read_bytes", Bytes(PAGE_BYTES, GROUP_BYTES), |c| &mut c.grpc.max_read_bytes),
+        key("grpc", "max_write_bytes", Bytes(PAGE_BYTES, GROUP_BYTES), |c| &mut c.grpc.max_write_bytes),
+        key("grpc", "max_header_list_bytes", Bytes(4 * KIB, MIB), |c| &mut c.grpc.max_header_list_bytes),
+        key("grpc", "runtimes", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.grpc.runtimes),
+
+        key("http", "listen", Address, |c: &mut Config| &mut c.http.listen).flag("--metrics-listen"),
+        key("http", "allow_anonymous", Switch, |c| &mut c.http.allow_anonymous),
+        key("http", "allowed_hosts", Hosts, |c| &mut c.http.allowed_hosts),
+
+        key("memory", "default_maximum_pages", Whole(1, I32_PAGES), |c| &mut c.memory.default_maximum_pages),
+        key("memory", "host_budget", Optional(Bytes(MIB, MOST_BYTES), "80 % of the smallest limit found"), |c| &mut c.memory.host_budget),
+        key("memory", "overcommit", Factor(0.1, 64.0), |c| &mut c.memory.overcommit),
+        key("memory", "reserved_bytes", Bytes(GIB, ADDRESS_SPACE), |c| &mut c.memory.reserved_bytes),
+        key("memory", "reserved_bytes_per_tenant", Bytes(MIB, ADDRESS_SPACE), |c| &mut c.memory.reserved_bytes_per_tenant),
+        key("memory", "mapping_margin", Whole(256, 1_000_000), |c| &mut c.memory.mapping_margin),
+        key("memory", "max_queued_grows", Whole(0, 1_024), |c| &mut c.memory.max_queued_grows),
+
+        key("requests", "window", Time(SECOND, DAY), |c| &mut c.requests.window),
+        key("requests", "per_tenant", Whole(1, 1 << 24), |c| &mut c.requests.per_tenant),
+
+        key("lease", "sweep_interval", Time(10 * MS, MINUTE), |c| &mut c.lease.sweep_interval),
+
+        key("pool", "threads", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.pool.threads),
+        key("pool", "nice", Whole(0, 19), |c| &mut c.pool.nice),
+        key("pool", "inline_bytes", Bytes(0, GROUP_BYTES), |c| &mut c.pool.inline_bytes),
+        key("pool", "slice_bytes", Bytes(PAGE_BYTES, 64 * MIB), |c| &mut c.pool.slice_bytes),
+
+        key("metrics", "each_memory", Switch, |c| &mut c.metrics.each_memory),
+        key("metrics", "each_memory_cap", Whole(1, 1_000_000), |c| &mut c.metrics.each_memory_cap),
+        key("metrics", "tenants_cap", Whole(1, 100_000), |c| &mut c.metrics.tenants_cap),
+
+        key("log", "format", Format, |c| &mut c.log.format),
+        key("log", "filter", Filter, |c| &mut c.log.filter),
+
+        key("drain", "limit", Time(Duration::ZERO, HOUR), |c| &mut c.drain.limit),
+    ]
+}
+
+/// The keys of one `[[tenant]]`; its name first.
+#[rustfmt::skip]
+pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
+    vec![
+        key(TENANT, "name", Id, |t| &mut t.name),
+        key(TENANT, "quota_bytes", Optional(Bytes(PAGE_BYTES, MOST_BYTES), "the host budget"), |t| &mut t.quota_bytes),
+        key(TENANT, "memories", Optional(Whole(0, u32::MAX), "no limit"), |t| &mut t.memories),
+        key(TENANT, "maximum_pages", Optional(Whole(1, I64_PAGES), "no cap of its own"), |t| &mut t.maximum_pages),
+        key(TENANT, "reserved_bytes", Optional(Bytes(PAGE_BYTES, ADDRESS_SPACE), "memory.reserved_bytes_per_tenant"), |t| &mut t.reserved_bytes),
+        key(TENANT, "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |t| &mut t.mappings),
+    ]
+}
+
+impl<T> Key<T> {
+    /// `section.name`.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `LINMEMD_<SECTION>__<KEY>`.
+    pub(super) fn variable(&self) -> String {
+        format!("LINMEMD_{}__{}", self.section, self.name).to_ascii_uppercase()
+    }
+
+    fn flag(self, flag: &'static str) -> Self {
+        Self { flag: Some(flag), ..self }
+    }
+
+    pub(super) fn read(&self, raw: &Raw, into: &mut T) -> Result<(), Refusal> {
+        self.slot.read(raw, into)
+    }
+
+    /// The value as TOML; none where it is absent.
+    pub(super) fn show(&self, of: &mut T) -> Option<String> {
+        self.slot.show(of)
+    }
+
+    pub(super) fn accepts(&self) -> String {
+        self.slot.accepts()
+    }
+
+    /// What absence means; empty for a key that always has a value.
+    pub(super) fn absent(&self) -> &'static str {
+        self.slot.absent()
+    }
+}
+
+/// A kind with the field that it fills, its value's type forgotten.
+trait Slot<T> {
+    fn read(&self, raw: &Raw, into: &mut T) -> Result<(), Refusal>;
+    fn show(&self, of: &mut T) -> Option<String>;
+    fn accepts(&self) -> String;
+    fn absent(&self) -> &'static str;
+}
+
+struct Field<T, K: Kind> {
+    kind: K,
+    at: fn(&mut T) -> &mut K::Value,
+}
+
+impl<T, K: Kind> Slot<T> for Field<T, K> {
+    fn read(&self, raw: &Raw, into: &mut T) -> Result<(), Refusal> {
+        *(self.at)(into) = self.kind.read(raw)?;
+        Ok(())
+    }
+
+    fn show(&self, of: &mut T) -> Option<String> {
+        self.kind.show((self.at)(of))
+    }
+
+    fn accepts(&self) -> String {
+        self.kind.accepts()
+    }
+
+    fn absent(&self) -> &'static str {
+        self.kind.absent()
+    }
+}
+
+fn key<T: 'static, K: Kind + 'static>(
+    section: &'static str,
+    name: &'static str,
+    kind: K,
+    at: fn(&mut T) -> &mut K::Value,
+) -> Key<T> {
+    Key { section, name, flag: None, slot: Box::new(Field { kind, at }) }
+}

@@ -1,0 +1,115 @@
+//! The acceptor: one thread that takes connections and deals them out in turn.
+//!
+//! Law: running out of descriptors costs a pause and not a core: a reserve descriptor is given up to
+//! take one connection and end it, so that its peer is not left hanging. Past the cap a connection
+//! is ended at once. Says nothing on the wire.
+
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::Counter;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
+
+use crate::rpc::Server;
+use crate::tenancy::Caller;
+
+/// How long to wait for descriptors to come back.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection on its way to the runtime that will serve it.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    Tcp(TcpStream),
+    Unix(UnixStream, Caller),
+}
+
+/// Takes connections for the serving runtimes.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    pub(super) server: Arc<Server>,
+    pub(super) runtimes: Vec<UnboundedSender<Arrival>>,
+    pub(super) max_connections: u64,
+    pub(super) own_user: u32,
+    pub(super) shed: Counter,
+}
+
+impl Acceptor {
+    /// Accepts until it is dropped.
+    pub(super) async fn accept(mut self, tcp: TcpListener, unix: Option<UnixListener>) {
+        let mut reserve = reserve();
+        let mut turn = 0usize;
+        loop {
+            let arrival = tokio::select! {
+                accepted = tcp.accept() => accepted.and_then(|(stream, _)| {
+                    stream.set_nodelay(true)?;
+                    stream.into_std().map(Arrival::Tcp)
+                }),
+                accepted = accept_unix(unix.as_ref()) => accepted.and_then(|stream| {
+                    let caller = self.caller(&stream)?;
+                    stream.into_std().map(|stream| Arrival::Unix(stream, caller))
+                }),
+            };
+            match arrival {
+                Ok(arrival) => {
+                    if reserve.is_none() {
+                        reserve = self::reserve();
+                    }
+                    self.deal(arrival, &mut turn);
+                }
+                Err(error) if is_exhaustion(&error) => {
+                    drop(reserve.take());
+                    // With the reserve's descriptor free, one peer is told by a close.
+                    if let Ok(Ok(taken)) = tokio::time::timeout(Duration::ZERO, tcp.accept()).await
+                    {
+                        drop(taken);
+                    }
+                    self.shed.increment(1);
+                    tracing::warn!(%error, "no descriptors; connections wait");
+                    sleep(PAUSE).await;
+                    reserve = self::reserve();
+                }
+                // The peer was gone before it was accepted.
+                Err(_gone) => {}
+            }
+        }
+    }
+
+    fn deal(&mut self, arrival: Arrival, turn: &mut usize) {
+        if self.server.connections() >= self.max_connections {
+            self.shed.increment(1);
+            return;
+        }
+        *turn = turn.wrapping_add(1);
+        let next = turn.checked_rem(self.runtimes.len()).unwrap_or(0);
+        if let Some(runtime) = self.runtimes.get(next) {
+            // A runtime that is gone means that the daemon is ending.
+            let _ending = runtime.send(arrival);
+        }
+    }
+
+    fn caller(&self, stream: &tokio::net::UnixStream) -> io::Result<Caller> {
+        let user = stream.peer_cred()?.uid();
+        Ok(if user == self.own_user || user == 0 { Caller::LocalOwner } else { Caller::Anonymous })
+    }
+}
+
+async fn accept_unix(listener: Option<&UnixListener>) -> io::Result<tokio::net::UnixStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

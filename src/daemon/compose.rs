@@ -1,0 +1,146 @@
+//! From the config and the host to the settings of each floor.
+//!
+//! Law: plain numbers out; where a number came from goes with it, for GetHost and the log.
+
+use std::thread;
+
+use crate::config::{Config, Tenant as TenantConfig};
+use crate::model::TenantName;
+use crate::os::host::HostFacts;
+use crate::registry::{Limits as AccountLimits, NamespaceLimits, Settings};
+use crate::rpc::{ConnectionLimits, Limits};
+use crate::tenancy::TenantLimits;
+use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
+
+/// The kernel's default, where it does not say.
+const MAX_MAP_COUNT: u64 = 65_530;
+/// The part of the smallest limit found that the host budget takes.
+const BUDGET_PERCENT: u64 = 80;
+
+/// What the host gives, and why.
+#[derive(Clone, Debug)]
+pub(super) struct HostBudget {
+    pub(super) bytes: u64,
+    pub(super) source: String,
+    pub(super) mappings_limit: u64,
+}
+
+/// The host's budget, from the config or the smallest limit found.
+pub(super) fn host_budget(config: &Config, facts: &HostFacts) -> HostBudget {
+    let (bytes, source) = match (config.memory.host_budget, &facts.budget) {
+        (Some(bytes), _) => (bytes, "memory.host_budget".to_owned()),
+        (None, Some(limit)) => {
+            let part = limit.bytes.get() / 100 * BUDGET_PERCENT;
+            (part, format!("{BUDGET_PERCENT} % of {}", limit.source))
+        }
+        (None, None) => (u64::MAX, "no limit could be read".to_owned()),
+    };
+    HostBudget {
+        bytes: scaled(bytes, config.memory.overcommit),
+        source: if (config.memory.overcommit - 1.0).abs() < f64::EPSILON {
+            source
+        } else {
+            format!("{source}, times memory.overcommit {}", config.memory.overcommit)
+        },
+        mappings_limit: facts.max_map_count.unwrap_or(MAX_MAP_COUNT),
+    }
+}
+
+/// What all memories together may cost.
+pub(super) fn host_account(config: &Config, budget: &HostBudget) -> AccountLimits {
+    AccountLimits {
+        bytes: budget.bytes,
+        mappings: admitted_mappings(config, budget.mappings_limit),
+        reserved_bytes: config.memory.reserved_bytes,
+        memories: u64::MAX,
+    }
+}
+
+/// The kernel's limit on mappings less what is kept for the daemon itself.
+pub(super) fn admitted_mappings(config: &Config, max_map_count: u64) -> u64 {
+    max_map_count.saturating_sub(u64::from(config.memory.mapping_margin))
+}
+
+pub(super) fn settings(config: &Config, host_page: ByteCount) -> Settings {
+    Settings {
+        host_page,
+        default_maximum: pages(config.memory.default_maximum_pages),
+        inline: ByteCount::new(config.pool.inline_bytes),
+        slice: ByteCount::new(config.pool.slice_bytes),
+        queued_grows: config.memory.max_queued_grows as usize,
+        request_id_window: config.requests.window,
+        request_ids: config.requests.per_tenant as usize,
+    }
+}
+
+pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName, TenantLimits)> {
+    let limits = |tenant: &TenantConfig| TenantLimits {
+        namespace: NamespaceLimits {
+            account: AccountLimits {
+                bytes: tenant.quota_bytes.unwrap_or(host.bytes),
+                mappings: tenant.mappings.map_or(u64::MAX, u64::from),
+                reserved_bytes: tenant
+                    .reserved_bytes
+                    .unwrap_or(config.memory.reserved_bytes_per_tenant),
+                memories: tenant.memories.map_or(u64::MAX, u64::from),
+            },
+            maximum_pages: tenant.maximum_pages.map(pages),
+        },
+        in_flight_bytes: config.grpc.in_flight_bytes_per_tenant,
+        handlers: u64::from(config.grpc.handlers_per_tenant),
+    };
+    config
+        .tenants
+        .iter()
+        // The config has checked the names.
+        .filter_map(|tenant| Some((TenantName::new(&tenant.name).ok()?, limits(tenant))))
+        .collect()
+}
+
+pub(super) fn limits(config: &Config) -> Limits {
+    /// Chunks of downloads and uploads: 64 KiB to 63 pages, 1 MiB where a client does not say.
+    const DEFAULT_CHUNK: u64 = 1 << 20;
+    Limits {
+        max_read_bytes: config.grpc.max_read_bytes,
+        max_write_bytes: config.grpc.max_write_bytes,
+        min_chunk_bytes: PAGE_BYTES,
+        max_chunk_bytes: config.grpc.max_write_bytes,
+        default_chunk_bytes: DEFAULT_CHUNK.min(config.grpc.max_write_bytes),
+        max_deadline: config.grpc.max_deadline,
+        streams_per_connection: config.grpc.streams_per_connection,
+        drain_limit: config.drain.limit,
+        in_flight_bytes: config.grpc.in_flight_bytes,
+    }
+}
+
+pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
+    ConnectionLimits {
+        streams: config.grpc.streams_per_connection,
+        header_list_bytes: u32::try_from(config.grpc.max_header_list_bytes).unwrap_or(u32::MAX),
+        preface_timeout: config.grpc.preface_timeout,
+        header_timeout: config.grpc.header_timeout,
+        idle_timeout: config.grpc.idle_timeout,
+        keepalive_interval: config.grpc.keepalive_interval,
+        keepalive_timeout: config.grpc.keepalive_timeout,
+    }
+}
+
+/// The configured number, or one a core.
+pub(super) fn threads(configured: Option<u32>) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    configured.map_or_else(cores, |threads| threads as usize).max(1)
+}
+
+fn pages(count: u64) -> WasmPages {
+    WasmPages::new(count).unwrap_or(WasmPages::MAX)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a budget times a factor that the config holds between 0 and a few; casts saturate"
+)]
+fn scaled(bytes: u64, factor: f64) -> u64 {
+    if (factor - 1.0).abs() < f64::EPSILON { bytes } else { (bytes as f64 * factor) as u64 }
+}

@@ -1,0 +1,73 @@
+//! GetHost's answer, put together from the kernel, the ledger and the config.
+
+use std::sync::Arc;
+
+use crate::os::host::HostFacts;
+use crate::os::kernel::Kernel;
+use crate::registry::Registry;
+use crate::rpc::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
+
+/// Where GetHost's answer comes from.
+#[derive(Debug)]
+pub(super) struct KernelView {
+    pub(super) kernel: Arc<dyn Kernel>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) budget_source: String,
+    pub(super) listeners: Vec<Listener>,
+    /// What this host could not give at start.
+    pub(super) fallbacks: Vec<Fallback>,
+}
+
+impl HostSource for KernelView {
+    fn view(&self) -> HostView {
+        let facts = HostFacts::read(&*self.kernel);
+        HostView {
+            host_page_bytes: facts.host_page_bytes.get(),
+            kernel_release: facts.kernel_release.unwrap_or_default(),
+            huge_page_pools: facts
+                .huge_page_pools
+                .iter()
+                .map(|pool| HugePagePool {
+                    page_bytes: pool.page_bytes.get(),
+                    total: pool.total,
+                    free: pool.free,
+                })
+                .collect(),
+            numa_nodes: facts
+                .numa_nodes
+                .iter()
+                .map(|node| NumaNode {
+                    node: node.node,
+                    total_bytes: node.total.get(),
+                    free_bytes: node.free.get(),
+                    distances: node.distances.clone(),
+                })
+                .collect(),
+            limits: self.limits(),
+            fallbacks: self.fallbacks.clone(),
+            quarantined_ranges: self.registry.quarantined_ranges(),
+            listeners: self.listeners.clone(),
+        }
+    }
+}
+
+impl KernelView {
+    fn limits(&self) -> Vec<HostLimit> {
+        self.registry
+            .host
+            .holdings()
+            .into_iter()
+            .filter(|holding| holding.resource != "memories")
+            .map(|holding| HostLimit {
+                name: holding.resource.to_owned(),
+                limit: holding.limit,
+                used: holding.used,
+                source: match holding.resource {
+                    "mappings" => "sysctl vm.max_map_count less memory.mapping_margin".to_owned(),
+                    "reserved_bytes" => "memory.reserved_bytes".to_owned(),
+                    _ => self.budget_source.clone(),
+                },
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,163 @@
+//! The HTTP listener: `/metrics`, `/healthz`, `/readyz`, on a thread of its own.
+//!
+//! Law: read-only, no tenant bytes, bounded in connections and in time. On a loopback address only
+//! loopback names are answered (a page in someone's browser must not read it by DNS rebinding);
+//! elsewhere any, unless the config lists them.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::daemon::page::Page;
+use crate::metrics;
+
+/// Connections at once: a few Prometheus servers and probes.
+const CONNECTIONS: usize = 64;
+/// Until a request's headers are whole.
+const HEADERS: Duration = Duration::from_secs(5);
+/// A connection's longest life.
+const LIFE: Duration = Duration::from_secs(300);
+
+/// Answers scrapes and probes.
+#[derive(Debug)]
+pub(super) struct Http {
+    pub(super) page: Page,
+    pub(super) address: SocketAddr,
+    pub(super) allowed_hosts: Vec<String>,
+}
+
+impl Http {
+    /// Answers until it is dropped.
+    pub(super) async fn serve(self, listener: TcpListener) {
+        let this = Arc::new(self);
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let this = Arc::clone(&this);
+                    tokio::spawn(async move {
+                        // A slow peer loses its connection, nothing more.
+                        let _over = timeout(LIFE, this.converse(stream)).await;
+                        drop(place);
+                    });
+                }
+                // Out of descriptors, most likely.
+                Err(_refused) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    async fn converse(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(move |request| {
+            let this = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(this.answer(&request)) }
+        });
+        // What ends a connection is its peer's business.
+        let _ended = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .max_headers(32)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !self.is_allowed(request) {
+            return text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this name is not served here; see http.allowed_hosts\n",
+            );
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+        }
+        match request.uri().path() {
+            "/metrics" => {
+                let mut response = text(StatusCode::OK, self.page.render());
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+                response
+            }
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.page.server.is_draining() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            }
+            "/readyz" => text(StatusCode::OK, "ready\n"),
+            _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n"),
+        }
+    }
+
+    fn is_allowed(&self, request: &Request<Incoming>) -> bool {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        is_allowed(host, self.address.ip(), &self.allowed_hosts)
+    }
+}
+
+fn is_allowed(host: &str, address: IpAddr, allowed: &[String]) -> bool {
+    let name = without_port(host);
+    if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
+        return true;
+    }
+    if address.is_loopback() {
+        return name.eq_ignore_ascii_case("localhost")
+            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    }
+    allowed.is_empty()
+}
+
+fn without_port(host: &str) -> &str {
+    if let Some(bracketed) = host.strip_prefix('[') {
+        return bracketed.split_once(']').map_or(bracketed, |(name, _)| name);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_loopback_only_loopback_names_and_those_listed_are_answered() {
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        let listed = ["metrics.example".to_owned()];
+        for host in ["localhost", "LOCALHOST:9420", "127.0.0.1:1", "127.9.9.9", "[::1]:9420"] {
+            assert!(is_allowed(host, loopback, &[]), "{host}");
+        }
+        for host in ["", "evil.example", "evil.example:9420", "10.0.0.1", "localhost.evil.example"]
+        {
+            assert!(!is_allowed(host, loopback, &[]), "{host}");
+        }
+        assert!(is_allowed("Metrics.example:9420", loopback, &listed));
+    }
+
+    #[test]
+    fn elsewhere_any_name_is_answered_unless_some_are_listed() {
+        let wide: IpAddr = "0.0.0.0".parse().unwrap();
+        assert!(is_allowed("anything", wide, &[]));
+        assert!(!is_allowed("anything", wide, &["metrics.example".to_owned()]));
+    }
+}

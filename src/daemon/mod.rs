@@ -1,0 +1,28 @@
+//! Floor 5: composition. Builds everything bottom-up from the config, listens, ticks, drains, ends.
+//!
+//! ```text
+//! main ── signals, drain ──┐
+//! acceptor ── connections ─┼─> serving 0, serving 1, …   one current-thread runtime a core
+//! http ── /metrics …       │
+//! tick ── leases, quarantine, limits of the kernel, upkeep of the metrics
+//! pool-0, pool-1, …           slow kernel work, niced (registry/pool.rs)
+//! ```
+//!
+//! Law: the only floor that sees config and turns it into the plain settings of those below; no
+//! thread here ever touches a memory.
+
+mod accept;
+mod compose;
+pub mod flags;
+mod host_source;
+mod http;
+pub mod logging;
+mod page;
+mod run;
+mod start;
+mod tick;
+mod unix_socket;
+pub mod verbs;
+
+pub use run::{Exit, run};
+pub use start::{Addresses, Daemon, StartError};

@@ -1,0 +1,80 @@
+//! [`run`]: a daemon until its end: signals, the drain, and what the process says at last.
+//!
+//! ```text
+//! serving ── SIGTERM, SIGINT or Drain ──> draining ── no call left ──> exit 0
+//!                                             ├── drain limit ───────> exit 0, calls cut
+//!                                             └── a second signal ───> exit 1 at once
+//! ```
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use crate::daemon::start::Daemon;
+
+/// How often the drain looks whether all is over.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long connections may stay once no call runs: for the last bytes and the peers' goodbyes.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How the process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Drained, or the limit was reached.
+    Drained,
+    /// A second signal.
+    Forced,
+}
+
+/// Runs until a drain is over.
+///
+/// # Errors
+/// Where the host gives no runtime or no signals.
+pub fn run(daemon: &Daemon, drain_limit: Duration) -> io::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+            () = daemon.server.drain_asked() => tracing::info!("asked over the wire: draining"),
+        }
+        let over = tokio::select! {
+            over = daemon.drain(drain_limit) => over,
+            _ = terminate.recv() => return Ok(Exit::Forced),
+            _ = interrupt.recv() => return Ok(Exit::Forced),
+        };
+        match over {
+            Ok(()) => tracing::info!("drained"),
+            Err(cut) => tracing::warn!(calls = cut, "drain limit reached; calls were cut"),
+        }
+        Ok(Exit::Drained)
+    })
+}
+
+impl Daemon {
+    /// Refuses new calls and waits until those that run are over, or the limit.
+    ///
+    /// # Errors
+    /// How many calls still ran at the limit.
+    pub async fn drain(&self, limit: Duration) -> Result<(), u64> {
+        self.server.drain().await;
+        let idle = async {
+            let mut quiet_since = None;
+            loop {
+                if self.server.running() > 0 {
+                    quiet_since = None;
+                } else if self.server.connections() == 0
+                    || quiet_since.get_or_insert_with(Instant::now).elapsed() >= GOODBYE
+                {
+                    return;
+                }
+                sleep(LOOK).await;
+            }
+        };
+        timeout(limit, idle).await.map_err(|_limit| self.server.running())
+    }
+}

@@ -1,0 +1,395 @@
+//! [`Daemon::start`]: everything built bottom-up, and running.
+//!
+//! Law: it fails before it serves or not at all; dropped, it stops at once (a drain is `run.rs`).
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::daemon::accept::{Acceptor, Arrival};
+use crate::daemon::compose;
+use crate::daemon::host_source::KernelView;
+use crate::daemon::http::Http;
+use crate::daemon::page::Page;
+use crate::daemon::tick::Tick;
+use crate::daemon::unix_socket::{self, BoundSocket};
+use crate::memory::MmapAllocator;
+use crate::metrics::Metrics;
+use crate::model::Now;
+use crate::os::fault;
+use crate::os::host::{HostFacts, own_mappings};
+use crate::os::kernel::Kernel;
+use crate::os::process::{own_user, raise_open_files};
+use crate::os::threads::set_nice;
+use crate::registry::{Account, Pool, Registry};
+use crate::rpc::{self, ConnectionLimits, Fallback, Listener, Server};
+use crate::tenancy::{Caller, EachMemory, Tenants};
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be listened on.
+    #[error("cannot listen on {address} ({key}): {error}; is another linmemd running there?")]
+    Listen {
+        /// The address or path.
+        address: String,
+        /// The config's key.
+        key: &'static str,
+        /// What the host said.
+        error: io::Error,
+    },
+    /// A thread or runtime could not be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The fault handler could not be installed.
+    #[error("cannot install the fault handler: {0}")]
+    Fault(#[from] crate::os::OsError),
+    /// The compiled-in descriptors are broken.
+    #[error("cannot serve reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Where a daemon listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub http: SocketAddr,
+    /// gRPC over a Unix socket, where asked for.
+    pub unix_socket: Option<PathBuf>,
+}
+
+/// A running daemon. Dropped, it stops at once.
+pub struct Daemon {
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// What all its calls share.
+    pub server: Arc<Server>,
+    // Dropped in this order: the threads are told to stop, then waited for.
+    stop: watch::Sender<bool>,
+    stop_tick: Option<mpsc::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+    _socket: Option<BoundSocket>,
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Daemon {
+    /// Starts a daemon on this kernel.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Self, StartError> {
+        fault::install()?;
+        let open_files = raise_open_files();
+        let grpc = listen(config.grpc.listen, "grpc.listen")?;
+        let http = listen(config.http.listen, "http.listen")?;
+        let unix = config.grpc.unix_socket.as_deref().map(listen_unix).transpose()?;
+        let (unix, socket) = unix.unzip();
+        let addresses = Addresses {
+            grpc: grpc.local_addr()?,
+            http: http.local_addr()?,
+            unix_socket: config.grpc.unix_socket.clone(),
+        };
+        warn_of(config, open_files);
+        let parts = Parts::new(config, &kernel, &addresses)?;
+        let mut daemon = Self {
+            addresses,
+            server: Arc::clone(&parts.server),
+            stop: watch::Sender::new(false),
+            stop_tick: None,
+            threads: Vec::new(),
+            _socket: socket,
+        };
+        daemon.spawn_all(config, kernel, parts, Sockets { grpc, http, unix })?;
+        Ok(daemon)
+    }
+
+    fn spawn_all(
+        &mut self,
+        config: &Config,
+        kernel: Arc<dyn Kernel>,
+        parts: Parts,
+        sockets: Sockets,
+    ) -> Result<(), StartError> {
+        let mut runtimes = Vec::new();
+        for number in 0..compose::threads(config.grpc.runtimes) {
+            let (sender, arrivals) = unbounded_channel();
+            runtimes.push(sender);
+            let limits = compose::connection_limits(config);
+            let server = Arc::clone(&parts.server);
+            self.spawn(format!("serving-{number}"), move || serve(arrivals, server, limits))?;
+        }
+        self.accept(config, &parts, runtimes, sockets.grpc, sockets.unix)?;
+        let answerer = Http {
+            address: self.addresses.http,
+            allowed_hosts: config.http.allowed_hosts.clone(),
+            page: Page {
+                metrics: Arc::clone(&parts.metrics),
+                meters: parts.metrics.daemon(),
+                server: Arc::clone(&parts.server),
+                registry: Arc::clone(&parts.registry),
+                kernel: Arc::clone(&kernel),
+                own_mappings: own_mappings(&*kernel).unwrap_or(0),
+                insecure_listeners: config.insecure_listeners().len() as u64,
+                fallbacks: parts.fallbacks,
+            },
+        };
+        let listener = sockets.http;
+        self.spawn("http".to_owned(), move || async move {
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                answerer.serve(listener).await;
+            }
+        })?;
+        self.tick(config, kernel, parts)
+    }
+
+    fn accept(
+        &mut self,
+        config: &Config,
+        parts: &Parts,
+        runtimes: Vec<UnboundedSender<Arrival>>,
+        tcp: TcpListener,
+        unix: Option<std::os::unix::net::UnixListener>,
+    ) -> Result<(), StartError> {
+        let acceptor = Acceptor {
+            server: Arc::clone(&parts.server),
+            runtimes,
+            max_connections: u64::from(config.grpc.max_connections),
+            own_user: own_user(),
+            shed: parts.metrics.calls_shed("connections"),
+        };
+        let server = Arc::clone(&parts.server);
+        self.spawn("acceptor".to_owned(), move || async move {
+            let tcp = tokio::net::TcpListener::from_std(tcp);
+            let unix = unix.map(tokio::net::UnixListener::from_std).transpose();
+            if let (Ok(tcp), Ok(unix)) = (tcp, unix) {
+                server.open().await;
+                acceptor.accept(tcp, unix).await;
+            }
+        })
+    }
+
+    fn tick(
+        &mut self,
+        config: &Config,
+        kernel: Arc<dyn Kernel>,
+        parts: Parts,
+    ) -> Result<(), StartError> {
+        let (sender, stop) = mpsc::channel();
+        self.stop_tick = Some(sender);
+        let Parts { registry, metrics, .. } = parts;
+        let tick = Tick { registry, metrics, kernel, config: config.clone() };
+        let thread = thread::Builder::new().name("tick".to_owned());
+        self.threads.push(thread.spawn(move || tick.run(&stop))?);
+        Ok(())
+    }
+
+    /// A thread with a runtime of its own, until the daemon stops.
+    fn spawn<F: Future<Output = ()>>(
+        &mut self,
+        name: String,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<(), StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut stop = self.stop.subscribe();
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            runtime.block_on(async {
+                let work = work();
+                tokio::select! {
+                    () = work => {}
+                    // The sender lives as long as the daemon.
+                    _stopped = stop.wait_for(|stop| *stop) => {}
+                }
+            });
+        })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.stop_tick = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has been logged by the hook.
+            let _ended = thread.join();
+        }
+    }
+}
+
+struct Sockets {
+    grpc: TcpListener,
+    http: TcpListener,
+    unix: Option<std::os::unix::net::UnixListener>,
+}
+
+/// Everything that is built before anything runs.
+struct Parts {
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    server: Arc<Server>,
+    fallbacks: u64,
+}
+
+impl Parts {
+    fn new(
+        config: &Config,
+        kernel: &Arc<dyn Kernel>,
+        addresses: &Addresses,
+    ) -> Result<Self, StartError> {
+        let facts = HostFacts::read(&**kernel);
+        let budget = compose::host_budget(config, &facts);
+        tracing::info!(bytes = budget.bytes, source = budget.source, "host budget");
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_build_info(env!("CARGO_PKG_VERSION"));
+        let account = compose::host_account(config, &budget);
+        let registry = Registry::new(
+            compose::settings(config, facts.host_page_bytes),
+            Account::new(account),
+            Box::new(MmapAllocator::new(Arc::clone(kernel))),
+            pool(config, kernel)?,
+            Now { steady: Instant::now(), wall: SystemTime::now() },
+        );
+        let each = if config.metrics.each_memory { config.metrics.each_memory_cap } else { 0 };
+        let tenants = Tenants::new(
+            compose::tenants(config, &account),
+            config.metrics.tenants_cap as usize,
+            Arc::clone(&registry),
+            Arc::new(EachMemory::new(each as usize)),
+            &metrics,
+        );
+        let fallbacks: Vec<Fallback> = facts
+            .absent
+            .iter()
+            .map(|absent| Fallback {
+                kind: absent.what.to_string(),
+                reason: absent.reason.to_string(),
+                count: 1,
+            })
+            .collect();
+        let host = KernelView {
+            kernel: Arc::clone(kernel),
+            registry: Arc::clone(&registry),
+            budget_source: budget.source,
+            listeners: listeners(config, addresses),
+            fallbacks,
+        };
+        let fallbacks = host.fallbacks.len() as u64;
+        let boot_id = uuid::Builder::from_random_bytes(boot_bits()).into_uuid();
+        let server = Server::new(
+            tenants,
+            Arc::clone(&registry),
+            compose::limits(config),
+            Arc::new(host),
+            boot_id,
+            &metrics,
+        )?;
+        Ok(Self { metrics, registry, server, fallbacks })
+    }
+}
+
+fn pool(config: &Config, kernel: &Arc<dyn Kernel>) -> io::Result<Pool> {
+    let (kernel, nice) = (Arc::clone(kernel), config.pool.nice);
+    Pool::start(compose::threads(config.pool.threads), move || {
+        if let Err(error) = set_nice(&*kernel, nice) {
+            tracing::warn!(%error, "the pool runs at the daemon's own priority");
+        }
+    })
+}
+
+async fn serve(
+    mut arrivals: UnboundedReceiver<Arrival>,
+    server: Arc<Server>,
+    limits: ConnectionLimits,
+) {
+    while let Some(arrival) = arrivals.recv().await {
+        let server = Arc::clone(&server);
+        match arrival {
+            Arrival::Tcp(stream) => {
+                if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                    tokio::spawn(rpc::serve(stream, Caller::Anonymous, server, limits));
+                }
+            }
+            Arrival::Unix(stream, caller) => {
+                if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
+                    tokio::spawn(rpc::serve(stream, caller, server, limits));
+                }
+            }
+        }
+    }
+}
+
+fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .map_err(|error| StartError::Listen { address: address.to_string(), key, error })
+}
+
+fn listen_unix(path: &Path) -> Result<(std::os::unix::net::UnixListener, BoundSocket), StartError> {
+    unix_socket::bind(path).map_err(|error| StartError::Listen {
+        address: path.display().to_string(),
+        key: "grpc.unix_socket",
+        error,
+    })
+}
+
+fn listeners(config: &Config, addresses: &Addresses) -> Vec<Listener> {
+    let insecure = |key: &str| config.insecure_listeners().iter().any(|found| found.key == key);
+    let mut listeners = vec![
+        Listener {
+            address: addresses.grpc.to_string(),
+            protocol: "grpc",
+            insecure: insecure("grpc.listen"),
+        },
+        Listener {
+            address: addresses.http.to_string(),
+            protocol: "http",
+            insecure: insecure("http.listen"),
+        },
+    ];
+    if let Some(path) = &addresses.unix_socket {
+        let address = format!("unix://{}", path.display());
+        listeners.push(Listener { address, protocol: "grpc", insecure: false });
+    }
+    listeners
+}
+
+fn warn_of(config: &Config, open_files: u64) {
+    for listener in config.insecure_listeners() {
+        tracing::warn!(
+            key = listener.key, address = %listener.address,
+            "this listener serves anyone who reaches it (allow_anonymous)"
+        );
+    }
+    let wanted = u64::from(config.grpc.max_connections).saturating_add(256);
+    if open_files < wanted {
+        tracing::warn!(
+            limit = open_files,
+            wanted,
+            "fewer files may be open than grpc.max_connections needs; raise RLIMIT_NOFILE"
+        );
+    }
+}
+
+fn boot_bits() -> [u8; 16] {
+    let mut bits = [0; 16];
+    // Fails only on kernels without the call; a boot_id of zero is then the worst of it.
+    let _unavailable = getrandom::fill(&mut bits);
+    bits
+}

@@ -1,0 +1,48 @@
+//! The tick: leases, quarantined ranges, the kernel's limit on mappings, the metrics' upkeep.
+//!
+//! Law: a thread of its own, niced by nothing, that may do slow kernel work; the only reader of the
+//! clock for the registry.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::Config;
+use crate::daemon::compose::admitted_mappings;
+use crate::metrics::Metrics;
+use crate::model::Now;
+use crate::os::host::max_map_count;
+use crate::os::kernel::Kernel;
+use crate::registry::Registry;
+
+/// How often histograms are moved into their buckets, and the kernel's limit is read.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// What is done now and then.
+pub(super) struct Tick {
+    pub(super) registry: Arc<Registry>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) kernel: Arc<dyn Kernel>,
+    pub(super) config: Config,
+}
+
+impl Tick {
+    /// Ticks until the sender of `stop` is gone.
+    pub(super) fn run(&self, stop: &Receiver<()>) {
+        let mut kept_up = Instant::now();
+        while stop.recv_timeout(self.config.lease.sweep_interval) == Err(RecvTimeoutError::Timeout)
+        {
+            let now = Now { steady: Instant::now(), wall: SystemTime::now() };
+            self.registry.sweep(now, |record| {
+                tracing::info!(memory_id = %record.id, uid = %record.uid, "lease ran out");
+            });
+            if kept_up.elapsed() >= UPKEEP {
+                kept_up = Instant::now();
+                self.metrics.upkeep();
+                if let Ok(limit) = max_map_count(&*self.kernel) {
+                    self.registry.host.set_mappings_limit(admitted_mappings(&self.config, limit));
+                }
+            }
+        }
+    }
+}

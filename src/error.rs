@@ -1,0 +1,219 @@
+//! The closed list of failures: what happened, the numbers, and what to do about it.
+//!
+//! Law: `rpc/status.rs` alone turns these into gRPC, without a wildcard arm; a message never holds
+//! a tenant's bytes, nor the host's figures where a tenant reads it. Knows nothing of transports.
+
+use std::time::Duration;
+
+use crate::model::{MemoryId, Uuid};
+use crate::units::OutOfBounds;
+
+/// Why an operation did not happen. Unless said otherwise nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// An access outside `[0, size)`.
+    #[error(
+        "offset {offset} and length {length} do not lie within the size of {size} bytes; \
+         grow the memory or read its size with GetMemory",
+        offset = .0.offset, length = .0.length, size = .0.size
+    )]
+    OutOfBounds(OutOfBounds),
+    /// A growth past the maximum.
+    #[error(
+        "growing {current_pages} pages by {delta_pages} would pass the maximum of {maximum_pages} \
+         pages, which is fixed at create"
+    )]
+    MaximumReached {
+        /// The size.
+        current_pages: u64,
+        /// The growth asked for.
+        delta_pages: u64,
+        /// The most there may be.
+        maximum_pages: u64,
+    },
+    /// Another memory is behind the id now.
+    #[error("the memory behind this id has uid {found}, not {wanted}; it was created anew")]
+    UidMismatch {
+        /// What the caller holds.
+        wanted: Uuid,
+        /// What there is.
+        found: Uuid,
+    },
+    /// Not built, or not to be had on this host.
+    #[error("{field} = {value} is not available: {why}")]
+    CapabilityUnavailable {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// Why not, and what to use instead.
+        why: &'static str,
+    },
+    /// The memory's bytes can no longer be trusted.
+    #[error("the memory is quarantined: {why}; GetMemory and DeleteMemory still work")]
+    Quarantined {
+        /// What happened.
+        why: &'static str,
+    },
+    /// The size is not the one expected.
+    #[error("the size is {current_pages} pages, not the expected {expected_pages}; read it again")]
+    SizeMismatch {
+        /// What the caller expected.
+        expected_pages: u64,
+        /// What it is.
+        current_pages: u64,
+    },
+    /// The memory was updated since it was read.
+    #[error("the etag is {found}, not {wanted}; read the memory again")]
+    EtagMismatch {
+        /// What the caller holds.
+        wanted: String,
+        /// What it is.
+        found: String,
+    },
+    /// The tenant's own limit.
+    #[error(
+        "{limit_name}: {used} of {limit} used, {asked} more asked for; delete something or have \
+         the quota raised"
+    )]
+    QuotaExceeded {
+        /// Which quota.
+        limit_name: &'static str,
+        /// How much there may be.
+        limit: u64,
+        /// How much there is.
+        used: u64,
+        /// How much more was asked for.
+        asked: u64,
+    },
+    /// The host has no more; its figures are the operator's to see.
+    #[error("the host has no more {limit_name}: {remedy}")]
+    HostExhausted {
+        /// What ran out.
+        limit_name: &'static str,
+        /// What an operator can do.
+        remedy: &'static str,
+    },
+    /// Too much at once; the same call will do later.
+    #[error("too much at once ({limit_name} {limit}); try again after the given delay")]
+    Overloaded {
+        /// Which limit.
+        limit_name: &'static str,
+        /// How much there may be.
+        limit: u64,
+        /// When to try again.
+        after: Duration,
+    },
+    /// The daemon is ending.
+    #[error("the daemon is draining; try again elsewhere or after its restart")]
+    Draining,
+    /// The deadline passed before the first effect.
+    #[error("the deadline passed before anything was done")]
+    DeadlinePassed,
+    /// The deadline passed after the first effect: the work runs to its end.
+    #[error("the deadline passed while the work was being done; it runs to its end")]
+    DeadlineExceeded,
+    /// Fields that contradict each other or a limit.
+    #[error("{field}: {why}")]
+    InvalidSpec {
+        /// The field.
+        field: &'static str,
+        /// What is wrong and what is accepted.
+        why: String,
+    },
+    /// A field that is wrong by itself.
+    #[error("{field}: {why}")]
+    InvalidField {
+        /// The field.
+        field: &'static str,
+        /// What is wrong and what is accepted.
+        why: String,
+    },
+    /// More bytes than one call takes.
+    #[error("{field} is {length} bytes; at most {limit} ({limit_name}): {instead}")]
+    TooLarge {
+        /// The field.
+        field: &'static str,
+        /// How long it is.
+        length: u64,
+        /// Which limit.
+        limit_name: &'static str,
+        /// How long it may be.
+        limit: u64,
+        /// What to use instead.
+        instead: &'static str,
+    },
+    /// Not a token of this list.
+    #[error("page_token: {why}; begin again without it")]
+    PageTokenInvalid {
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The request id was used for something else.
+    #[error("request_id {request_id} was used with another request; make a new one")]
+    RequestIdReused {
+        /// The id.
+        request_id: Uuid,
+    },
+    /// The bytes that came are not those that were sent.
+    #[error(
+        "crc32c of the bytes received is {found:#010x}, not {wanted:#010x}; what was written stands"
+    )]
+    ChecksumMismatch {
+        /// What the caller computed.
+        wanted: u32,
+        /// What the daemon computed.
+        found: u32,
+    },
+    /// No such memory in this tenant.
+    #[error("there is no memory {memory_id}")]
+    MemoryNotFound {
+        /// The name.
+        memory_id: MemoryId,
+    },
+    /// The name is taken.
+    #[error("there is a memory {memory_id} already; choose another id or delete it")]
+    MemoryExists {
+        /// The name.
+        memory_id: MemoryId,
+    },
+    /// The caller may not do this.
+    #[error("{rpc} needs the role {role}: {how}")]
+    RoleMissing {
+        /// The call.
+        rpc: &'static str,
+        /// The role it needs.
+        role: &'static str,
+        /// How to come by it.
+        how: &'static str,
+    },
+    /// The tenant named is not one that this caller may name.
+    #[error("tenant {tenant} is not one this caller may use; check the linmem-tenant metadata")]
+    TenantMismatch {
+        /// The name, escaped and cut.
+        tenant: String,
+    },
+    /// The hardware or kernel lost bytes; the memory is quarantined.
+    #[error("the host could not serve {count} bytes at offset {offset}; the memory is quarantined")]
+    HardwareFault {
+        /// Where the access began.
+        offset: u64,
+        /// How many bytes at most were not moved.
+        count: u64,
+    },
+    /// A defect of the daemon. Whatever memory it held is quarantined.
+    #[error("internal fault; please report it with the call_id")]
+    InternalFault,
+}
+
+impl From<OutOfBounds> for Failure {
+    fn from(refused: OutOfBounds) -> Self {
+        Self::OutOfBounds(refused)
+    }
+}
+
+/// A tenant that was named but must not be echoed as it came: escaped, at most 64 characters.
+#[must_use]
+pub fn printable(name: &[u8]) -> String {
+    name.escape_ascii().take(64).map(char::from).collect()
+}

@@ -1,0 +1,95 @@
+//! linmemd serves sandboxed linear memories over gRPC. This is its architecture.
+//!
+//! ```text
+//!            clients                    Prometheus              signals
+//!               │ gRPC                      │ HTTP                  │
+//! 5 daemon   acceptor, serving threads     http       tick        run      composes, listens, ends
+//!               │                           │          │
+//! 4 rpc      front → messages → service → reply        │         the wire: framing, limits, status
+//!               │                                      │
+//! 3 tenancy  Tenants → Access                          │         who may do what
+//!               │                                      │
+//! 2 registry Namespace → Record → Lifecycle   Ledger  Pool       which memories exist, locks, cost
+//!               │                                      │
+//! 1 memory   LinearMemory: Layout, Plan → apply → access         bytes, one memory at a time
+//!               │                                      │
+//! 0 os       Reservation      copy, fault     the kernel's seam  every system call
+//!   ground   units, model, error
+//! ```
+//!
+//! A floor uses only floors below it; `tests/house.rs` reads every `crate::` path and fails on an
+//! upward one. Beside the floors stand [`config`] (seen by daemon only), [`proto`] (rpc and client),
+//! [`metrics`] (every family) and [`client`] (what the command line, tests and benches share).
+//!
+//! # The life of a write
+//!
+//! 1. `daemon/accept.rs` has dealt the connection to a serving thread; `rpc/connection.rs` speaks
+//!    HTTP/2 with it. `rpc/front.rs` makes a call of the request: id, tenant, a place among the
+//!    tenant's running calls, a deadline.
+//! 2. `rpc/message.rs` reads the five bytes of the message's header, judges its length, charges the
+//!    in-flight budgets, and only then takes the bytes.
+//! 3. [`tenancy::Access::write`] finds the record among the tenant's own and checks the range
+//!    against the published size, before any lock.
+//! 4. The registry takes the memory's lock by try; on contention the task queues, in order. Up to
+//!    256 KiB it goes on at once, beyond that on the pool, with the guard.
+//! 5. [`memory::Plan`] says what will change; `memory/apply.rs` carries it out, noting first what it
+//!    touches; `memory/access.rs` calls the copy routine of `os/copy.rs`, which answers a host fault
+//!    with a count instead of a signal.
+//! 6. Counters, reply, and the drop of every guard.
+//!
+//! # The life of a destroy
+//!
+//! 1. `registry/operations/delete.rs` waits for the growth ticket and then the lock, in order of
+//!    arrival: everything before it has drained, nothing has happened yet.
+//! 2. A pool job passes the call's [`registry::Gate`]: from here it runs to its end, whoever waits.
+//!    The state is GONE, the name free, and whoever still queues finds no memory.
+//! 3. Touched pages are wiped in slices, the address space given back, then the [`registry::Charge`]
+//!    dropped. What the kernel refuses stays charged, is listed, and is tried again by the sweep.
+//!
+//! # Laws
+//!
+//! 1. Bytes move in one place (`memory/access.rs`), and no reference ever points into a memory.
+//! 2. A mutation is a plan before it is an act, and has one execution (`memory/apply.rs`).
+//! 3. Address space is reserved once and a memory never moves; its size is published last.
+//! 4. Bounds are checked by software in 64 bits, before any lock, copy or allocation; guards are the
+//!    second line.
+//! 5. What a memory costs is paid first ([`registry::Charge`]) and given back by `Drop`.
+//! 6. Locks are taken by try and waited for by tasks; a guard is a value that can move into a job.
+//!    The order stands at the top of `registry/mod.rs`.
+//! 7. A serving thread never waits for the kernel and never works for long.
+//! 8. Failures are one closed enum ([`error::Failure`]); `rpc/status.rs` alone makes gRPC of it. A
+//!    panic is INTERNAL_FAULT, counted, and quarantines what it held.
+//! 9. Hot paths format nothing, look up no metric by name, and allocate the reply's bytes only.
+//! 10. One state word a memory, and freeze-and-drain is the only way to its end.
+//! 11. What cannot be had is refused by name or reported, never silently less.
+//!
+//! # Decisions where the contract is silent
+//!
+//! - The server's side of gRPC framing is written here (`rpc/message.rs`, `rpc/reply.rs`) and not
+//!   generated: the generated one reserves a message's announced length before a byte of it came,
+//!   has no place for a limit on all bytes in flight, and copies a reply twice.
+//! - The lock of one memory is in `memory/lock.rs`, because a lock that hands out its value needs
+//!   unsafe code, which the registry does without.
+//! - A spec without a maximum and with more initial pages than the default gets its initial size as
+//!   its maximum. A guard is rounded up to the host page. Compressed messages are refused as
+//!   CAPABILITY_UNAVAILABLE.
+//! - A list looks at 10,000 names at most and may then answer with a short page and a token.
+//! - A memory whose lease has run out does not exist from that moment; the sweep gives it back.
+//! - `vmas` is what the ledger charged and the daemon had at start: counting them would walk the
+//!   kernel's list of mappings at every scrape.
+//! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
+//!   retries follow the failure's retry word (`client/retry.rs`).
+
+pub mod client;
+pub mod config;
+pub mod daemon;
+pub mod error;
+pub mod memory;
+pub mod metrics;
+pub mod model;
+pub mod os;
+pub mod proto;
+pub mod registry;
+pub mod rpc;
+pub mod tenancy;
+pub mod units;

@@ -1,0 +1,181 @@
+//! [`LinearMemory`]: one memory's pages, its size, and the operations on its bytes.
+//!
+//! Law: size only grows and is published after the pages are open ([`PublishedSize`]); every
+//! operation checks its range before it does anything. Who may call what at the same time as what
+//! is the lock's business (`lock.rs`), not this file's: nothing here is unsound if it is got wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memory::access::{self, NotMoved};
+use crate::memory::allocator::{PageAllocator, Pages};
+use crate::memory::apply::{self, Touched};
+use crate::memory::layout::Layout;
+use crate::memory::plan::Plan;
+use crate::os::OsError;
+use crate::units::{ByteCount, ByteRange, WasmPages};
+
+/// A size that anyone may look at without a lock. It only grows, and never shows a page that is
+/// not open yet.
+#[derive(Clone, Debug, Default)]
+pub struct PublishedSize(Arc<AtomicU64>);
+
+impl PublishedSize {
+    /// The size now.
+    #[must_use]
+    pub fn pages(&self) -> WasmPages {
+        // Only ever stored from a WasmPages.
+        WasmPages::new(self.0.load(Ordering::Acquire)).unwrap_or(WasmPages::ZERO)
+    }
+
+    /// The size now, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> ByteCount {
+        self.pages().bytes()
+    }
+
+    fn raise(&self, to: WasmPages) {
+        self.0.fetch_max(to.get(), Ordering::AcqRel);
+    }
+}
+
+/// The host failed under an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where the access began.
+    pub offset: u64,
+    /// How many bytes at most were not moved.
+    pub count: u64,
+}
+
+/// Which step of giving a memory back failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseStep {
+    /// Making its bytes zero.
+    Wipe,
+    /// Giving its address space back.
+    Release,
+}
+
+/// A memory that could not be given back: it may hold bytes and is to be kept, charged, and tried
+/// again.
+#[derive(Debug)]
+pub struct Unreleased {
+    /// The memory itself.
+    pub memory: LinearMemory,
+    /// What failed.
+    pub step: ReleaseStep,
+    /// What the kernel said.
+    pub error: OsError,
+}
+
+/// One linear memory.
+#[derive(Debug)]
+pub struct LinearMemory {
+    pages: Box<dyn Pages>,
+    size: PublishedSize,
+    touched: Touched,
+    /// How far [`Self::wipe_some`] came.
+    wiped: ByteCount,
+}
+
+impl LinearMemory {
+    /// A memory of the layout's initial size, all zero.
+    ///
+    /// # Errors
+    /// [`OsError`]; nothing is left behind.
+    pub fn create(allocator: &dyn PageAllocator, layout: &Layout) -> Result<Self, OsError> {
+        let pages = allocator.allocate(layout)?;
+        let size = PublishedSize::default();
+        size.raise(layout.initial);
+        Ok(Self { pages, size, touched: Touched::default(), wiped: ByteCount::ZERO })
+    }
+
+    /// Its size, for those who look without a lock.
+    #[must_use]
+    pub fn size(&self) -> PublishedSize {
+        self.size.clone()
+    }
+
+    /// Appends the range's bytes to `out`, whose length is unchanged on failure.
+    ///
+    /// # Errors
+    /// [`Fault`] where the host failed under it.
+    pub fn read(&self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Fault> {
+        access::append_to(out, &*self.pages, self.size.bytes(), range)
+            .map_err(|not_moved| fault(range, not_moved))
+    }
+
+    /// Carries a plan out.
+    ///
+    /// # Errors
+    /// [`Fault`] where the host failed in the middle: then bytes are lost.
+    pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Fault> {
+        apply::apply(&*self.pages, self.size.bytes(), &self.touched, plan)
+            .map_err(|not_moved| fault(plan.range(), not_moved))
+    }
+
+    /// Opens pages up to `to` without showing them; [`Self::publish`] does.
+    ///
+    /// # Errors
+    /// [`OsError`]; the size is unchanged.
+    pub fn open(&self, to: WasmPages) -> Result<(), OsError> {
+        self.pages.open(self.size.bytes(), to.bytes())
+    }
+
+    /// Shows the pages that [`Self::open`] opened.
+    pub fn publish(&self, to: WasmPages) {
+        self.size.raise(to);
+    }
+
+    /// RAM behind it, as the kernel counts it.
+    ///
+    /// # Errors
+    /// [`OsError`].
+    pub fn resident(&self) -> Result<ByteCount, OsError> {
+        self.pages.resident(self.size.bytes())
+    }
+
+    /// Undoes [`Self::open`] of pages that were not shown.
+    ///
+    /// # Errors
+    /// [`OsError`]: they stay accessible to the daemon, and zero.
+    pub fn close(&self, to: WasmPages) -> Result<(), OsError> {
+        self.pages.close(self.size.bytes(), to.bytes())
+    }
+
+    /// Wipes at most `slice` more bytes. Whether all of it is now wiped.
+    ///
+    /// # Errors
+    /// [`OsError`]: those bytes may still hold what they held.
+    pub fn wipe_some(&mut self, slice: ByteCount) -> Result<bool, OsError> {
+        let touched = self.touched.extent();
+        let to = self.wiped.checked_add(slice).unwrap_or(touched).min(touched);
+        if self.wiped < to {
+            self.pages.wipe(self.wiped, to)?;
+            self.wiped = to;
+        }
+        Ok(to == touched)
+    }
+
+    /// Wipes what is left to wipe and gives the address space back.
+    ///
+    /// # Errors
+    /// [`Unreleased`] with the memory itself, so that it can be tried again.
+    pub fn release(mut self) -> Result<(), Box<Unreleased>> {
+        let everything = self.touched.extent();
+        if let Err(error) = self.wipe_some(everything) {
+            let step = ReleaseStep::Wipe;
+            return Err(Box::new(Unreleased { memory: self, step, error }));
+        }
+        let Self { pages, size, touched, wiped } = self;
+        pages.release().map_err(|(pages, error)| {
+            let memory = Self { pages, size, touched, wiped };
+            Box::new(Unreleased { memory, step: ReleaseStep::Release, error })
+        })
+    }
+}
+
+const fn fault(range: ByteRange, not_moved: NotMoved) -> Fault {
+    Fault { offset: range.start(), count: not_moved.count }
+}

@@ -1,0 +1,33 @@
+//! Floor 1: linear memories, one at a time. Owns their layout, the allocators that get pages from
+//! the host, the one door through which bytes move and change, and the lock of one memory.
+//!
+//! Law: reserve once, never move; a range is checked before anything else; size is published last;
+//! a mutation is a [`Plan`] first and [`LinearMemory::apply`] is its only execution. Everything here
+//! is synchronous. Does not know clocks, tenants or RPCs.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod access;
+mod allocator;
+mod apply;
+mod layout;
+mod linear;
+pub mod lock;
+mod mmap;
+mod plan;
+pub(crate) mod sync;
+
+pub use allocator::{Footprint, PageAllocator, Pages};
+pub use layout::{Layout, Unrepresentable};
+pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Unreleased};
+pub use mmap::MmapAllocator;
+pub use plan::Plan;

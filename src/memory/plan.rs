@@ -1,0 +1,54 @@
+//! [`Plan`]: a mutation that has been checked and not yet begun.
+//!
+//! Law: a plan that exists has its range within the size and its sources in hand, exactly as long as
+//! the range; nothing has been done. `apply.rs` alone carries plans out.
+
+use bytes::Bytes;
+
+use crate::units::{ByteCount, ByteRange, OutOfBounds};
+
+/// A checked mutation of one memory.
+#[derive(Debug)]
+pub struct Plan<'a>(pub(super) Change<'a>);
+
+#[derive(Debug)]
+pub(super) enum Change<'a> {
+    /// `sources`, one after the other, are as long as `range`.
+    Write {
+        range: ByteRange,
+        sources: &'a [Bytes],
+    },
+    Fill {
+        range: ByteRange,
+        value: u8,
+    },
+}
+
+impl<'a> Plan<'a> {
+    /// Puts `sources`, one after the other, at `offset` of a memory of `size` bytes.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] where they do not lie within the size.
+    pub fn write(offset: u64, sources: &'a [Bytes], size: ByteCount) -> Result<Self, OutOfBounds> {
+        // Bytes that exist in this process cannot add up to more than 64 bits say.
+        let length = sources
+            .iter()
+            .fold(0u64, |sum, source| sum.saturating_add(ByteCount::of(source).get()));
+        let range = ByteRange::within(offset, length, size)?;
+        Ok(Self(Change::Write { range, sources }))
+    }
+
+    /// Sets every byte of a range to `value`.
+    #[must_use]
+    pub const fn fill(range: ByteRange, value: u8) -> Self {
+        Self(Change::Fill { range, value })
+    }
+
+    /// What it will change.
+    #[must_use]
+    pub const fn range(&self) -> ByteRange {
+        match self.0 {
+            Change::Write { range, .. } | Change::Fill { range, .. } => range,
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Faults: a SIGSEGV or SIGBUS in the copy routines ends the copy, and any other one is what it
+//! was before.
+//!
+//! Law: only a fault that the processor raised at an instruction in the fix-up table is ours. Every
+//! other signal goes to the handler that was there before, which sees what it would have seen: a
+//! default still kills, with the fault's own address. The handler does nothing that is not
+//! async-signal-safe: no lock, no allocation, no formatting. Knows nothing of memories, and does
+//! not say whose bytes could not be moved: the count that the copy returns does.
+//!
+//! Two differences remain for the handler before us: it runs on the alternate stack where the
+//! thread has one, and a thread that blocks SIGSEGV dies of a fault in a copy, as of any other.
+
+#![expect(unsafe_code, reason = "signal handlers are installed, run and left by raw calls")]
+
+use std::ffi::{c_int, c_void};
+use std::mem::{self, MaybeUninit};
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use libc::{sighandler_t, siginfo_t, ucontext_t};
+
+use crate::os::OsError;
+use crate::os::copy_x86_64::landing;
+
+/// The instruction pointer's place among the saved registers.
+const RIP: usize = libc::REG_RIP as usize;
+
+static INSTALLED: OnceLock<Result<(), OsError>> = OnceLock::new();
+static FIXED: AtomicU64 = AtomicU64::new(0);
+static SEGV: Before = Before::new();
+static BUS: Before = Before::new();
+
+/// What a signal did before it was ours.
+struct Before {
+    action: OnceLock<libc::sigaction>,
+    /// A handler that wanted to run once only has run.
+    spent: AtomicBool,
+}
+
+/// Makes [`crate::os::copy`] survive faults, for the whole process and for good. Called again, it
+/// gives the first answer again. To be called at start, before other threads install handlers of
+/// their own for these signals; one installed later is before ours and must hand on to it.
+///
+/// # Errors
+/// That of `sigaction`.
+pub fn install() -> Result<(), OsError> {
+    *INSTALLED.get_or_init(|| {
+        take(libc::SIGSEGV, &SEGV)?;
+        take(libc::SIGBUS, &BUS)
+    })
+}
+
+/// How many copies and fills have been ended by a fault since the process began.
+#[must_use]
+pub fn fixed_faults() -> u64 {
+    FIXED.load(Ordering::Relaxed)
+}
+
+impl Before {
+    const fn new() -> Self {
+        Self { action: OnceLock::new(), spent: AtomicBool::new(false) }
+    }
+}
+
+fn take(signal: c_int, before: &Before) -> Result<(), OsError> {
+    // Looked up first and stored before ours is in place: ours may run at once.
+    let mut action = exchange(signal, ptr::null())?;
+    let action_before = *before.action.get_or_init(|| action);
+    // The mask and the flags that change how a handler runs stay as the handler before us chose.
+    let kept = libc::SA_NODEFER | libc::SA_RESTART;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | (action_before.sa_flags & kept);
+    action.sa_sigaction = (on_fault as *const ()).expose_provenance();
+    exchange(signal, &raw const action).map(drop)
+}
+
+/// Installs the action, unless it is null, and tells which was there.
+fn exchange(signal: c_int, new: *const libc::sigaction) -> Result<libc::sigaction, OsError> {
+    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: `new` is null or a whole action that `take` made, whose handler has the signature
+    // that SA_SIGINFO means; `old` is large enough by its type.
+    let outcome = unsafe { libc::sigaction(signal, new, old.as_mut_ptr()) };
+    if outcome != 0 {
+        let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        return Err(OsError { call: "sigaction", errno, bytes: 0 });
+    }
+    // SAFETY: zeroed is a valid action (numbers, and an Option of a function pointer that is
+    // None), and sigaction has filled it in.
+    Ok(unsafe { old.assume_init() })
+}
+
+/// # Safety
+/// Called by the kernel as a handler with SA_SIGINFO: `info` and `context` are those of the signal.
+unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: `info` is the kernel's, see above.
+    let code = unsafe { (*info).si_code };
+    // Sent by a process (0 and below), or news of a bad page that nobody has touched yet: then the
+    // instruction that was interrupted has nothing to do with it.
+    let raised_here = code > 0 && !(signal == libc::SIGBUS && code == libc::BUS_MCEERR_AO);
+    if raised_here {
+        let context: *mut ucontext_t = context.cast();
+        // SAFETY: `context` is the kernel's, see above, and nothing else refers to it while the
+        // handler runs; the kernel restores the registers from it when the handler returns.
+        let registers = unsafe { &mut (*context).uc_mcontext.gregs };
+        let instruction = &mut registers[RIP];
+        if let Some(landing) = landing(usize::from_ne_bytes(instruction.to_ne_bytes())) {
+            *instruction = i64::from_ne_bytes(landing.to_ne_bytes());
+            FIXED.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+    // SAFETY: the three are the kernel's for this very signal.
+    unsafe { hand_on(signal, raised_here, info, context) };
+}
+
+/// # Safety
+/// Called from a handler, with what the kernel gave it.
+unsafe fn hand_on(signal: c_int, raised_here: bool, info: *mut siginfo_t, context: *mut c_void) {
+    let before = if signal == libc::SIGSEGV { &SEGV } else { &BUS };
+    // Always there: `take` has put it there before it installed on_fault.
+    let Some(action) = before.action.get() else { return };
+    let once = action.sa_flags & libc::SA_RESETHAND != 0;
+    let spent = once && before.spent.swap(true, Ordering::Relaxed);
+    match action.sa_sigaction {
+        _ if spent => as_by_default(signal, raised_here),
+        libc::SIG_DFL => as_by_default(signal, raised_here),
+        // The kernel lets nobody ignore a fault, only a signal that was sent.
+        libc::SIG_IGN if raised_here => as_by_default(signal, raised_here),
+        libc::SIG_IGN => {}
+        handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
+            // SAFETY: whoever installed it promised the kernel, by SA_SIGINFO, a function of this
+            // signature at this address.
+            let handler = unsafe {
+                mem::transmute::<
+                    sighandler_t,
+                    unsafe extern "C" fn(c_int, *mut siginfo_t, *mut c_void),
+                >(handler)
+            };
+            // SAFETY: it is called as the kernel would have called it, with the same arguments.
+            unsafe { handler(signal, info, context) }
+        }
+        handler => {
+            // SAFETY: whoever installed it without SA_SIGINFO promised the kernel a function of
+            // this signature at this address.
+            let handler =
+                unsafe { mem::transmute::<sighandler_t, unsafe extern "C" fn(c_int)>(handler) };
+            // SAFETY: it is called as the kernel would have called it, with the same argument.
+            unsafe { handler(signal) }
+        }
+    }
+}
+
+/// Lets the default action happen: by faulting again at the same instruction, so that a core dump
+/// shows the fault itself, or, where there was none, by sending the signal again.
+fn as_by_default(signal: c_int, raised_here: bool) {
+    // SAFETY: zeroed is a valid action: no flags, an empty mask, and SIG_DFL, which is 0.
+    let default = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    // SAFETY: a whole action that names no function; the old one is not asked for.
+    unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
+    if !raised_here {
+        // SAFETY: raise takes a number, and may be called from a handler.
+        unsafe { libc::raise(signal) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::os::child::{SURVIVED, in_child};
+    use crate::os::copy::copy;
+    use crate::os::host_page;
+    use crate::os::kernel::Linux;
+    use crate::os::reservation::Reservation;
+    use crate::units::ByteCount;
+
+    const SEEN_PLAIN: i32 = 41;
+    const SEEN_WITH_ADDRESS: i32 = 42;
+
+    fn inaccessible() -> Reservation {
+        let page = host_page(&Linux);
+        Reservation::reserve(Arc::new(Linux), ByteCount::ZERO, page, ByteCount::ZERO).unwrap()
+    }
+
+    /// Reads inaccessible memory as any bug would.
+    fn stray_access() {
+        let reservation = inaccessible();
+        // SAFETY: none. The range is mapped without access, which is what is tested: it faults.
+        let byte = unsafe { reservation.body().as_ptr().read_volatile() };
+        assert_eq!(byte, 0);
+    }
+
+    fn copy_from_inaccessible_memory() -> usize {
+        let reservation = inaccessible();
+        let mut target = [0_u8; 100];
+        // SAFETY: the source is kept inaccessible, the target is a local array of that length.
+        unsafe { copy(target.as_mut_ptr(), reservation.body().as_ptr(), 100) }
+    }
+
+    fn set_handler(signal: c_int, handler: sighandler_t, flags: c_int) {
+        // SAFETY: zeroed is a valid action.
+        let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+        action.sa_sigaction = handler;
+        action.sa_flags = flags;
+        exchange(signal, &raw const action).unwrap();
+    }
+
+    extern "C" fn plain(_: c_int) {
+        // SAFETY: ends the process from a handler, which _exit may.
+        unsafe { libc::_exit(SEEN_PLAIN) }
+    }
+
+    unsafe extern "C" fn with_address(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
+        // SAFETY: handed on from the kernel.
+        let info = unsafe { &*info };
+        // SAFETY: a fault's information has an address.
+        let address = unsafe { info.si_addr() };
+        let code = if address.is_null() { 1 } else { SEEN_WITH_ADDRESS };
+        // SAFETY: ends the process from a handler, which _exit may.
+        unsafe { libc::_exit(code) }
+    }
+
+    fn died_of(status: ExitStatus, signal: c_int) {
+        assert_eq!(status.signal(), Some(signal), "{status}");
+    }
+
+    #[test]
+    fn a_stray_access_still_kills_the_process() {
+        died_of(
+            in_child("os::fault::tests::a_stray_access_still_kills_the_process", || {
+                install().unwrap();
+                assert_eq!(copy_from_inaccessible_memory(), 100);
+                stray_access();
+            }),
+            libc::SIGSEGV,
+        );
+    }
+
+    #[test]
+    fn a_stray_access_under_the_default_action_still_kills_the_process() {
+        died_of(
+            in_child(
+                "os::fault::tests::a_stray_access_under_the_default_action_still_kills_the_process",
+                || {
+                    set_handler(libc::SIGSEGV, libc::SIG_DFL, 0);
+                    install().unwrap();
+                    stray_access();
+                },
+            ),
+            libc::SIGSEGV,
+        );
+    }
+
+    #[test]
+    fn an_ignored_fault_kills_and_an_ignored_signal_does_not() {
+        died_of(
+            in_child(
+                "os::fault::tests::an_ignored_fault_kills_and_an_ignored_signal_does_not",
+                || {
+                    set_handler(libc::SIGSEGV, libc::SIG_IGN, 0);
+                    set_handler(libc::SIGBUS, libc::SIG_IGN, 0);
+                    install().unwrap();
+                    // SAFETY: raise takes a number.
+                    unsafe { libc::raise(libc::SIGBUS) };
+                    // SAFETY: as above.
+                    unsafe { libc::raise(libc::SIGSEGV) };
+                    stray_access();
+                },
+            ),
+            libc::SIGSEGV,
+        );
+    }
+
+    #[test]
+    fn a_signal_that_was_sent_kills_by_default() {
+        died_of(
+            in_child("os::fault::tests::a_signal_that_was_sent_kills_by_default", || {
+                set_handler(libc::SIGBUS, libc::SIG_DFL, 0);
+                install().unwrap();
+                // SAFETY: raise takes a number.
+                unsafe { libc::raise(libc::SIGBUS) };
+            }),
+            libc::SIGBUS,
+        );
+    }
+
+    #[test]
+    fn the_handler_before_ours_gets_what_is_not_ours_and_only_that() {
+        let status = in_child(
+            "os::fault::tests::the_handler_before_ours_gets_what_is_not_ours_and_only_that",
+            || {
+                set_handler(libc::SIGSEGV, (plain as *const ()).expose_provenance(), 0);
+                install().unwrap();
+                assert_eq!(copy_from_inaccessible_memory(), 100);
+                assert_eq!(fixed_faults(), 1);
+                stray_access();
+            },
+        );
+        assert_eq!(status.code(), Some(SEEN_PLAIN), "{status}");
+    }
+
+    #[test]
+    fn the_handler_before_ours_gets_the_address_if_it_asked() {
+        let status = in_child(
+            "os::fault::tests::the_handler_before_ours_gets_the_address_if_it_asked",
+            || {
+                let handler = (with_address as *const ()).expose_provenance();
+                set_handler(libc::SIGSEGV, handler, libc::SA_SIGINFO);
+                install().unwrap();
+                stray_access();
+            },
+        );
+        assert_eq!(status.code(), Some(SEEN_WITH_ADDRESS), "{status}");
+    }
+
+    #[test]
+    fn installing_twice_is_installing_once() {
+        let status = in_child("os::fault::tests::installing_twice_is_installing_once", || {
+            install().unwrap();
+            install().unwrap();
+            assert_eq!(copy_from_inaccessible_memory(), 100);
+        });
+        assert_eq!(status.code(), Some(SURVIVED), "{status}");
+    }
+
+    #[test]
+    fn faults_of_many_threads_at_once_are_all_fixed() {
+        install().unwrap();
+        let before = fixed_faults();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        assert_eq!(copy_from_inaccessible_memory(), 100);
+                    }
+                });
+            }
+        });
+        assert!(fixed_faults() - before >= 2000);
+    }
+
+    #[test]
+    fn a_handler_that_wanted_to_run_once_runs_once() {
+        extern "C" fn returns(_: c_int) {}
+        died_of(
+            in_child("os::fault::tests::a_handler_that_wanted_to_run_once_runs_once", || {
+                let handler = (returns as *const ()).expose_provenance();
+                set_handler(libc::SIGSEGV, handler, libc::SA_RESETHAND);
+                install().unwrap();
+                stray_access();
+            }),
+            libc::SIGSEGV,
+        );
+    }
+
+    #[test]
+    fn a_page_that_the_host_lost_ends_the_copy_as_a_guard_does() {
+        install().unwrap();
+        let page = host_page(&Linux);
+        let length = page.as_usize() * 2;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(length as u64).unwrap();
+        let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+        // SAFETY: a null address without MAP_FIXED replaces no mapping.
+        let mapped =
+            unsafe { libc::mmap(ptr::null_mut(), length, access, libc::MAP_SHARED, fd, 0) };
+        assert_ne!(mapped, libc::MAP_FAILED);
+        file.set_len(page.get()).unwrap();
+        let mut target = vec![1_u8; length];
+        // SAFETY: the source is the mapping, to which there is no reference.
+        let left = unsafe { copy(target.as_mut_ptr(), mapped.cast(), length) };
+        assert!((page.as_usize()..length).contains(&left), "{left}");
+        // SAFETY: the mapping made above, which nothing uses any more.
+        assert_eq!(unsafe { libc::munmap(mapped, length) }, 0);
+    }
+}

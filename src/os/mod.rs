@@ -1,0 +1,96 @@
+//! Floor 0: every system call, and the machine below it.
+//!
+//! Law: a call of the kernel that can be refused goes through [`kernel::Kernel`], so that a test
+//! can refuse it; a refusal is an [`OsError`] and never a panic. Does not know what a memory, a
+//! tenant or a page of WebAssembly is.
+//!
+//! ```text
+//!  host   limits   numa   threads     what the machine has          reservation   copy   fault
+//!    |       |      |        |                                            |        |       |
+//!    +-------+------+--------+------------- kernel (the seam) ------------+        |       |
+//!                                              |                                 assembly <+ fix-ups
+//!                                     Linux, or failing::FailingKernel
+//! ```
+//!
+//! Two calls stay outside the seam. `sigaction` in `fault` is made once, at start, before there is
+//! anything to lose; and the copy routines call nothing: they are stopped by faults instead.
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!(
+    "linmemd runs on x86-64 Linux only: a fault within tenant memory is survived by assembly and a \
+     signal handler that are written for that machine (os/copy_x86_64.rs, os/fault.rs)"
+);
+
+#[cfg(test)]
+mod child;
+pub mod copy;
+mod copy_x86_64;
+pub mod facts;
+pub mod failing;
+pub mod fault;
+pub mod host;
+pub mod kernel;
+pub mod limits;
+pub mod numa;
+pub mod process;
+pub mod reservation;
+pub mod threads;
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::os::kernel::Kernel;
+use crate::units::ByteCount;
+
+/// A system call that the host refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OsError {
+    /// The call, as its manual page names it.
+    pub call: &'static str,
+    /// The error number that it gave, or that it would have given for arguments that were not
+    /// worth asking about.
+    pub errno: i32,
+    /// How many bytes it was about; 0 where it was not about bytes.
+    pub bytes: u64,
+}
+
+impl OsError {
+    /// Whether the host has run out of something (memory, or mappings), so that the same call may
+    /// succeed later.
+    #[must_use]
+    pub const fn is_exhaustion(&self) -> bool {
+        matches!(self.errno, libc::ENOMEM | libc::EAGAIN)
+    }
+}
+
+impl fmt::Display for OsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.call)?;
+        if self.bytes > 0 {
+            write!(f, " of {} bytes", self.bytes)?;
+        }
+        write!(f, ": {}", io::Error::from_raw_os_error(self.errno))
+    }
+}
+
+impl Error for OsError {}
+
+/// The size of one host page, the step in which guards and wipes go.
+#[must_use]
+pub fn host_page(kernel: &dyn Kernel) -> ByteCount {
+    // At least 1, whatever a double says: it is divided by.
+    ByteCount::new(kernel.host_page_bytes().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_call_bytes_and_reason() {
+        let error = OsError { call: "mmap", errno: libc::ENOMEM, bytes: 65_536 };
+        assert_eq!(error.to_string(), "mmap of 65536 bytes: Cannot allocate memory (os error 12)");
+        assert!(error.is_exhaustion());
+    }
+}

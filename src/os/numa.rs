@@ -1,0 +1,69 @@
+//! The machine's NUMA nodes: how much memory each has, and how far it is from the others.
+//!
+//! Law: what is told is what `/sys` says at that moment; a node without memory is a node. Does not
+//! set or check any memory's policy yet.
+
+use crate::os::facts::{Facts, number};
+use crate::units::ByteCount;
+
+const NODES: &str = "/sys/devices/system/node";
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumaNode {
+    /// Its number. Numbers may have gaps.
+    pub node: u32,
+    /// The memory it has.
+    pub total: ByteCount,
+    /// What of that is free.
+    pub free: ByteCount,
+    /// How far its memory is from each online node, in order; 10 is its own. Empty where the host
+    /// does not tell.
+    pub distances: Vec<u32>,
+}
+
+/// Every node, by number. Empty where the kernel knows none.
+pub(super) fn nodes(facts: &mut Facts<'_>) -> Vec<NumaNode> {
+    let names = facts.names(NODES);
+    let mut numbers: Vec<u32> =
+        names.iter().filter_map(|name| number(name.strip_prefix("node")?)).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().filter_map(|node| read(facts, node)).collect()
+}
+
+fn read(facts: &mut Facts<'_>, node: u32) -> Option<NumaNode> {
+    let path = format!("{NODES}/node{node}/meminfo");
+    let text = facts.text(&path)?;
+    let total = facts.amount(&path, &text, "MemTotal")?;
+    let free = facts.amount(&path, &text, "MemFree")?;
+    let distances = facts.text(format!("{NODES}/node{node}/distance")).unwrap_or_default();
+    let distances = distances.split_whitespace().filter_map(number).collect();
+    Some(NumaNode { node, total, free, distances })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::failing::FailingKernel;
+
+    #[test]
+    fn nodes_come_by_number_with_memory_and_distances() {
+        let kernel = FailingKernel::new();
+        let at = |rest: &str| format!("{NODES}/{rest}");
+        kernel.replace_files([
+            (at("node10/meminfo"), "Node 10 MemTotal: 4 kB\nNode 10 MemFree: 1 kB\n"),
+            (at("node10/distance"), "20 10\n"),
+            (at("node2/meminfo"), "Node 2 MemTotal:       0 kB\nNode 2 MemFree:   0 kB\n"),
+            (at("node2/distance"), "10 20\n"),
+            (at("online"), "2,10\n"),
+            (at("node3/meminfo"), "Node 3 MemTotal:       1 kB\n"),
+        ]);
+        let mut facts = Facts::of(&kernel);
+        let found = nodes(&mut facts);
+        let numbers: Vec<u32> = found.iter().map(|node| node.node).collect();
+        assert_eq!(numbers, [2, 10]);
+        assert_eq!(found[1].total, ByteCount::new(4096));
+        assert_eq!(found[1].distances, [20, 10]);
+        assert_eq!(facts.into_absent().len(), 1, "node 3 does not tell what is free");
+    }
+}

@@ -1,0 +1,349 @@
+//! [`Reservation`]: one range of address space, owned, of which a part can be opened and wiped.
+//!
+//! ```text
+//!   base            body                     body + open                          base + total
+//!    |  guard before  |  open: read, write      |  body not open yet  |  guard after  |
+//!    |  PROT_NONE     |  zero until written     |  PROT_NONE          |  PROT_NONE    |
+//!    +----------------+------- body_bytes ------+---------------------+---------------+
+//! ```
+//!
+//! Law: the guards are never opened; what is opened stays open; the range stays where it is until
+//! it is released as a whole. Every advice that keeps tenant bytes out of children and core dumps
+//! was accepted by the kernel, or the reservation does not exist. Does not know how much is open,
+//! reads and writes no byte, and hands out no reference: the owner does the book-keeping.
+
+#![expect(unsafe_code, reason = "owns mappings, which the kernel knows as bare addresses")]
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::CStr;
+use std::fmt;
+use std::num::NonZero;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::os::kernel::{Advice, Kernel, Protection};
+use crate::os::{OsError, host_page};
+use crate::units::ByteCount;
+
+/// One name for all: mappings of different names never merge, and the map limit is shared.
+const NAME: &CStr = c"linmemd";
+
+/// Host pages asked about at once by [`Reservation::resident_bytes`].
+const RESIDENCY_SLICE: usize = 4096;
+
+static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// One range of address space. Dropping it gives it back; where the kernel refuses that, it stays
+/// mapped for good and is counted in [`leaked_bytes`]. Owners that can quarantine and retry call
+/// [`Reservation::release`] instead.
+#[derive(Debug)]
+pub struct Reservation {
+    kernel: Arc<dyn Kernel>,
+    base: NonNull<u8>,
+    /// `base` and the guard before.
+    body: NonNull<u8>,
+    body_bytes: ByteCount,
+    /// 0 where there is no mapping, at first or any more.
+    total_bytes: ByteCount,
+    absences: Vec<Absence>,
+}
+
+/// Something that this host does not have and that a reservation can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Absence {
+    /// The kernel has no transparent huge pages to keep away.
+    HugePageAdvice,
+    /// The kernel cannot name mappings.
+    MappingName,
+}
+
+/// The kernel did not take the range back. It is whole and can be released again.
+#[derive(Debug, thiserror::Error)]
+#[error("reservation not released: {error}")]
+pub struct ReleaseFailed {
+    /// Untouched.
+    pub reservation: Reservation,
+    /// Why.
+    #[source]
+    pub error: OsError,
+}
+
+/// How many bytes of address space reservations that were dropped could not give back.
+#[must_use]
+pub fn leaked_bytes() -> ByteCount {
+    ByteCount::new(LEAKED.load(Ordering::Relaxed))
+}
+
+// SAFETY: the fields but for the two addresses are Send. The addresses belong to the process, not
+// to a thread, and to this value alone (map_reserved's promise).
+unsafe impl Send for Reservation {}
+
+// SAFETY: with a shared reference one can make system calls about the range, which the kernel
+// orders by its own lock, and copy out addresses, whose use is unsafe; no field changes.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `before + body + after` bytes, none of which can be accessed yet.
+    ///
+    /// # Errors
+    /// EINVAL where a length is no multiple of the host page or the sum is no length; else what
+    /// the kernel said, and then nothing stays mapped.
+    pub fn reserve(
+        kernel: Arc<dyn Kernel>,
+        before: ByteCount,
+        body: ByteCount,
+        after: ByteCount,
+    ) -> Result<Self, OsError> {
+        let page = host_page(&*kernel);
+        let total = before.checked_add(body).and_then(|sum| sum.checked_add(after));
+        let whole = [before, body, after].iter().all(|part| is_multiple(*part, page));
+        let total = match total {
+            // No allocation of Rust's may be longer than isize::MAX, so no range may be.
+            Some(total) if whole && isize::try_from(total.get()).is_ok() => total,
+            _ => return Err(invalid("mmap", body)),
+        };
+        // Where there is nothing to map, an address that is aligned as a mapping would be.
+        let nowhere = NonZero::new(page.as_usize()).unwrap_or(NonZero::<usize>::MIN);
+        let base = match total {
+            ByteCount::ZERO => NonNull::without_provenance(nowhere),
+            _ => kernel.map_reserved(total.as_usize()).map_err(refused("mmap", total))?,
+        };
+        // SAFETY: before <= total, so the sum lies within the mapping or at its end.
+        let start = unsafe { base.add(before.as_usize()) };
+        // From here on, dropping it gives the range back.
+        let mut reservation = Self {
+            kernel,
+            base,
+            body: start,
+            body_bytes: body,
+            total_bytes: total,
+            absences: Vec::new(),
+        };
+        if total > ByteCount::ZERO {
+            reservation.advise_all(Advice::DontFork)?;
+            reservation.advise_all(Advice::DontDump)?;
+            let advised = reservation.advise_all(Advice::NoHugePage);
+            reservation.or_absent(advised, Absence::HugePageAdvice)?;
+            let named = reservation.name();
+            reservation.or_absent(named, Absence::MappingName)?;
+        }
+        Ok(reservation)
+    }
+
+    /// Makes bytes `[from, to)` of the body readable and writable; they are zero unless they were
+    /// open before. Opening what is open changes nothing. After an error some of the range may be
+    /// open, and asking again is the way on.
+    ///
+    /// # Errors
+    /// EINVAL where the range is not within the body or its ends are no multiples of the host
+    /// page; ENOMEM at the map limit.
+    pub fn open(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        self.protect(from, to, Protection::ReadWrite)
+    }
+
+    /// Makes bytes `[from, to)` of the body inaccessible again. What they held is kept: for bytes
+    /// that nobody has touched since they were opened.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        self.protect(from, to, Protection::None)
+    }
+
+    fn protect(
+        &self,
+        from: ByteCount,
+        to: ByteCount,
+        protection: Protection,
+    ) -> Result<(), OsError> {
+        let Some(length) = self.pages_between(from, to) else {
+            return Err(invalid("mprotect", to));
+        };
+        if length == ByteCount::ZERO {
+            return Ok(());
+        }
+        // SAFETY: from < to <= body_bytes (pages_between), so the sum lies within the mapping.
+        let address = unsafe { self.body.add(from.as_usize()) };
+        // SAFETY: [from, to) lies within the body, which is mapped as long as self lives; no
+        // reference to its bytes exists (the law of this file).
+        let changed = unsafe { self.kernel.protect(address, length.as_usize(), protection) };
+        changed.map_err(refused("mprotect", length))
+    }
+
+    /// The length of `[from, to)`, where that is whole host pages of the body.
+    fn pages_between(&self, from: ByteCount, to: ByteCount) -> Option<ByteCount> {
+        let page = host_page(&*self.kernel);
+        let whole = to <= self.body_bytes && is_multiple(from, page) && is_multiple(to, page);
+        to.checked_sub(from).filter(|_| whole)
+    }
+
+    /// Gives back the bytes of the host pages that `[from, to)` touches: they are zero when they
+    /// are next read. On an error they may be as they were.
+    ///
+    /// # Errors
+    /// EINVAL where the range is not within the body; else what the kernel said.
+    pub fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        let call = Advice::DontNeed.call();
+        let end = self.whole_pages(to, call)?;
+        let page = host_page(&*self.kernel).get();
+        let begin = from.get().saturating_sub(from.get().checked_rem(page).unwrap_or(0));
+        let Some(length) = end.checked_sub(ByteCount::new(begin)) else {
+            return Err(invalid(call, to));
+        };
+        if length == ByteCount::ZERO {
+            return Ok(());
+        }
+        // SAFETY: begin <= end <= body_bytes, so the sum lies within the mapping.
+        let address = unsafe { self.body.add(ByteCount::new(begin).as_usize()) };
+        self.advise(address, length, Advice::DontNeed)
+    }
+
+    /// Gives the whole range back.
+    ///
+    /// # Errors
+    /// [`ReleaseFailed`], with the reservation in it, for another attempt later.
+    pub fn release(mut self) -> Result<(), ReleaseFailed> {
+        match self.give_back() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(ReleaseFailed { reservation: self, error }),
+        }
+    }
+
+    /// How much of `[0, upto)` of the body has memory behind it, in whole host pages.
+    ///
+    /// # Errors
+    /// EINVAL where `upto` is past the body; else what the kernel said.
+    pub fn resident_bytes(&self, upto: ByteCount) -> Result<ByteCount, OsError> {
+        const CALL: &str = "mincore";
+        let end = self.whole_pages(upto, CALL)?.as_usize();
+        let page = host_page(&*self.kernel);
+        let slice = page.as_usize().saturating_mul(RESIDENCY_SLICE);
+        let mut pages = [0_u8; RESIDENCY_SLICE];
+        let mut resident = 0_u64;
+        for at in (0..end).step_by(slice) {
+            let length = end.saturating_sub(at).min(slice);
+            // SAFETY: at < end <= body_bytes, so the sum lies within the mapping.
+            let address = unsafe { self.body.add(at) };
+            // SAFETY: [at, at + length) lies within the body, which is mapped as long as self
+            // lives; no reference to its bytes exists (the law of this file).
+            let asked = unsafe { self.kernel.residency(address, length, &mut pages) };
+            asked.map_err(refused(CALL, ByteCount::new(length as u64)))?;
+            let asked_about = length.div_ceil(page.as_usize());
+            let present = pages.iter().take(asked_about).filter(|flags| **flags & 1 == 1);
+            resident = resident.saturating_add(present.count() as u64);
+        }
+        Ok(ByteCount::new(resident.saturating_mul(page.get())))
+    }
+
+    /// Where the body begins. Only what has been opened may be accessed, only while this value
+    /// lives, and never by reference.
+    #[must_use]
+    pub const fn body(&self) -> NonNull<u8> {
+        self.body
+    }
+
+    /// How long the body is, open or not.
+    #[must_use]
+    pub const fn body_bytes(&self) -> ByteCount {
+        self.body_bytes
+    }
+
+    /// How much address space it takes, guards included.
+    #[must_use]
+    pub const fn total_bytes(&self) -> ByteCount {
+        self.total_bytes
+    }
+
+    /// What this host could not give.
+    #[must_use]
+    pub fn absences(&self) -> &[Absence] {
+        &self.absences
+    }
+
+    fn give_back(&mut self) -> Result<(), OsError> {
+        if self.total_bytes > ByteCount::ZERO {
+            let length = self.total_bytes.as_usize();
+            // SAFETY: [base, base + total) is what map_reserved gave, and total_bytes says that it
+            // is still mapped. The exclusive reference means that nobody uses this value, and who
+            // uses an address that it handed out broke body()'s condition.
+            let unmapped = unsafe { self.kernel.unmap(self.base, length) };
+            unmapped.map_err(refused("munmap", self.total_bytes))?;
+            self.total_bytes = ByteCount::ZERO;
+        }
+        Ok(())
+    }
+
+    fn advise_all(&self, advice: Advice) -> Result<(), OsError> {
+        self.advise(self.base, self.total_bytes, advice)
+    }
+
+    /// `[address, address + length)` lies within the mapping: both callers pass the whole of it or
+    /// a checked part of its body.
+    fn advise(
+        &self,
+        address: NonNull<u8>,
+        length: ByteCount,
+        advice: Advice,
+    ) -> Result<(), OsError> {
+        // SAFETY: the range lies within the mapping, see above, which lives as long as self; no
+        // reference to its bytes exists (the law of this file).
+        let advised = unsafe { self.kernel.advise(address, length.as_usize(), advice) };
+        advised.map_err(refused(advice.call(), length))
+    }
+
+    fn name(&self) -> Result<(), OsError> {
+        // SAFETY: the range is the whole mapping, which lives as long as self.
+        let named = unsafe { self.kernel.name(self.base, self.total_bytes.as_usize(), NAME) };
+        named.map_err(refused("prctl(PR_SET_VMA_ANON_NAME)", self.total_bytes))
+    }
+
+    /// EINVAL, for a range that is known to be right, means that the kernel has no such thing.
+    fn or_absent(&mut self, done: Result<(), OsError>, what: Absence) -> Result<(), OsError> {
+        match done {
+            Err(error) if error.errno == libc::EINVAL => {
+                self.absences.push(what);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn whole_pages(&self, upto: ByteCount, call: &'static str) -> Result<ByteCount, OsError> {
+        match upto.checked_round_up(host_page(&*self.kernel)) {
+            Some(length) if length <= self.body_bytes => Ok(length),
+            _ => Err(invalid(call, upto)),
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.give_back().is_err() {
+            LEAKED.fetch_add(self.total_bytes.get(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HugePageAdvice => "this kernel has no transparent huge pages to keep away",
+            Self::MappingName => "this kernel cannot name anonymous mappings",
+        })
+    }
+}
+
+fn is_multiple(length: ByteCount, page: ByteCount) -> bool {
+    length.checked_round_up(page) == Some(length)
+}
+
+fn invalid(call: &'static str, length: ByteCount) -> OsError {
+    OsError { call, errno: libc::EINVAL, bytes: length.get() }
+}
+
+fn refused(call: &'static str, length: ByteCount) -> impl FnOnce(i32) -> OsError {
+    move |errno| OsError { call, errno, bytes: length.get() }
+}

@@ -1,0 +1,53 @@
+//! What a thread asks of the scheduler.
+//!
+//! Law: it is asked for the calling thread alone, by itself. Does not start threads and does not
+//! know what they do.
+
+use crate::os::OsError;
+use crate::os::kernel::Kernel;
+
+/// Makes the calling thread this nice: up to 19, and then it runs when little else wants to.
+///
+/// # Errors
+/// EACCES where the process may not be less nice than it is.
+pub fn set_nice(kernel: &dyn Kernel, nice: i32) -> Result<(), OsError> {
+    kernel.set_thread_nice(nice).map_err(|errno| OsError { call: "setpriority", errno, bytes: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::os::failing::FailingKernel;
+    use crate::os::kernel::{Call, Linux};
+
+    /// Field 19 of `/proc/thread-self/stat`, counted after the name, which may have spaces.
+    fn nice() -> i32 {
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let after_name = stat.rsplit_once(") ").unwrap().1;
+        after_name.split(' ').nth(16).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_thread_becomes_nice_alone() {
+        let before = nice();
+        let wanted = (before + 3).min(19);
+        let became = std::thread::spawn(move || {
+            set_nice(&Linux, wanted).unwrap();
+            nice()
+        });
+        assert_eq!(became.join().unwrap(), wanted);
+        assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn a_refusal_is_an_error() {
+        let kernel = FailingKernel::new();
+        kernel.fail_call(Call::SetThreadNice, libc::EACCES, 1);
+        assert_eq!(
+            set_nice(&kernel, -5).unwrap_err().to_string(),
+            "setpriority: Permission denied (os error 13)"
+        );
+    }
+}

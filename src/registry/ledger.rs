@@ -1,0 +1,325 @@
+//! The ledger: what memories cost, whose it is, and [`Charge`], which is that cost paid.
+//!
+//! ```text
+//! Charge ──> tenant's Account: used ≤ limit, else QUOTA_EXCEEDED   (checked first)
+//!        └─> host's Account:   used ≤ limit, else HOST_EXHAUSTED
+//! ```
+//!
+//! Law: paid before the system call, given back by `Drop`, exactly once; committed bytes and
+//! overhead share one limit. A limit may be lowered below what is used: nothing is taken back, and
+//! nothing more is admitted. Does not know what a memory is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::Failure;
+use crate::memory::Footprint;
+use crate::units::ByteCount;
+
+/// What something costs, kind by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// RAM for tenants' bytes.
+    pub committed_bytes: u64,
+    /// RAM of the daemon's and the kernel's own.
+    pub overhead_bytes: u64,
+    /// Mappings of the process.
+    pub mappings: u64,
+    /// Address space.
+    pub reserved_bytes: u64,
+    /// Memories.
+    pub memories: u64,
+}
+
+impl Amount {
+    /// One memory of this footprint.
+    #[must_use]
+    pub const fn memory(footprint: &Footprint) -> Self {
+        Self {
+            committed_bytes: footprint.committed.get(),
+            overhead_bytes: footprint.overhead.get(),
+            mappings: footprint.mappings,
+            reserved_bytes: footprint.reserved.get(),
+            memories: 1,
+        }
+    }
+
+    /// Committed bytes alone.
+    #[must_use]
+    pub const fn committed(bytes: ByteCount) -> Self {
+        Self {
+            committed_bytes: bytes.get(),
+            overhead_bytes: 0,
+            mappings: 0,
+            reserved_bytes: 0,
+            memories: 0,
+        }
+    }
+
+    /// Overhead alone.
+    #[must_use]
+    pub const fn overhead(bytes: u64) -> Self {
+        Self {
+            committed_bytes: 0,
+            overhead_bytes: bytes,
+            mappings: 0,
+            reserved_bytes: 0,
+            memories: 0,
+        }
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        // Each part was admitted against a limit, so sums stay far below 2^64.
+        Self {
+            committed_bytes: self.committed_bytes.saturating_add(other.committed_bytes),
+            overhead_bytes: self.overhead_bytes.saturating_add(other.overhead_bytes),
+            mappings: self.mappings.saturating_add(other.mappings),
+            reserved_bytes: self.reserved_bytes.saturating_add(other.reserved_bytes),
+            memories: self.memories.saturating_add(other.memories),
+        }
+    }
+}
+
+/// One kind of what an account holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The kind, its unit in its name.
+    pub resource: &'static str,
+    /// How much there may be.
+    pub limit: u64,
+    /// How much there is.
+    pub used: u64,
+}
+
+/// How much an account may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Committed bytes and overhead together.
+    pub bytes: u64,
+    /// Mappings.
+    pub mappings: u64,
+    /// Address space.
+    pub reserved_bytes: u64,
+    /// Memories.
+    pub memories: u64,
+}
+
+/// What a tenant or the host may hold and holds.
+#[derive(Debug)]
+pub struct Account {
+    bytes: Counter,
+    mappings: Counter,
+    reserved_bytes: Counter,
+    memories: Counter,
+    /// The part of `bytes` that is committed; for reports only.
+    committed: AtomicU64,
+}
+
+impl Account {
+    /// An account that holds nothing.
+    #[must_use]
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: Counter::new(limits.bytes),
+            mappings: Counter::new(limits.mappings),
+            reserved_bytes: Counter::new(limits.reserved_bytes),
+            memories: Counter::new(limits.memories),
+            committed: AtomicU64::new(0),
+        })
+    }
+
+    /// The kernel's limit on mappings has changed.
+    pub fn set_mappings_limit(&self, limit: u64) {
+        self.mappings.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Everything it holds, kind by kind.
+    #[must_use]
+    pub fn holdings(&self) -> [Holding; 5] {
+        let bytes = self.bytes.used.load(Ordering::Relaxed);
+        let committed = self.committed.load(Ordering::Relaxed).min(bytes);
+        let limit = self.bytes.limit.load(Ordering::Relaxed);
+        [
+            Holding { resource: "committed_bytes", limit, used: committed },
+            Holding { resource: "overhead_bytes", limit, used: bytes.saturating_sub(committed) },
+            self.mappings.holding("mappings"),
+            self.reserved_bytes.holding("reserved_bytes"),
+            self.memories.holding("memories"),
+        ]
+    }
+
+    /// Whether it holds nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.holdings().iter().all(|holding| holding.used == 0)
+    }
+
+    fn admit(&self, amount: Amount) -> Result<(), Refused> {
+        let bytes = amount.committed_bytes.saturating_add(amount.overhead_bytes);
+        self.memories.admit("memories", amount.memories)?;
+        let rest = self
+            .bytes
+            .admit("committed_bytes", bytes)
+            .and_then(|()| {
+                self.mappings
+                    .admit("mappings", amount.mappings)
+                    .inspect_err(|_refused| self.bytes.give_back(bytes))
+            })
+            .and_then(|()| {
+                self.reserved_bytes.admit("reserved_bytes", amount.reserved_bytes).inspect_err(
+                    |_refused| {
+                        self.bytes.give_back(bytes);
+                        self.mappings.give_back(amount.mappings);
+                    },
+                )
+            });
+        match rest {
+            Ok(()) => {
+                self.committed.fetch_add(amount.committed_bytes, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(refused) => {
+                self.memories.give_back(amount.memories);
+                Err(refused)
+            }
+        }
+    }
+
+    fn give_back(&self, amount: Amount) {
+        self.committed.fetch_sub(amount.committed_bytes, Ordering::Relaxed);
+        self.bytes.give_back(amount.committed_bytes.saturating_add(amount.overhead_bytes));
+        self.mappings.give_back(amount.mappings);
+        self.reserved_bytes.give_back(amount.reserved_bytes);
+        self.memories.give_back(amount.memories);
+    }
+}
+
+/// A cost that has been paid. Dropped, it is given back.
+#[must_use = "a charge that is dropped is given back"]
+#[derive(Debug)]
+pub struct Charge {
+    tenant: Arc<Account>,
+    host: Arc<Account>,
+    amount: Amount,
+}
+
+impl Charge {
+    /// Pays `amount` from the tenant's account and the host's.
+    ///
+    /// # Errors
+    /// [`Failure::QuotaExceeded`] or [`Failure::HostExhausted`]; nothing was paid.
+    pub fn pay(
+        tenant: &Arc<Account>,
+        host: &Arc<Account>,
+        amount: Amount,
+    ) -> Result<Self, Failure> {
+        tenant.admit(amount).map_err(Refused::by_tenant)?;
+        if let Err(refused) = host.admit(amount) {
+            tenant.give_back(amount);
+            return Err(refused.by_host());
+        }
+        Ok(Self { tenant: Arc::clone(tenant), host: Arc::clone(host), amount })
+    }
+
+    /// Makes one charge of two of the same accounts.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.amount = self.amount.plus(other.amount);
+        other.amount = Amount::default();
+    }
+
+    /// What it costs.
+    #[must_use]
+    pub const fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// Changes its overhead, paying or giving back the difference.
+    ///
+    /// # Errors
+    /// As [`Self::pay`]; the charge is unchanged.
+    pub fn set_overhead(&mut self, overhead_bytes: u64) -> Result<(), Failure> {
+        let now = self.amount.overhead_bytes;
+        if let Some(more) = overhead_bytes.checked_sub(now) {
+            let more = Self::pay(&self.tenant, &self.host, Amount::overhead(more))?;
+            self.absorb(more);
+        } else {
+            let less = Amount::overhead(now.saturating_sub(overhead_bytes));
+            self.tenant.give_back(less);
+            self.host.give_back(less);
+            self.amount.overhead_bytes = overhead_bytes;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.tenant.give_back(self.amount);
+        self.host.give_back(self.amount);
+    }
+}
+
+#[derive(Debug)]
+struct Counter {
+    limit: AtomicU64,
+    used: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Refused {
+    resource: &'static str,
+    limit: u64,
+    used: u64,
+    asked: u64,
+}
+
+impl Counter {
+    const fn new(limit: u64) -> Self {
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
+    }
+
+    fn admit(&self, resource: &'static str, asked: u64) -> Result<(), Refused> {
+        if asked == 0 {
+            return Ok(());
+        }
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.used
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+                used.checked_add(asked).filter(|sum| *sum <= limit)
+            })
+            .map(|_before| ())
+            .map_err(|used| Refused { resource, limit, used, asked })
+    }
+
+    fn give_back(&self, amount: u64) {
+        self.used.fetch_sub(amount, Ordering::AcqRel);
+    }
+
+    fn holding(&self, resource: &'static str) -> Holding {
+        Holding {
+            resource,
+            limit: self.limit.load(Ordering::Relaxed),
+            used: self.used.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Refused {
+    fn by_tenant(self) -> Failure {
+        Failure::QuotaExceeded {
+            limit_name: self.resource,
+            limit: self.limit,
+            used: self.used,
+            asked: self.asked,
+        }
+    }
+
+    fn by_host(self) -> Failure {
+        let remedy = match self.resource {
+            "mappings" => "an operator can raise the sysctl vm.max_map_count",
+            "reserved_bytes" => "an operator can raise memory.reserved_bytes in the config",
+            _ => "an operator can raise memory.host_budget in the config or the cgroup's limit",
+        };
+        Failure::HostExhausted { limit_name: self.resource, remedy }
+    }
+}

@@ -1,0 +1,289 @@
+//! [`Lifecycle`]: one state word, and the two locks around what lives.
+//!
+//! ```text
+//! LIVE ──quarantine──> QUARANTINED
+//!   └──────────┬──────────┘
+//!              └──end (ticket and body both held, so everything before has drained)──> GONE
+//! ```
+//!
+//! `body` is for operations on bytes: reads share, writes own. `ticket` is for growth, one at a
+//! time, beside reads and writes. Law: each lock holds its own share of what lives, and nobody keeps
+//! one without the lock; so whoever holds both can take it out whole. Order: ticket, then body.
+//! Freezing for heap growth, snapshots and moves will be states between LIVE and GONE.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::error::Failure;
+use crate::memory::lock::{Locked, ReadGuard, WriteGuard};
+use crate::memory::sync::{AtomicU8, Mutex, Ordering, lock};
+use crate::registry::gate::Gate;
+use crate::registry::unwound::unwinding;
+
+const LIVE: u8 = 0;
+const QUARANTINED: u8 = 1;
+const GONE: u8 = 2;
+
+/// What a lock of a [`Lifecycle`] guards.
+pub(super) type Share<M> = Option<Arc<M>>;
+
+/// Where something of kind `M` is in its life.
+pub(super) struct Lifecycle<M> {
+    state: AtomicU8,
+    why: Mutex<&'static str>,
+    /// How many of its kind are quarantined.
+    quarantined: Arc<AtomicU64>,
+    ticket: Locked<Share<M>>,
+    body: Locked<Share<M>>,
+}
+
+/// What has a [`Lifecycle`] in it, always the same one.
+pub(super) trait Lives: Sized + 'static {
+    /// What lives.
+    type Memory: 'static;
+    /// Its lifecycle.
+    fn life(&self) -> &Lifecycle<Self::Memory>;
+}
+
+/// It has ended; to a caller it does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended;
+
+/// Why a guard could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotHad {
+    /// It has ended.
+    Ended,
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Ended> for NotHad {
+    fn from(Ended: Ended) -> Self {
+        Self::Ended
+    }
+}
+
+impl From<Failure> for NotHad {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl<M> Lifecycle<M> {
+    pub(super) fn new(memory: M, quarantined: Arc<AtomicU64>) -> Self {
+        let memory = Arc::new(memory);
+        Self {
+            state: AtomicU8::new(LIVE),
+            why: Mutex::new(""),
+            quarantined,
+            ticket: Locked::new(Some(Arc::clone(&memory))),
+            body: Locked::new(Some(memory)),
+        }
+    }
+
+    /// Nothing reads or writes it from here on; it can still be looked at and deleted.
+    pub(super) fn quarantine(&self, why: &'static str) {
+        let mut reason = lock(&self.why);
+        if self
+            .state
+            .compare_exchange(LIVE, QUARANTINED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            *reason = why;
+            self.quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Why it is quarantined, if it is.
+    pub(super) fn quarantined(&self) -> Option<&'static str> {
+        (self.state.load(Ordering::Acquire) == QUARANTINED).then(|| *lock(&self.why))
+    }
+
+    /// Whether it is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GONE
+    }
+
+    fn admit(&self) -> Result<(), NotHad> {
+        match self.state.load(Ordering::Acquire) {
+            LIVE => Ok(()),
+            QUARANTINED => Err(NotHad::Failed(Failure::Quarantined { why: *lock(&self.why) })),
+            _ => Err(NotHad::Ended),
+        }
+    }
+}
+
+impl<M> fmt::Debug for Lifecycle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// A share in the bytes of something alive.
+pub(super) struct Reading<R: Lives>(ReadGuard<R, Share<R::Memory>>);
+
+/// The bytes of something alive, alone.
+pub(super) struct Writing<R: Lives>(WriteGuard<R, Share<R::Memory>>);
+
+/// The one growth of something alive.
+pub(super) struct Growing<R: Lives>(WriteGuard<R, Share<R::Memory>>);
+
+/// Everything about it: growth and bytes.
+pub(super) struct Whole<R: Lives> {
+    // Dropped in this order: the body, then the ticket.
+    body: WriteGuard<R, Share<R::Memory>>,
+    ticket: WriteGuard<R, Share<R::Memory>>,
+}
+
+fn body<R: Lives>(owner: &R) -> &Locked<Share<R::Memory>> {
+    &owner.life().body
+}
+
+fn ticket<R: Lives>(owner: &R) -> &Locked<Share<R::Memory>> {
+    &owner.life().ticket
+}
+
+/// Shares the bytes, in order of arrival.
+pub(super) async fn read<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Reading<R>, NotHad> {
+    let guard = match Locked::try_read(owner, body::<R>) {
+        Ok(guard) => guard,
+        Err(owner) => gate.guard(Locked::read(owner, body::<R>)).await?,
+    };
+    guard.owner().life().admit()?;
+    Ok(Reading(guard))
+}
+
+/// Takes the bytes alone, in order of arrival.
+pub(super) async fn write<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Writing<R>, NotHad> {
+    let guard = exclusive(owner, body::<R>, usize::MAX, gate).await?;
+    guard.owner().life().admit()?;
+    Ok(Writing(guard))
+}
+
+/// Takes the growth ticket, in order of arrival, unless `room` wait already.
+pub(super) async fn grow<R: Lives>(
+    owner: Arc<R>,
+    room: usize,
+    gate: &Gate,
+) -> Result<Growing<R>, NotHad> {
+    let guard = exclusive(owner, ticket::<R>, room, gate).await?;
+    guard.owner().life().admit()?;
+    Ok(Growing(guard))
+}
+
+/// Waits until everything that came before is over and keeps everything else out. Also of what is
+/// quarantined.
+pub(super) async fn whole<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Whole<R>, NotHad> {
+    let ticket = exclusive(Arc::clone(&owner), ticket::<R>, usize::MAX, gate).await?;
+    let body = exclusive(owner, body::<R>, usize::MAX, gate).await?;
+    if ticket.is_none() {
+        return Err(NotHad::Ended);
+    }
+    Ok(Whole { body, ticket })
+}
+
+async fn exclusive<R: Lives>(
+    owner: Arc<R>,
+    which: fn(&R) -> &Locked<Share<R::Memory>>,
+    room: usize,
+    gate: &Gate,
+) -> Result<WriteGuard<R, Share<R::Memory>>, NotHad> {
+    match Locked::try_write(owner, which) {
+        Ok(guard) => Ok(guard),
+        Err(owner) => gate.guard(Locked::write(owner, which, room)).await?.map_err(|_full| {
+            NotHad::Failed(Failure::Overloaded {
+                limit_name: "max_queued_grows",
+                limit: room as u64,
+                after: std::time::Duration::from_millis(10),
+            })
+        }),
+    }
+}
+
+impl<R: Lives> Reading<R> {
+    pub(super) fn owner(&self) -> &Arc<R> {
+        self.0.owner()
+    }
+
+    /// What lives; absent only after the end, when no guard is given out.
+    pub(super) fn memory(&self) -> Result<&R::Memory, Ended> {
+        self.0.as_deref().ok_or(Ended)
+    }
+}
+
+impl<R: Lives> Writing<R> {
+    pub(super) fn owner(&self) -> &Arc<R> {
+        self.0.owner()
+    }
+
+    /// What lives; absent only after the end, when no guard is given out.
+    pub(super) fn memory(&self) -> Result<&R::Memory, Ended> {
+        self.0.as_deref().ok_or(Ended)
+    }
+}
+
+impl<R: Lives> Growing<R> {
+    pub(super) fn owner(&self) -> &Arc<R> {
+        self.0.owner()
+    }
+
+    /// What lives; absent only after the end, when no guard is given out.
+    pub(super) fn memory(&self) -> Result<&R::Memory, Ended> {
+        self.0.as_deref().ok_or(Ended)
+    }
+}
+
+impl<R: Lives> Whole<R> {
+    pub(super) fn owner(&self) -> &Arc<R> {
+        self.body.owner()
+    }
+
+    /// Ends it: what lived, for the first who asks.
+    pub(super) fn end(&mut self) -> Option<R::Memory> {
+        let life = self.body.owner().life();
+        if life.state.swap(GONE, Ordering::AcqRel) == QUARANTINED {
+            life.quarantined.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        let ticket = self.ticket.take();
+        let body = self.body.take();
+        drop(ticket);
+        body.and_then(Arc::into_inner)
+    }
+}
+
+/// What a panic leaves behind when it passes through a guard.
+const BROKEN: &str = "a fault of the daemon's own happened while it was in use";
+
+impl<R: Lives> Drop for Reading<R> {
+    fn drop(&mut self) {
+        if unwinding() {
+            self.0.owner().life().quarantine(BROKEN);
+        }
+    }
+}
+
+impl<R: Lives> Drop for Writing<R> {
+    fn drop(&mut self) {
+        if unwinding() {
+            self.0.owner().life().quarantine(BROKEN);
+        }
+    }
+}
+
+impl<R: Lives> Drop for Growing<R> {
+    fn drop(&mut self) {
+        if unwinding() {
+            self.0.owner().life().quarantine(BROKEN);
+        }
+    }
+}
+
+impl<R: Lives> Drop for Whole<R> {
+    fn drop(&mut self) {
+        if unwinding() {
+            self.body.owner().life().quarantine(BROKEN);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Floor 2: which memories exist. Owns look-up, locking, lifetime and state, the ledger, the work
+//! pool, request ids, the lease sweep and quarantined ranges.
+//!
+//! Law: time comes in as an argument; slow kernel work runs on the pool; what a memory costs is paid
+//! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
+//!
+//! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
+//! mutexes (directory shard, name index, presentation, charge, request log, quarantine, pool queue),
+//! none of which is held while another is taken, save the shard around the name index.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod directory;
+mod gate;
+mod lease;
+mod ledger;
+mod lifecycle;
+mod namespace;
+mod operations;
+mod pool;
+mod quarantine;
+mod record;
+mod requests;
+mod selector;
+mod settings;
+mod unwound;
+
+pub use directory::Listing;
+pub use gate::Gate;
+pub use ledger::{Account, Amount, Charge, Holding, Limits};
+pub use namespace::{Namespace, NamespaceLimits};
+pub use operations::{Deletion, Grown, PresentationChange};
+pub use pool::Pool;
+pub use quarantine::QuarantinedRange;
+pub use record::{Observation, PresentationVersion, Record};
+pub use selector::LabelSelector;
+pub use settings::{Registry, Settings};
+pub use unwound::{Panicked, catch, drop_as_unwound};

@@ -1,0 +1,130 @@
+//! [`Namespace`]: one tenant's memories, its account, its request ids and the sums of its sizes.
+//!
+//! Law: nothing of one namespace is reachable from another. Does not know who may use it
+//! (`tenancy/`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::Failure;
+use crate::model::{Id, Now, TenantName, Uuid};
+use crate::registry::directory::{Directory, Listing};
+use crate::registry::ledger::{Account, Limits};
+use crate::registry::record::Record;
+use crate::registry::requests::{Memory, RequestLog};
+use crate::registry::selector::LabelSelector;
+use crate::registry::settings::Settings;
+use crate::units::{ByteCount, WasmPages};
+
+/// Memories that one list looks at before it answers with fewer than asked for: a page's work on a
+/// serving thread stays below a few milliseconds, whatever the selector.
+const LOOK_AT_MOST: usize = 10_000;
+
+/// What one tenant may have.
+#[derive(Clone, Copy, Debug)]
+pub struct NamespaceLimits {
+    /// What its account may hold.
+    pub account: Limits,
+    /// The largest maximum of a memory, where there is a cap.
+    pub maximum_pages: Option<WasmPages>,
+}
+
+/// One tenant's memories.
+#[derive(Debug)]
+pub struct Namespace {
+    /// The tenant.
+    pub name: TenantName,
+    /// What it may hold and holds.
+    pub account: Arc<Account>,
+    pub(super) lane: u32,
+    pub(super) maximum_pages: Option<WasmPages>,
+    pub(super) directory: Directory,
+    pub(super) requests: Arc<RequestLog>,
+    size_bytes: AtomicU64,
+    peak_bytes: AtomicU64,
+}
+
+impl Namespace {
+    /// A namespace without memories. `lane` is its own among those of one registry.
+    #[must_use]
+    pub fn new(
+        name: TenantName,
+        lane: u32,
+        limits: NamespaceLimits,
+        settings: &Settings,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            account: Account::new(limits.account),
+            lane,
+            maximum_pages: limits.maximum_pages,
+            directory: Directory::new(),
+            requests: RequestLog::new(Memory {
+                window: settings.request_id_window,
+                entries: settings.request_ids,
+            }),
+            size_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// The live memory of this name, if its uid is the one wanted.
+    ///
+    /// # Errors
+    /// [`Failure::MemoryNotFound`], also where its lease has run out; [`Failure::UidMismatch`].
+    pub fn find(&self, id: &str, uid: Option<Uuid>, now: Now) -> Result<Arc<Record>, Failure> {
+        let Some(record) = self.directory.find(id).filter(|record| !record.has_expired(now)) else {
+            return Err(match Id::new(id) {
+                Ok(memory_id) => Failure::MemoryNotFound { memory_id },
+                Err(bad) => Failure::InvalidField { field: "memory_id", why: bad.to_string() },
+            });
+        };
+        match uid {
+            Some(wanted) if wanted != record.uid => {
+                Err(Failure::UidMismatch { wanted, found: record.uid })
+            }
+            _ => Ok(record),
+        }
+    }
+
+    /// A page of its memories in order of name.
+    #[must_use]
+    pub fn list(
+        &self,
+        selector: &LabelSelector,
+        after: Option<&Id>,
+        page_size: usize,
+        now: Now,
+    ) -> Listing {
+        self.directory.list(after, page_size, LOOK_AT_MOST, |record| {
+            !record.has_expired(now) && selector.selects(&record.presentation().presentation.labels)
+        })
+    }
+
+    /// Bytes of all its memories' sizes.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The largest that sum has been.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Its number among the namespaces of one registry: whose turn it is on the pool.
+    #[must_use]
+    pub const fn lane(&self) -> u32 {
+        self.lane
+    }
+
+    pub(super) fn note_more(&self, bytes: ByteCount) {
+        let before = self.size_bytes.fetch_add(bytes.get(), Ordering::Relaxed);
+        self.peak_bytes.fetch_max(before.saturating_add(bytes.get()), Ordering::Relaxed);
+    }
+
+    pub(super) fn note_less(&self, bytes: ByteCount) {
+        self.size_bytes.fetch_sub(bytes.get(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,152 @@
+//! The end of a memory: drain, take the name away, wipe in slices, give back, uncharge.
+//!
+//! ```text
+//! ticket, then body, in order of arrival │ gate │ name gone │ wipe, slice by slice │ unmap │ charge back
+//!           nothing has happened         │      └─ the job does all of this, whoever still waits
+//! ```
+
+use std::sync::{Arc, PoisonError};
+
+use crate::error::Failure;
+use crate::memory::{LinearMemory, ReleaseStep, Unreleased};
+use crate::registry::gate::Gate;
+use crate::registry::ledger::Charge;
+use crate::registry::lifecycle::{self, NotHad, Whole};
+use crate::registry::namespace::Namespace;
+use crate::registry::operations::not_had;
+use crate::registry::record::Record;
+use crate::registry::settings::Registry;
+use crate::units::ByteCount;
+
+/// Bytes wiped before other tenants have their turn: about 5 ms of the kernel's time where all of
+/// them are resident.
+const WIPE_SLICE: ByteCount = ByteCount::new(64 << 20);
+
+/// On what condition a memory is to end.
+#[derive(Clone, Debug, Default)]
+pub struct Deletion {
+    /// Only if its etag is this.
+    pub etag: Option<String>,
+}
+
+impl Registry {
+    /// Ends a memory. `Ok` when its name is gone and its charge is back, or its range quarantined.
+    ///
+    /// # Errors
+    /// MEMORY_NOT_FOUND, ETAG_MISMATCH, and what ends any call; nothing has happened then.
+    pub async fn delete(
+        self: &Arc<Self>,
+        record: Arc<Record>,
+        deletion: Deletion,
+        gate: &Arc<Gate>,
+    ) -> Result<(), Failure> {
+        check_etag(&record, &deletion)?;
+        let whole = match lifecycle::whole(Arc::clone(&record), gate).await {
+            Ok(whole) => whole,
+            Err(why) => return Err(not_had(&record, why)),
+        };
+        let lane = record.namespace.upgrade().map_or(0, |namespace| namespace.lane);
+        let mut death = Death::Waiting { whole, deletion };
+        let (registry, job_gate) = (Arc::clone(self), Arc::clone(gate));
+        self.pool.run(lane, Arc::clone(gate), move || death.step(&registry, &job_gate)).await?
+    }
+
+    /// Ends a memory whose lease has run out.
+    pub(crate) async fn end(self: Arc<Self>, record: Arc<Record>) {
+        // Someone else may have ended it first; nobody waits to hear of it.
+        let _ended = self.delete(record, Deletion::default(), &Gate::new()).await;
+    }
+
+    /// Gives back what never got a name.
+    pub(super) fn give_back(&self, namespace: &Namespace, record: &Arc<Record>) {
+        let gate = Gate::default();
+        let mut whole = std::pin::pin!(lifecycle::whole(Arc::clone(record), &gate));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        // Nobody else has seen it, so its locks are free.
+        if let std::task::Poll::Ready(Ok(mut whole)) = whole.as_mut().poll(&mut context)
+            && let Some(memory) = whole.end()
+        {
+            self.release(namespace, memory, take_charge(record));
+        }
+    }
+
+    fn release(&self, namespace: &Namespace, memory: LinearMemory, charge: Option<Charge>) {
+        if let Err(unreleased) = memory.release() {
+            self.quarantine_range(namespace, *unreleased, charge);
+        }
+    }
+
+    fn quarantine_range(
+        &self,
+        namespace: &Namespace,
+        unreleased: Unreleased,
+        charge: Option<Charge>,
+    ) {
+        tracing::error!(
+            tenant = %namespace.name, step = ?unreleased.step, error = %unreleased.error,
+            "a memory could not be given back; it stays charged and will be tried again"
+        );
+        if let Some(charge) = charge {
+            self.quarantine.put(namespace.name.clone(), unreleased, charge);
+        }
+    }
+}
+
+fn check_etag(record: &Record, deletion: &Deletion) -> Result<(), Failure> {
+    let found = record.presentation().etag.clone();
+    match &deletion.etag {
+        Some(wanted) if *wanted != found => {
+            Err(Failure::EtagMismatch { wanted: wanted.clone(), found })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn take_charge(record: &Record) -> Option<Charge> {
+    record.charge.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The pool's part of an end, step by step.
+enum Death {
+    Waiting { whole: Whole<Record>, deletion: Deletion },
+    Wiping { namespace: Arc<Namespace>, memory: LinearMemory, charge: Option<Charge> },
+    Over,
+}
+
+impl Death {
+    fn step(&mut self, registry: &Registry, gate: &Gate) -> Option<Result<(), Failure>> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Waiting { mut whole, deletion } => {
+                let record = Arc::clone(whole.owner());
+                if let Err(failure) = check_etag(&record, &deletion).and_then(|()| gate.pass()) {
+                    return Some(Err(failure));
+                }
+                let (Some(memory), Some(namespace)) = (whole.end(), record.namespace.upgrade())
+                else {
+                    return Some(Err(not_had(&record, NotHad::Ended)));
+                };
+                namespace.directory.remove(&record);
+                namespace.note_less(record.size().bytes());
+                let charge = take_charge(&record);
+                *self = Self::Wiping { namespace, memory, charge };
+                None
+            }
+            Self::Wiping { namespace, mut memory, charge } => match memory.wipe_some(WIPE_SLICE) {
+                Ok(false) => {
+                    *self = Self::Wiping { namespace, memory, charge };
+                    None
+                }
+                Ok(true) => {
+                    registry.release(&namespace, memory, charge);
+                    Some(Ok(()))
+                }
+                Err(error) => {
+                    let unreleased = Unreleased { memory, step: ReleaseStep::Wipe, error };
+                    registry.quarantine_range(&namespace, unreleased, charge);
+                    Some(Ok(()))
+                }
+            },
+            Self::Over => Some(Ok(())),
+        }
+    }
+}

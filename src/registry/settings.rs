@@ -1,0 +1,137 @@
+//! [`Registry`]: what all namespaces share: the allocator, the host's account, the pool, the
+//! quarantine and the leases, and [`Settings`], plain numbers from above.
+//!
+//! Law: one per daemon; holds no namespace, so that tenants may come and go. The operations are in
+//! `operations/`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use crate::memory::PageAllocator;
+use crate::model::Now;
+use crate::registry::lease::Leases;
+use crate::registry::ledger::Account;
+use crate::registry::pool::Pool;
+use crate::registry::quarantine::{Quarantine, QuarantinedRange};
+use crate::registry::record::Record;
+use crate::units::{ByteCount, WasmPages};
+
+/// How the registry does things.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The host's own page.
+    pub host_page: ByteCount,
+    /// `maximum_pages` where a spec gives none.
+    pub default_maximum: WasmPages,
+    /// The longest operation on a serving thread.
+    pub inline: ByteCount,
+    /// What a pool thread does of a long operation before it looks at the other tenants.
+    pub slice: ByteCount,
+    /// Growths of one memory that may wait behind the one that runs.
+    pub queued_grows: usize,
+    /// How long a request id is remembered.
+    pub request_id_window: Duration,
+    /// How many of a tenant's are.
+    pub request_ids: usize,
+}
+
+/// What all namespaces share.
+#[derive(Debug)]
+pub struct Registry {
+    /// How it does things.
+    pub settings: Settings,
+    /// What all tenants together may hold and hold.
+    pub host: Arc<Account>,
+    /// Threads for slow work.
+    pub pool: Pool,
+    pub(super) allocator: Box<dyn PageAllocator>,
+    pub(super) quarantine: Quarantine,
+    pub(super) leases: Leases,
+    pub(super) epoch: Instant,
+    /// How many memories are quarantined.
+    pub(super) quarantined: Arc<AtomicU64>,
+    /// Deletions of expired memories that wait for their drain; polled by the sweep.
+    ending: Mutex<Vec<Ending>>,
+}
+
+struct Ending(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ending")
+    }
+}
+
+impl Registry {
+    /// A registry that holds nothing.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        host: Arc<Account>,
+        allocator: Box<dyn PageAllocator>,
+        pool: Pool,
+        now: Now,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            host,
+            pool,
+            allocator,
+            quarantine: Quarantine::default(),
+            leases: Leases::default(),
+            epoch: now.steady,
+            quarantined: Arc::default(),
+            ending: Mutex::default(),
+        })
+    }
+
+    /// What is to be done now and then: ends memories whose leases have run out and tries
+    /// quarantined ranges again. Slow kernel work: not for a serving thread.
+    ///
+    /// `expired` is told of each memory that ends.
+    pub fn sweep(self: &Arc<Self>, now: Now, expired: impl Fn(&Record)) {
+        for record in self.leases.expired(now) {
+            expired(&record);
+            self.retire(record);
+        }
+        // Each waits in its memory's queue in order of arrival, so being looked at once a sweep
+        // delays it by a sweep and no more.
+        let mut context = Context::from_waker(Waker::noop());
+        self.ending().retain_mut(|end| end.0.as_mut().poll(&mut context).is_pending());
+        self.quarantine.retry();
+    }
+
+    /// Takes a memory's name away at once; the rest of its end comes with the next sweeps.
+    pub(super) fn retire(self: &Arc<Self>, record: Arc<Record>) {
+        if let Some(namespace) = record.namespace.upgrade() {
+            namespace.directory.remove(&record);
+        }
+        self.ending().push(Ending(Box::pin(Arc::clone(self).end(record))));
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Vec<Ending>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memories that are quarantined.
+    #[must_use]
+    pub fn quarantined_memories(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Ranges that could not be wiped or given back.
+    #[must_use]
+    pub fn quarantined_ranges(&self) -> Vec<QuarantinedRange> {
+        self.quarantine.list()
+    }
+
+    /// The committed bytes of those.
+    #[must_use]
+    pub fn quarantined_bytes(&self) -> u64 {
+        self.quarantine.bytes()
+    }
+}

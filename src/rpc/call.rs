@@ -1,0 +1,129 @@
+//! [`Call`]: one call's identity, tenant and deadline; [`Served`]: that it is still being served.
+//!
+//! Law: every call has an id, in every log line and every failure; it is put into words only where
+//! it is needed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tonic::{Code, Status};
+
+use crate::rpc::admission::{InFlight, InFlightBytes};
+use crate::rpc::connection::Connection;
+use crate::rpc::method::Method;
+use crate::rpc::observe::MethodMeters;
+use crate::rpc::server::Server;
+use crate::rpc::status::{Refusal, status};
+use crate::tenancy::{Access, Held, Occasion};
+
+/// Which call of which connection of which run of the daemon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallId {
+    boot: u32,
+    connection: u64,
+    number: u64,
+}
+
+impl CallId {
+    pub(crate) fn new(server: &Server, connection: u64, number: u64) -> Self {
+        let (boot, _, _, _) = server.boot_id.as_fields();
+        Self { boot, connection, number }
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{:x}-{:x}", self.boot, self.connection, self.number)
+    }
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) method: Method,
+    pub(crate) server: Arc<Server>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) occasion: Occasion,
+    pub(crate) in_flight: InFlightBytes,
+}
+
+impl Call {
+    /// Holds reply bytes.
+    pub(crate) fn hold(&self, bytes: u64) -> Result<InFlight, crate::error::Failure> {
+        self.in_flight.hold(bytes)
+    }
+
+    /// The status of a refusal of this call, logged.
+    pub(crate) fn refuse(&self, refusal: &Refusal) -> Status {
+        tracing::debug!(
+            call_id = %self.id, method = self.method.name(),
+            tenant = %self.access.tenant().namespace.name, failure = %refusal.failure, "refused"
+        );
+        status(refusal, &self.id.to_string())
+    }
+
+    /// What is counted of its method.
+    pub(crate) fn meters(&self) -> Option<&MethodMeters> {
+        self.server.meters.get(self.method.index())
+    }
+}
+
+/// That a call is being served: from its headers until its last byte is handed over or it is
+/// dropped.
+pub(crate) struct Served {
+    connection: Arc<Connection>,
+    method: Method,
+    started: Instant,
+    /// Absent once counted.
+    code: Option<Code>,
+    _handler: Option<Held>,
+}
+
+impl Served {
+    pub(crate) fn begin(connection: &Arc<Connection>, method: Method, started: Instant) -> Self {
+        connection.call_begun();
+        connection.server.running.fetch_add(1, Ordering::AcqRel);
+        let served = Self {
+            connection: Arc::clone(connection),
+            method,
+            started,
+            code: Some(Code::Cancelled),
+            _handler: None,
+        };
+        if let Some(meters) = served.meters() {
+            meters.begun();
+        }
+        served
+    }
+
+    /// Keeps the tenant's place among running calls.
+    pub(crate) fn keep(&mut self, handler: Held) {
+        self._handler = Some(handler);
+    }
+
+    /// The call ended so. Counted once.
+    pub(crate) fn ended(&mut self, code: Code) {
+        if self.code.take().is_some()
+            && let Some(meters) = self.meters()
+        {
+            meters.ended(code, self.started);
+        }
+    }
+
+    fn meters(&self) -> Option<&MethodMeters> {
+        self.connection.server.meters.get(self.method.index())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(code) = self.code {
+            self.ended(code);
+        }
+        self.connection.server.running.fetch_sub(1, Ordering::AcqRel);
+        self.connection.call_ended();
+    }
+}

@@ -1,0 +1,162 @@
+//! Messages from and to the model: names, times, memories, request keys, page tokens.
+//!
+//! Law: checked on the way in, spelled out on the way back. Specs are in `spec.rs`.
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use crate::error::Failure;
+use crate::model::{MemoryId, RequestKey, Uuid};
+use crate::proto::v1;
+use crate::registry::{Observation, Record};
+use crate::rpc::method::Method;
+use crate::rpc::spec;
+use crate::tenancy::Target;
+
+/// The memory that a request names.
+///
+/// # Errors
+/// INVALID_FIELD where the uid is none.
+pub(crate) fn target<'a>(id: &'a str, uid: Option<&str>) -> Result<Target<'a>, Failure> {
+    Ok(Target { id, uid: uid.map(|uid| uuid("uid", uid)).transpose()? })
+}
+
+/// A name for a new memory.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn memory_id(id: &str) -> Result<MemoryId, Failure> {
+    MemoryId::new(id)
+        .map_err(|bad| Failure::InvalidField { field: "memory_id", why: bad.to_string() })
+}
+
+/// The request's own id and a hash of everything else it says.
+///
+/// # Errors
+/// INVALID_FIELD where the id is no UUID.
+pub(crate) fn request_key<M: Message>(
+    method: Method,
+    request_id: Option<String>,
+    without_id: &M,
+) -> Result<Option<RequestKey>, Failure> {
+    let Some(request_id) = request_id else { return Ok(None) };
+    let id = uuid("request_id", &request_id)?;
+    let mut hash = Sha256::new();
+    hash.update(method.name());
+    hash.update([0]);
+    hash.update(without_id.encode_to_vec());
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut body = [0; 16];
+    for (slot, byte) in body.iter_mut().zip(digest) {
+        *slot = byte;
+    }
+    Ok(Some(RequestKey { id, body }))
+}
+
+/// What a client sees of a memory.
+pub(crate) fn memory(record: &Record) -> v1::Memory {
+    let version = record.presentation();
+    let stats = record.stats();
+    let size = record.size();
+    let quarantined = record.quarantined();
+    v1::Memory {
+        memory_id: record.id.to_string(),
+        uid: record.uid.to_string(),
+        etag: version.etag.clone(),
+        spec: Some(spec::effective(&record.shape, record.guard, &version.presentation)),
+        state: match quarantined {
+            None => v1::MemoryState::Ready,
+            Some(_) => v1::MemoryState::Quarantined,
+        }
+        .into(),
+        state_reason: quarantined.unwrap_or_default().to_owned(),
+        size_pages: size.get(),
+        size_bytes: size.bytes().get(),
+        // A memory never shrinks.
+        peak_bytes: size.bytes().get(),
+        stats: Some(v1::MemoryStats {
+            read_count: stats.read_count,
+            write_count: stats.write_count,
+            access_count: stats.read_count.saturating_add(stats.write_count),
+            read_bytes: stats.read_bytes,
+            write_bytes: stats.write_bytes,
+            grow_count: stats.grow_count,
+            grow_failure_count: stats.grow_failure_count,
+            trap_count: stats.trap_count,
+            largest_access_bytes: stats.largest_access_bytes,
+        }),
+        create_time: Some(record.created.into()),
+        expire_time: version.expire_time.map(Into::into),
+        shared_from: String::new(),
+        resident_bytes: None,
+        placement: None,
+        placement_observed_time: None,
+    }
+}
+
+/// The same with what the host holds.
+pub(crate) fn memory_in_full(
+    record: &Record,
+    observation: &Observation,
+    nodes: Vec<u32>,
+) -> v1::Memory {
+    let base = vec![i32::from(v1::HugePages::Base)];
+    v1::Memory {
+        resident_bytes: Some(observation.resident.get()),
+        placement: Some(v1::Placement {
+            pages: Some(v1::PagePlacement {
+                asked: base.clone(),
+                given: base,
+                evidence: v1::Evidence::PolicyOnly.into(),
+            }),
+            nodes: Some(v1::NodePlacement {
+                asked: Some(spec::local()),
+                given: nodes,
+                evidence: v1::Evidence::PolicyOnly.into(),
+            }),
+            guard: Some(v1::GuardPlacement {
+                asked: Some(spec::guard_message(record.shape.guard)),
+                given: Some(spec::guard_message(record.guard)),
+                kind: v1::GuardKind::ProtNone.into(),
+                evidence: v1::Evidence::PolicyOnly.into(),
+            }),
+        }),
+        placement_observed_time: Some(observation.at.wall.into()),
+        ..memory(record)
+    }
+}
+
+/// The token of the page after `last`, of a list by this selector.
+pub(crate) fn page_token(selector: &str, last: &MemoryId) -> String {
+    format!("{}.{last}", fingerprint(selector))
+}
+
+/// Where a page of a list by this selector begins.
+///
+/// # Errors
+/// PAGE_TOKEN_INVALID.
+pub(crate) fn page_start(selector: &str, token: &str) -> Result<Option<MemoryId>, Failure> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let Some((of, last)) = token.split_once('.') else {
+        return Err(Failure::PageTokenInvalid { why: "is no token of this server" });
+    };
+    if of != fingerprint(selector) {
+        return Err(Failure::PageTokenInvalid { why: "belongs to another label_selector" });
+    }
+    MemoryId::new(last)
+        .map(Some)
+        .map_err(|_bad| Failure::PageTokenInvalid { why: "is no token of this server" })
+}
+
+fn fingerprint(selector: &str) -> String {
+    let digest: [u8; 32] = Sha256::digest(selector).into();
+    let [a, b, c, d, ..] = digest;
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
+fn uuid(field: &'static str, text: &str) -> Result<Uuid, Failure> {
+    Uuid::try_parse(text)
+        .map_err(|_bad| Failure::InvalidField { field, why: "must be a UUID".to_owned() })
+}

@@ -1,0 +1,187 @@
+//! [`handle`]: every call, from its headers to its answer.
+//!
+//! Law: in this order, and each failure is answered with a reason: drain, tenant, the tenant's
+//! running calls, deadline; then the RPC itself, within the deadline, its panics caught. What is no
+//! RPC of ours is UNIMPLEMENTED.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use hyper::body::Incoming as Body;
+use tonic::{Code, Status};
+use tower::Service;
+
+use crate::error::Failure;
+use crate::model::Now;
+use crate::registry::Gate;
+use crate::rpc::admission::{InFlight, InFlightBytes};
+use crate::rpc::call::{Call, CallId, Served};
+use crate::rpc::connection::Connection;
+use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
+use crate::rpc::method::Method;
+use crate::rpc::reply::{self, ReplyBody};
+use crate::rpc::status::{self, Refusal};
+use crate::rpc::transfer::Download;
+use crate::rpc::{admin_service, memory_service, transfer};
+use crate::tenancy::Occasion;
+
+/// A handler's success.
+pub(crate) enum Reply {
+    /// One message, framed, and its part of the in-flight budgets.
+    Message(bytes::Bytes, Option<InFlight>),
+    /// A download, which goes on after the handler.
+    Download(Box<Download>),
+}
+
+/// Answers one call.
+pub(crate) async fn handle(
+    connection: Arc<Connection>,
+    request: Request<Body>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let started = Instant::now();
+    if !is_grpc(&request) {
+        return Ok(unsupported_media_type());
+    }
+    let method = Method::of(request.uri().path());
+    let id = CallId::new(&connection.server, connection.number, connection.next_call());
+    let mut served = Served::begin(&connection, method, started);
+    Ok(match method {
+        Method::Unknown => refuse(&status::unimplemented(), served),
+        Method::HealthCheck
+        | Method::HealthWatch
+        | Method::ReflectionV1
+        | Method::ReflectionV1Alpha => Box::pin(foreign(&connection, request, served)).await,
+        _ => match admit(&connection, id, method, &request, started, &mut served) {
+            Ok((call, deadline)) => answer(&call, deadline, request, served).await,
+            Err(failure) => {
+                tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
+                refuse(&status::status(&Refusal::from(failure), &id.to_string()), served)
+            }
+        },
+    })
+}
+
+fn admit(
+    connection: &Connection,
+    id: CallId,
+    method: Method,
+    request: &Request<Body>,
+    started: Instant,
+    served: &mut Served,
+) -> Result<(Call, Option<Instant>), Failure> {
+    let server = &connection.server;
+    if server.is_draining() {
+        return Err(Failure::Draining);
+    }
+    let headers = request.headers();
+    let access = connection.access(headers.get("linmem-tenant").map(HeaderValue::as_bytes))?;
+    served.keep(access.tenant().handlers.hold(1)?);
+    let deadline = deadline(headers, started, server.limits.max_deadline)?;
+    let now = Now { steady: started, wall: SystemTime::now() };
+    let in_flight = InFlightBytes::new(access.tenant(), &server.in_flight_bytes);
+    let occasion = Occasion { now, gate: Gate::new() };
+    let call = Call { id, method, server: Arc::clone(server), access, occasion, in_flight };
+    Ok((call, deadline))
+}
+
+async fn answer(
+    call: &Call,
+    deadline: Option<Instant>,
+    request: Request<Body>,
+    mut served: Served,
+) -> Response<ReplyBody> {
+    let gate = Arc::clone(&call.occasion.gate);
+    let work = pin!(dispatch(call, request.into_body()));
+    let bounded = Bounded::new(timer(deadline), gate, call.method.kind(), work);
+    match bounded.await {
+        Ended::Over(Ok(Reply::Message(frame, held))) => {
+            served.ended(Code::Ok);
+            reply::message(frame, held, served)
+        }
+        Ended::Over(Ok(Reply::Download(download))) => {
+            reply::stream(transfer::stream(*download, call.clone(), deadline), served)
+        }
+        Ended::Over(Err(refusal)) => refuse(&call.refuse(&refusal), served),
+        Ended::Broken => {
+            call.server.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(call_id = %call.id, method = call.method.name(), "a handler panicked");
+            refuse(&call.refuse(&Failure::InternalFault.into()), served)
+        }
+    }
+}
+
+async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    match call.method {
+        // The hot ones are part of this future; the others are boxed, so that it stays small.
+        Method::ReadMemory => memory_service::read(call, body).await,
+        Method::WriteMemory => memory_service::write(call, body).await,
+        Method::GrowMemory => Box::pin(memory_service::grow(call, body)).await,
+        Method::FillMemory => Box::pin(memory_service::fill(call, body)).await,
+        Method::DownloadMemory => Box::pin(transfer::download(call, body)).await,
+        Method::UploadMemory => Box::pin(transfer::upload(call, body)).await,
+        Method::GetServerInfo => Box::pin(memory_service::server_info(call, body)).await,
+        Method::CreateMemory => Box::pin(memory_service::create(call, body)).await,
+        Method::GetMemory => Box::pin(memory_service::get(call, body)).await,
+        Method::ListMemories => Box::pin(memory_service::list(call, body)).await,
+        Method::UpdateMemory => Box::pin(memory_service::update(call, body)).await,
+        Method::DeleteMemory => Box::pin(memory_service::delete(call, body)).await,
+        Method::KeepAliveMemory => Box::pin(memory_service::keep_alive(call, body)).await,
+        Method::GetHost => Box::pin(admin_service::host(call, body)).await,
+        Method::Drain => Box::pin(admin_service::drain(call, body)).await,
+        // Answered in handle(), which has no Call for them.
+        Method::HealthCheck
+        | Method::HealthWatch
+        | Method::ReflectionV1
+        | Method::ReflectionV1Alpha
+        | Method::Unknown => Err(Failure::InternalFault.into()),
+    }
+}
+
+/// Health and reflection, which ask for no tenant and say nothing about one.
+async fn foreign(
+    connection: &Connection,
+    request: Request<Body>,
+    mut served: Served,
+) -> Response<ReplyBody> {
+    let server = &connection.server;
+    let method = Method::of(request.uri().path());
+    // Their services never fail but by a status.
+    let answered = match method {
+        Method::ReflectionV1 => server.reflection.clone().call(request).await,
+        Method::ReflectionV1Alpha => server.reflection_alpha.clone().call(request).await,
+        _ => server.health.clone().call(request).await,
+    };
+    let Ok(response) = answered;
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        served.ended(status.code());
+    } else if method == Method::HealthCheck {
+        served.ended(Code::Ok);
+    }
+    reply::of_tonic(response, served)
+}
+
+fn refuse(status: &Status, mut served: Served) -> Response<ReplyBody> {
+    served.ended(status.code());
+    reply::refusal(status, Some(served))
+}
+
+fn is_grpc(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    request.method() == http::Method::POST
+        && content_type.is_some_and(|value| {
+            value == b"application/grpc"
+                || value.starts_with(b"application/grpc+proto")
+                || value.starts_with(b"application/grpc;")
+        })
+}
+
+/// Not gRPC at all: the protocol's own answer is HTTP's 415.
+fn unsupported_media_type() -> Response<ReplyBody> {
+    let mut response = reply::empty();
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
+}

@@ -1,0 +1,361 @@
+//! MemoryService's unary RPCs: message in, [`Access`](crate::tenancy::Access), message out.
+//!
+//! Law: a handler validates, calls one method of Access, and converts; it decides nothing else.
+
+use hyper::body::Incoming as Body;
+use prost::Message;
+
+use crate::error::Failure;
+use crate::model::{
+    MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE,
+};
+use crate::proto::v1;
+use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
+use crate::rpc::call::Call;
+use crate::rpc::convert;
+use crate::rpc::front::Reply;
+use crate::rpc::message::{Incoming, MessageLimit, Messages};
+use crate::rpc::reply::{frame, framed};
+use crate::rpc::spec;
+use crate::rpc::status::Refusal;
+use crate::units::PAGE_BYTES;
+
+/// Longest message that carries no tenant bytes: a spec with all its labels at their longest.
+pub(crate) const PLAIN_MESSAGE_BYTES: u64 = 256 * 1024;
+/// What a message may hold beside its data: names, uid, offsets.
+pub(crate) const ENVELOPE_BYTES: u64 = 64 * 1024;
+const DEFAULT_LIST: u32 = 100;
+const LONGEST_LIST: u32 = 1_000;
+/// The number of `ReadMemoryResponse.data`.
+const READ_DATA_FIELD: u32 = 1;
+
+const PLAIN: MessageLimit = MessageLimit {
+    bytes: PLAIN_MESSAGE_BYTES,
+    name: "message_bytes",
+    instead: "this RPC's messages are small",
+};
+
+/// The only message of an RPC that carries no tenant bytes.
+pub(crate) async fn plain<M: Message + Default>(
+    call: &Call,
+    body: Body,
+) -> Result<Incoming<M>, Failure> {
+    Messages::new(body, PLAIN, call.in_flight.clone()).only(&call.occasion.gate).await
+}
+
+/// A reply that carries no tenant bytes.
+pub(crate) fn answer(message: &impl Message) -> Result<Reply, Refusal> {
+    Ok(Reply::Message(frame(message), None))
+}
+
+pub(crate) async fn read(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::ReadMemoryRequest>(call, body).await?;
+    let v1::ReadMemoryRequest { memory_id, uid, offset, length } = &request.message;
+    let limit = call.server.limits.max_read_bytes;
+    if *length > limit {
+        return Err(Failure::TooLarge {
+            field: "length",
+            length: *length,
+            limit_name: "max_read_bytes",
+            limit,
+            instead: "use DownloadMemory",
+        }
+        .into());
+    }
+    let target = convert::target(memory_id, uid.as_deref())?;
+    let mut held = None;
+    let out = call
+        .access
+        .read(&call.occasion, target, *offset, *length, |length| {
+            held = Some(call.hold(length.get())?);
+            Ok(framed(&[], READ_DATA_FIELD, length.as_usize(), 0))
+        })
+        .await?;
+    Ok(Reply::Message(out.into(), held))
+}
+
+pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let limit = call.server.limits.max_write_bytes;
+    let message_limit = MessageLimit {
+        bytes: limit.saturating_add(ENVELOPE_BYTES),
+        name: "max_write_bytes",
+        instead: "use UploadMemory",
+    };
+    let messages = Messages::new(body, message_limit, call.in_flight.clone());
+    let Incoming { message: request, held: _held } =
+        messages.only::<v1::WriteMemoryRequest>(&call.occasion.gate).await?;
+    let length = request.data.len() as u64;
+    if length > limit {
+        return Err(Failure::TooLarge {
+            field: "data",
+            length,
+            limit_name: "max_write_bytes",
+            limit,
+            instead: "use UploadMemory",
+        }
+        .into());
+    }
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    call.access.write(&call.occasion, target, request.offset, request.data.clone()).await?;
+    answer(&v1::WriteMemoryResponse {})
+}
+
+pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::FillMemoryRequest>(call, body).await?.message;
+    let value = u8::try_from(request.value).map_err(|_too_large| Failure::InvalidField {
+        field: "value",
+        why: format!("is {}; a byte is 0 to 255", request.value),
+    })?;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    call.access.fill(&call.occasion, target, request.offset, request.length, value).await?;
+    answer(&v1::FillMemoryResponse {})
+}
+
+pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let mut request = plain::<v1::GrowMemoryRequest>(call, body).await?.message;
+    let request_id = request.request_id.take();
+    let key = convert::request_key(call.method, request_id, &request)?;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let grown = call
+        .access
+        .grow(&call.occasion, target, request.delta_pages, request.expected_pages, key)
+        .await?;
+    answer(&v1::GrowMemoryResponse {
+        previous_pages: grown.previous.get(),
+        current_pages: grown.current.get(),
+    })
+}
+
+pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let mut request = plain::<v1::CreateMemoryRequest>(call, body).await?.message;
+    let request_id = request.request_id.take();
+    let key = convert::request_key(call.method, request_id, &request)?;
+    require_capabilities(&request.required_capabilities)?;
+    let id = request.memory_id.as_deref().map(convert::memory_id).transpose()?;
+    let spec = spec::wanted(request.spec.unwrap_or_default())?;
+    let record = call.access.create(&call.occasion, id, spec, key).await?;
+    tracing::info!(
+        call_id = %call.id, tenant = %call.access.tenant().namespace.name,
+        memory_id = %record.id, uid = %record.uid, size_pages = record.size().get(), "created"
+    );
+    answer(&v1::CreateMemoryResponse { memory: Some(convert::memory(&record)) })
+}
+
+pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::GetMemoryRequest>(call, body).await?.message;
+    let view = spec::known("view", request.view)?;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let record = call.access.find(target, call.occasion.now)?;
+    let memory = match view {
+        v1::MemoryView::Unspecified | v1::MemoryView::Basic => convert::memory(&record),
+        v1::MemoryView::Full => in_full(call, &record).await?,
+    };
+    answer(&v1::GetMemoryResponse { memory: Some(memory) })
+}
+
+async fn in_full(call: &Call, record: &std::sync::Arc<Record>) -> Result<v1::Memory, Failure> {
+    match call.access.observe(&call.occasion, record).await? {
+        Some(observation) => {
+            let nodes = call.server.nodes.clone();
+            Ok(convert::memory_in_full(record, &observation, nodes))
+        }
+        None => Ok(convert::memory(record)),
+    }
+}
+
+pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::ListMemoriesRequest>(call, body).await?.message;
+    match spec::known("view", request.view)? {
+        v1::MemoryView::Unspecified | v1::MemoryView::Basic => {}
+        v1::MemoryView::Full => {
+            let why = "FULL is for GetMemory only; a list shows BASIC".to_owned();
+            return Err(Failure::InvalidField { field: "view", why }.into());
+        }
+    }
+    let selector = LabelSelector::parse(&request.label_selector)
+        .map_err(|why| Failure::InvalidField { field: "label_selector", why })?;
+    let after = convert::page_start(&request.label_selector, &request.page_token)?;
+    let page_size = match request.page_size {
+        0 => DEFAULT_LIST,
+        size => size.min(LONGEST_LIST),
+    };
+    let listing =
+        call.access.list(&selector, after.as_ref(), page_size as usize, call.occasion.now);
+    answer(&v1::ListMemoriesResponse {
+        memories: listing.records.iter().map(|record| convert::memory(record)).collect(),
+        next_page_token: listing
+            .next
+            .map(|last| convert::page_token(&request.label_selector, &last))
+            .unwrap_or_default(),
+    })
+}
+
+pub(crate) async fn update(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::UpdateMemoryRequest>(call, body).await?.message;
+    let mask = update_mask(&request)?;
+    let change = PresentationChange {
+        etag: request.etag,
+        display_name: mask
+            .display_name
+            .then(|| spec::display_name("display_name", request.display_name))
+            .transpose()?,
+        labels: mask.labels.then(|| spec::labels("labels", request.labels)).transpose()?,
+        lease_ttl: if mask.lease_ttl {
+            Some(request.lease_ttl.map(|ttl| spec::lease("lease_ttl", &ttl)).transpose()?)
+        } else {
+            None
+        },
+    };
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let record = call.access.update(target, change, call.occasion.now)?;
+    answer(&v1::UpdateMemoryResponse { memory: Some(convert::memory(&record)) })
+}
+
+struct Mask {
+    display_name: bool,
+    labels: bool,
+    lease_ttl: bool,
+}
+
+fn update_mask(request: &v1::UpdateMemoryRequest) -> Result<Mask, Failure> {
+    let named = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    if named.is_empty() {
+        return Ok(Mask {
+            display_name: !request.display_name.is_empty(),
+            labels: !request.labels.is_empty(),
+            lease_ttl: request.lease_ttl.is_some(),
+        });
+    }
+    let mut mask = Mask { display_name: false, labels: false, lease_ttl: false };
+    for path in named {
+        match path.as_str() {
+            "display_name" => mask.display_name = true,
+            "labels" => mask.labels = true,
+            "lease_ttl" => mask.lease_ttl = true,
+            "*" => mask = Mask { display_name: true, labels: true, lease_ttl: true },
+            _ => {
+                let why = "may name display_name, labels and lease_ttl only".to_owned();
+                return Err(Failure::InvalidField { field: "update_mask", why });
+            }
+        }
+    }
+    Ok(mask)
+}
+
+pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::DeleteMemoryRequest>(call, body).await?.message;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let deletion = Deletion { etag: request.etag };
+    match call.access.delete(&call.occasion, target, deletion).await {
+        Ok(()) => tracing::info!(
+            call_id = %call.id, tenant = %call.access.tenant().namespace.name,
+            memory_id = request.memory_id, "deleted"
+        ),
+        Err(Failure::MemoryNotFound { .. }) if request.allow_missing => {}
+        Err(failure) => return Err(failure.into()),
+    }
+    answer(&v1::DeleteMemoryResponse {})
+}
+
+pub(crate) async fn keep_alive(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::KeepAliveMemoryRequest>(call, body).await?.message;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let expire_time = call.access.keep_alive(target, call.occasion.now)?;
+    answer(&v1::KeepAliveMemoryResponse { expire_time: Some(expire_time.into()) })
+}
+
+pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    plain::<v1::GetServerInfoRequest>(call, body).await?;
+    let tenant = call.access.tenant();
+    let quotas = tenant.namespace.account.holdings().map(|holding| v1::Quota {
+        resource: holding.resource.to_owned(),
+        limit: holding.limit,
+        used: holding.used,
+    });
+    let server_info = v1::ServerInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: call.server.boot_id.to_string(),
+        capabilities: CAPABILITIES.iter().map(capability).collect(),
+        limits: Some(limits(call)),
+        tenant: tenant.namespace.name.to_string(),
+        roles: call.access.roles().iter().map(|role| role.word().to_owned()).collect(),
+        quotas: quotas.into(),
+    };
+    answer(&v1::GetServerInfoResponse { server_info: Some(server_info) })
+}
+
+fn limits(call: &Call) -> v1::Limits {
+    let (limits, settings) = (&call.server.limits, &call.server.registry.settings);
+    let tenant = call.access.tenant();
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    v1::Limits {
+        max_read_bytes: limits.max_read_bytes,
+        max_write_bytes: limits.max_write_bytes,
+        min_chunk_bytes: limits.min_chunk_bytes,
+        max_chunk_bytes: limits.max_chunk_bytes,
+        default_chunk_bytes: limits.default_chunk_bytes,
+        request_id_window: settings.request_id_window.try_into().ok(),
+        request_ids: settings.request_ids as u64,
+        max_deadline: limits.max_deadline.try_into().ok(),
+        page_bytes: PAGE_BYTES,
+        host_page_bytes: settings.host_page.get(),
+        default_maximum_pages: settings.default_maximum.get(),
+        max_list_page_size: LONGEST_LIST,
+        max_labels: count(MAX_LABELS),
+        max_label_value_bytes: count(MAX_LABEL_VALUE_BYTES),
+        max_display_name_bytes: count(MAX_DISPLAY_NAME_BYTES),
+        max_queued_grows: count(settings.queued_grows),
+        tenant_in_flight_bytes: tenant.in_flight_bytes.limit(),
+        tenant_handlers: tenant.handlers.limit(),
+        streams_per_connection: limits.streams_per_connection,
+        min_lease_ttl: MIN_LEASE.try_into().ok(),
+        max_lease_ttl: MAX_LEASE.try_into().ok(),
+        in_flight_bytes: limits.in_flight_bytes,
+    }
+}
+
+/// What a client can require by name, and why not where it cannot.
+const CAPABILITIES: &[(&str, Option<&str>)] = &[
+    ("index_type_i64", None),
+    ("leases", None),
+    ("request_ids", None),
+    ("allocator_mmap", None),
+    ("guard_prot_none", None),
+    ("allocator_heap", Some(NOT_BUILT)),
+    ("allocator_fixed", Some(NOT_BUILT)),
+    ("backing_memfd", Some(NOT_BUILT)),
+    ("huge_pages", Some(NOT_BUILT)),
+    ("numa", Some(NOT_BUILT)),
+    ("locking", Some(NOT_BUILT)),
+    ("shared", Some(NOT_BUILT)),
+];
+const NOT_BUILT: &str = "not built yet";
+
+fn capability((name, refused): &(&str, Option<&str>)) -> v1::Capability {
+    v1::Capability {
+        name: (*name).to_owned(),
+        state: match refused {
+            None => v1::CapabilityState::Available,
+            Some(_) => v1::CapabilityState::Refused,
+        }
+        .into(),
+        reason: refused.unwrap_or_default().to_owned(),
+    }
+}
+
+/// That everything the client cannot do without is there.
+///
+/// # Errors
+/// CAPABILITY_UNAVAILABLE naming the first that is not.
+pub(crate) fn require_capabilities(names: &[String]) -> Result<(), Failure> {
+    for wanted in names {
+        let why = match CAPABILITIES.iter().find(|(name, _)| name == wanted) {
+            Some((_, None)) => continue,
+            Some((_, Some(why))) => why,
+            None => "this server does not know it",
+        };
+        let value = wanted.chars().take(128).collect();
+        return Err(Failure::CapabilityUnavailable { field: "required_capabilities", value, why });
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Floor 4: the wire. Owns every tonic type, the identity of a call, conversion and validation, the
+//! one error map, streams, deadlines, admission, and each connection's own limits.
+//!
+//! ```text
+//! connection ──> front: which RPC, whose, until when ──> messages: header first ──> service
+//!   (preface,      (drain, tenant, handlers, deadline,     (limit, budgets,           (convert,
+//!    header, idle,  panic, metrics)                          then bytes)                Access)
+//!    drain)                                        reply: one copy, trailers <────────────┘
+//! ```
+//!
+//! The server's side of gRPC's framing is here and not generated: a message's length is judged
+//! before a byte of it is buffered, deadlines cover streams and have a reason, and a reply is copied
+//! once. Health and reflection are tonic's own. Law: every failure of a handler becomes a status in
+//! `status.rs`; nothing here knows config or the operating system.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod admin_service;
+mod admission;
+mod call;
+mod connection;
+mod convert;
+mod deadline;
+mod front;
+mod host;
+mod memory_service;
+mod message;
+mod method;
+mod observe;
+mod reply;
+mod server;
+mod spec;
+mod status;
+mod transfer;
+mod wire;
+
+pub use connection::{ConnectionLimits, serve};
+pub use host::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
+pub use server::{Limits, Phase, Server};
+pub use status::DOMAIN;

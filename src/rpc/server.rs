@@ -1,0 +1,220 @@
+//! [`Server`]: what all calls share: tenants, limits, meters, the drain, and the services that
+//! tonic's own crates implement.
+//!
+//! Law: one per daemon, shared by its runtimes; everything that a call changes is an atomic.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tower::util::BoxCloneSyncService;
+
+use crate::metrics::Metrics;
+use crate::model::Uuid;
+use crate::proto::DESCRIPTORS;
+use crate::registry::Registry;
+use crate::rpc::host::HostSource;
+use crate::rpc::method::Method;
+use crate::rpc::observe::MethodMeters;
+use crate::tenancy::{Budget, Tenants};
+
+/// The services whose health is told by name.
+const SERVICES: [&str; 3] = ["", "linmem.v1.MemoryService", "linmem.v1.AdminService"];
+/// Longest message of a health or reflection request: both hold one name.
+const FOREIGN_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// What one call may do; all of it is shown by GetServerInfo.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest ReadMemory.
+    pub max_read_bytes: u64,
+    /// Longest WriteMemory.
+    pub max_write_bytes: u64,
+    /// Shortest download chunk.
+    pub min_chunk_bytes: u64,
+    /// Longest download chunk and upload message.
+    pub max_chunk_bytes: u64,
+    /// A download's chunk where it names none.
+    pub default_chunk_bytes: u64,
+    /// The longest deadline kept.
+    pub max_deadline: Duration,
+    /// Streams of one connection.
+    pub streams_per_connection: u32,
+    /// Calls end no later than this after a drain began.
+    pub drain_limit: Duration,
+    /// Request and reply bytes of all tenants.
+    pub in_flight_bytes: u64,
+}
+
+/// How far the daemon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Calls are served.
+    Serving,
+    /// New calls answer DRAINING; those that run go on.
+    Draining,
+}
+
+/// A service that one of tonic's own crates implements.
+pub(crate) type Foreign = BoxCloneSyncService<
+    http::Request<hyper::body::Incoming>,
+    http::Response<tonic::body::Body>,
+    Infallible,
+>;
+
+/// What all calls share.
+pub struct Server {
+    /// The tenants.
+    pub tenants: Tenants,
+    /// What they share.
+    pub registry: Arc<Registry>,
+    pub(crate) limits: Limits,
+    pub(crate) boot_id: Uuid,
+    /// The host's NUMA nodes, any of which may hold a page under policy LOCAL.
+    pub(crate) nodes: Vec<u32>,
+    pub(crate) host: Arc<dyn HostSource>,
+    pub(crate) in_flight_bytes: Arc<Budget>,
+    pub(crate) meters: Vec<MethodMeters>,
+    pub(crate) running: AtomicU64,
+    pub(crate) connections: AtomicU64,
+    pub(crate) connections_ever: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) health: Foreign,
+    pub(crate) reflection: Foreign,
+    pub(crate) reflection_alpha: Foreign,
+    reporter: HealthReporter,
+    draining: AtomicBool,
+    phase: watch::Sender<Phase>,
+    drain_asked: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("boot_id", &self.boot_id).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server of these tenants.
+    ///
+    /// # Errors
+    /// Where the descriptors that were compiled in cannot be reflected.
+    pub fn new(
+        tenants: Tenants,
+        registry: Arc<Registry>,
+        limits: Limits,
+        host: Arc<dyn HostSource>,
+        boot_id: Uuid,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Arc<Self>, tonic_reflection::server::Error> {
+        let reporter = HealthReporter::new();
+        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()))
+            .max_decoding_message_size(FOREIGN_MESSAGE_BYTES);
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        Ok(Arc::new(Self {
+            in_flight_bytes: Budget::new("in_flight_bytes", limits.in_flight_bytes),
+            meters: Method::ALL.iter().map(|method| MethodMeters::new(*method, metrics)).collect(),
+            running: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            connections_ever: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            health: Foreign::new(health),
+            reflection: Foreign::new(
+                builder().build_v1()?.max_decoding_message_size(FOREIGN_MESSAGE_BYTES),
+            ),
+            reflection_alpha: Foreign::new(
+                builder().build_v1alpha()?.max_decoding_message_size(FOREIGN_MESSAGE_BYTES),
+            ),
+            reporter,
+            draining: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
+            drain_asked: watch::Sender::new(false),
+            tenants,
+            registry,
+            nodes: host.view().numa_nodes.iter().map(|node| node.node).collect(),
+            limits,
+            boot_id,
+            host,
+        }))
+    }
+
+    /// Says that calls are served from now on.
+    pub async fn open(&self) {
+        self.report(ServingStatus::Serving).await;
+    }
+
+    /// New calls answer DRAINING from now on, and every connection is told to go.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.report(ServingStatus::NotServing).await;
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Whether a drain has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Waits until someone asks for a drain over the wire.
+    pub async fn drain_asked(&self) {
+        // The sender lives in self, so the wait ends by the question only.
+        let mut asked = self.drain_asked.subscribe();
+        let _asked = asked.wait_for(|asked| *asked).await;
+    }
+
+    /// Calls being served.
+    #[must_use]
+    pub fn running(&self) -> u64 {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// gRPC connections.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// Request and reply bytes held.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.in_flight_bytes.used()
+    }
+
+    /// Panics caught since the start, here and on the pool.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed).saturating_add(self.registry.pool.panics())
+    }
+
+    /// Brings the gauges of streaming methods up to date.
+    pub fn observe(&self, metrics: &Metrics) {
+        for meters in &self.meters {
+            meters.observe(metrics);
+        }
+    }
+
+    pub(crate) fn ask_for_drain(&self) {
+        self.drain_asked.send_replace(true);
+    }
+
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    async fn report(&self, status: ServingStatus) {
+        for service in SERVICES {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+}

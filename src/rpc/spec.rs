@@ -1,0 +1,263 @@
+//! Specs: a client's wishes into the model's, and the model's back with every default spelled out.
+//!
+//! Law: a field that is not built yet is refused by name and value unless it stands at its default;
+//! an enum value that is not in the proto is INVALID_FIELD. Nothing is ignored.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::Failure;
+use crate::model::{
+    DEFAULT_GUARD, Growth, Guard, Id, IndexType, MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES,
+    MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
+};
+use crate::proto::v1;
+use crate::units::{ByteCount, WasmPages};
+
+/// What a client asks, checked field by field.
+///
+/// # Errors
+/// INVALID_FIELD, INVALID_SPEC, CAPABILITY_UNAVAILABLE.
+pub(crate) fn wanted(spec: v1::MemorySpec) -> Result<MemorySpec, Failure> {
+    refuse_unbuilt(&spec)?;
+    let initial = pages("spec.initial_pages", spec.initial_pages)?;
+    let maximum =
+        spec.maximum_pages.map(|maximum| pages("spec.maximum_pages", maximum)).transpose()?;
+    let guard = spec.guard.unwrap_or_default();
+    let guard_bytes = |bytes: Option<u64>| bytes.map_or(DEFAULT_GUARD, ByteCount::new);
+    Ok(MemorySpec {
+        initial,
+        maximum,
+        index_type: match known("spec.index_type", spec.index_type)? {
+            v1::IndexType::Unspecified | v1::IndexType::I32 => IndexType::I32,
+            v1::IndexType::I64 => IndexType::I64,
+        },
+        growth: match known("spec.growth", spec.growth)? {
+            v1::Growth::Unspecified | v1::Growth::Allowed => Growth::Allowed,
+            v1::Growth::Disallowed => Growth::Disallowed,
+        },
+        guard: Guard {
+            before: guard_bytes(guard.before_bytes),
+            after: guard_bytes(guard.after_bytes),
+        },
+        presentation: Presentation {
+            display_name: display_name("spec.display_name", spec.display_name)?,
+            labels: labels("spec.labels", spec.labels)?,
+            lease_ttl: spec.lease_ttl.map(|ttl| lease("spec.lease_ttl", &ttl)).transpose()?,
+        },
+    })
+}
+
+/// What a memory got.
+pub(crate) fn effective(
+    shape: &Shape,
+    guard: Guard,
+    presentation: &Presentation,
+) -> v1::MemorySpec {
+    v1::MemorySpec {
+        initial_pages: shape.initial.get(),
+        maximum_pages: Some(shape.maximum.get()),
+        index_type: match shape.index_type {
+            IndexType::I32 => v1::IndexType::I32,
+            IndexType::I64 => v1::IndexType::I64,
+        }
+        .into(),
+        shared: false,
+        display_name: presentation.display_name.clone(),
+        labels: presentation.labels.clone(),
+        lease_ttl: presentation.lease_ttl.and_then(|ttl| ttl.try_into().ok()),
+        owner: v1::Owner::Tenant.into(),
+        allocator: v1::Allocator::Mmap.into(),
+        backing: v1::Backing::Anonymous.into(),
+        attachable: false,
+        growth: match shape.growth {
+            Growth::Allowed => v1::Growth::Allowed,
+            Growth::Disallowed => v1::Growth::Disallowed,
+        }
+        .into(),
+        guard: Some(guard_message(guard)),
+        reservation: v1::Reservation::Exact.into(),
+        huge_pages: vec![v1::HugePages::Base.into()],
+        numa: Some(local()),
+        populate: v1::Populate::None.into(),
+        locking: v1::Locking::None.into(),
+        partition: String::new(),
+        verification: v1::Verification::Off.into(),
+        tagging: Some(v1::Tagging {
+            requirement: v1::TaggingRequirement::Off.into(),
+            mode: v1::TaggingMode::Synchronous.into(),
+            tag_mask: 0,
+        }),
+        segments: Vec::new(),
+    }
+}
+
+/// The guards as a message.
+pub(crate) const fn guard_message(guard: Guard) -> v1::Guard {
+    v1::Guard { before_bytes: Some(guard.before.get()), after_bytes: Some(guard.after.get()) }
+}
+
+/// The one NUMA policy that is built.
+pub(crate) fn local() -> v1::Numa {
+    v1::Numa { policy: v1::NumaPolicy::Local.into(), nodes: Vec::new(), strict: false }
+}
+
+/// An enum value that the proto has.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn known<E: TryFrom<i32>>(field: &'static str, value: i32) -> Result<E, Failure> {
+    E::try_from(value).map_err(|_unknown| Failure::InvalidField {
+        field,
+        why: format!("has no value {value} in this version"),
+    })
+}
+
+/// A display name of legal length.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn display_name(field: &'static str, name: String) -> Result<String, Failure> {
+    if name.len() <= MAX_DISPLAY_NAME_BYTES {
+        return Ok(name);
+    }
+    let why = format!("is {} bytes; at most {MAX_DISPLAY_NAME_BYTES}", name.len());
+    Err(Failure::InvalidField { field, why })
+}
+
+/// Labels of legal number and form.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn labels(
+    field: &'static str,
+    labels: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let invalid = |why| Err(Failure::InvalidField { field, why });
+    if labels.len() > MAX_LABELS {
+        return invalid(format!("has {} labels; at most {MAX_LABELS}", labels.len()));
+    }
+    if !labels.keys().all(|key| Id::is_valid(key)) {
+        return invalid(
+            "has a key that does not match [A-Za-z0-9][A-Za-z0-9._:-]{0,127}".to_owned(),
+        );
+    }
+    if labels.values().any(|value| value.len() > MAX_LABEL_VALUE_BYTES) {
+        return invalid(format!("has a value of more than {MAX_LABEL_VALUE_BYTES} bytes"));
+    }
+    Ok(labels)
+}
+
+/// A lease of legal length.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn lease(field: &'static str, ttl: &prost_types::Duration) -> Result<Duration, Failure> {
+    Duration::try_from(*ttl).ok().filter(|ttl| (MIN_LEASE..=MAX_LEASE).contains(ttl)).ok_or_else(
+        || Failure::InvalidField {
+            field,
+            why: format!("must be {} s to {} s", MIN_LEASE.as_secs(), MAX_LEASE.as_secs()),
+        },
+    )
+}
+
+fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
+    WasmPages::new(count).ok_or_else(|| Failure::InvalidSpec {
+        field,
+        why: format!("{count} pages are more than the {} that any host could have", WasmPages::MAX),
+    })
+}
+
+/// Whatever is not built must stand at its default.
+fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
+    let numa = spec.numa.clone().unwrap_or_default();
+    let tagging = spec.tagging.unwrap_or_default();
+    flag("spec.shared", spec.shared, "waiting and notifying is not built yet")?;
+    flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
+    flag("spec.numa.strict", numa.strict, "only policy LOCAL is built yet")?;
+    only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
+    only::<v1::Allocator>("spec.allocator", spec.allocator, &[v1::Allocator::Mmap])?;
+    only::<v1::Backing>("spec.backing", spec.backing, &[v1::Backing::Anonymous])?;
+    only::<v1::Reservation>("spec.reservation", spec.reservation, &[v1::Reservation::Exact])?;
+    only::<v1::NumaPolicy>("spec.numa.policy", numa.policy, &[v1::NumaPolicy::Local])?;
+    only::<v1::Populate>("spec.populate", spec.populate, &[v1::Populate::None])?;
+    only::<v1::Locking>("spec.locking", spec.locking, &[v1::Locking::None])?;
+    only::<v1::Verification>("spec.verification", spec.verification, &[v1::Verification::Off])?;
+    only::<v1::TaggingRequirement>(
+        "spec.tagging.requirement",
+        tagging.requirement,
+        &[v1::TaggingRequirement::Off],
+    )?;
+    only::<v1::TaggingMode>("spec.tagging.mode", tagging.mode, &[v1::TaggingMode::Synchronous])?;
+    if tagging.tag_mask != 0 {
+        return unbuilt("spec.tagging.tag_mask", tagging.tag_mask.to_string(), "tagging is OFF");
+    }
+    if !numa.nodes.is_empty() {
+        return unbuilt("spec.numa.nodes", format!("{:?}", numa.nodes), "policy LOCAL has none");
+    }
+    if !spec.partition.is_empty() {
+        return unbuilt("spec.partition", "(a name)".to_owned(), "partitions are not built yet");
+    }
+    if !spec.segments.is_empty() {
+        let count = format!("{} segments", spec.segments.len());
+        return unbuilt("spec.segments", count, "segments are not built yet; use WriteMemory");
+    }
+    huge_pages(&spec.huge_pages)
+}
+
+fn huge_pages(kinds: &[i32]) -> Result<(), Failure> {
+    for kind in kinds {
+        match known::<v1::HugePages>("spec.huge_pages", *kind)? {
+            v1::HugePages::Base => {}
+            v1::HugePages::Unspecified => {
+                return Err(Failure::InvalidField {
+                    field: "spec.huge_pages",
+                    why: "holds UNSPECIFIED, which is no preference".to_owned(),
+                });
+            }
+            kind @ (v1::HugePages::HugePages1g
+            | v1::HugePages::HugePages2m
+            | v1::HugePages::Transparent) => {
+                let value = kind.as_str_name().to_owned();
+                return unbuilt("spec.huge_pages", value, "only HUGE_PAGES_BASE is built yet");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An enum of which only some values are built.
+trait Choice: TryFrom<i32> + PartialEq + Copy + 'static {
+    fn name(self) -> &'static str;
+}
+
+macro_rules! choices {
+    ($($name:ident)*) => {
+        $(impl Choice for v1::$name {
+            fn name(self) -> &'static str {
+                self.as_str_name()
+            }
+        })*
+    };
+}
+
+choices! {
+    Owner Allocator Backing Reservation NumaPolicy Populate Locking Verification
+    TaggingRequirement TaggingMode
+}
+
+fn only<E: Choice>(field: &'static str, value: i32, built: &[E]) -> Result<(), Failure> {
+    let choice = known::<E>(field, value)?;
+    if value == 0 || built.contains(&choice) {
+        return Ok(());
+    }
+    unbuilt(field, choice.name().to_owned(), "not built yet; leave the field at its default")
+}
+
+fn flag(field: &'static str, value: bool, why: &'static str) -> Result<(), Failure> {
+    if value { unbuilt(field, "true".to_owned(), why) } else { Ok(()) }
+}
+
+fn unbuilt(field: &'static str, value: String, why: &'static str) -> Result<(), Failure> {
+    Err(Failure::CapabilityUnavailable { field, value, why })
+}

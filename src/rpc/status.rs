@@ -1,0 +1,226 @@
+//! Failures as gRPC: code, reason, retry word, details. The only place where a `tonic::Status` is
+//! made of one.
+//!
+//! Law: no wildcard arm, so a new failure does not compile until it is mapped; metadata keys are the
+//! messages' field names plus `limit_name`, `limit`, `used`, `size_bytes`, `call_id` and `retry`;
+//! host figures never go to a tenant. Decides nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::error::Failure;
+
+/// The domain of every `google.rpc.ErrorInfo` of this daemon.
+pub const DOMAIN: &str = "linmemd";
+
+/// When a caller told DRAINING may look for a successor.
+const AFTER_DRAIN: Duration = Duration::from_secs(1);
+
+/// A failure, and what a stream's failure adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What happened.
+    pub(crate) failure: Failure,
+    /// On an upload: bytes of earlier messages, which stand.
+    pub(crate) bytes_written: Option<u64>,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, bytes_written: None }
+    }
+}
+
+/// What a caller may do about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retry {
+    Same,
+    AfterChange,
+    AtHigherLevel,
+    Never,
+    Unknown,
+}
+
+impl Retry {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Same => "SAME",
+            Self::AfterChange => "AFTER_CHANGE",
+            Self::AtHigherLevel => "AT_HIGHER_LEVEL",
+            Self::Never => "NEVER",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// The status of a refusal. `call_id` finds it in the log.
+pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
+    let failure = &refusal.failure;
+    let message = failure.to_string();
+    let Some((reason, code, retry)) = classify(failure) else {
+        // After the first effect: the outcome is unknown, so no reason claims that nothing changed.
+        return plain(Code::DeadlineExceeded, message);
+    };
+    let mut metadata = numbers(failure);
+    metadata.insert("retry".to_owned(), retry.word().to_owned());
+    metadata.insert("call_id".to_owned(), call_id.to_owned());
+    if let Some(bytes_written) = refusal.bytes_written {
+        metadata.insert("bytes_written".to_owned(), bytes_written.to_string());
+    }
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, metadata);
+    if let Some(field) = field(failure) {
+        details.add_bad_request_violation(field, message.clone());
+    }
+    match failure {
+        Failure::Overloaded { after, .. } => {
+            details.set_retry_info(Some(*after));
+        }
+        Failure::Draining => {
+            details.set_retry_info(Some(AFTER_DRAIN));
+        }
+        _ => {}
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// A path that no service has: tonic's own words for it.
+pub(crate) fn unimplemented() -> Status {
+    plain(Code::Unimplemented, String::new())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one file that makes statuses")]
+fn plain(code: Code, message: String) -> Status {
+    Status::new(code, message)
+}
+
+/// Reason, code and retry word; none for the one failure that has no reason.
+const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
+    use Retry::{AfterChange, AtHigherLevel, Never, Same, Unknown};
+    Some(match failure {
+        Failure::OutOfBounds(_) => ("OUT_OF_BOUNDS", Code::OutOfRange, AfterChange),
+        Failure::MaximumReached { .. } => ("MAXIMUM_REACHED", Code::FailedPrecondition, Never),
+        Failure::UidMismatch { .. } => ("UID_MISMATCH", Code::FailedPrecondition, AfterChange),
+        Failure::CapabilityUnavailable { .. } => {
+            ("CAPABILITY_UNAVAILABLE", Code::FailedPrecondition, AfterChange)
+        }
+        Failure::Quarantined { .. } => ("QUARANTINED", Code::FailedPrecondition, AfterChange),
+        Failure::SizeMismatch { .. } => ("SIZE_MISMATCH", Code::Aborted, AtHigherLevel),
+        Failure::EtagMismatch { .. } => ("ETAG_MISMATCH", Code::Aborted, AtHigherLevel),
+        Failure::QuotaExceeded { .. } => ("QUOTA_EXCEEDED", Code::ResourceExhausted, AfterChange),
+        Failure::HostExhausted { .. } => ("HOST_EXHAUSTED", Code::ResourceExhausted, AfterChange),
+        Failure::Overloaded { .. } => ("OVERLOADED", Code::Unavailable, Same),
+        Failure::Draining => ("DRAINING", Code::Unavailable, Same),
+        Failure::DeadlinePassed => ("DEADLINE_PASSED", Code::DeadlineExceeded, Same),
+        Failure::DeadlineExceeded => return None,
+        Failure::InvalidSpec { .. } => ("INVALID_SPEC", Code::InvalidArgument, Never),
+        Failure::InvalidField { .. } => ("INVALID_FIELD", Code::InvalidArgument, Never),
+        Failure::TooLarge { .. } => ("TOO_LARGE", Code::InvalidArgument, Never),
+        Failure::PageTokenInvalid { .. } => ("PAGE_TOKEN_INVALID", Code::InvalidArgument, Never),
+        Failure::RequestIdReused { .. } => ("REQUEST_ID_REUSED", Code::InvalidArgument, Never),
+        Failure::ChecksumMismatch { .. } => ("CHECKSUM_MISMATCH", Code::InvalidArgument, Never),
+        Failure::MemoryNotFound { .. } => ("MEMORY_NOT_FOUND", Code::NotFound, Never),
+        Failure::MemoryExists { .. } => ("MEMORY_EXISTS", Code::AlreadyExists, Never),
+        Failure::RoleMissing { .. } => ("ROLE_MISSING", Code::PermissionDenied, Never),
+        Failure::TenantMismatch { .. } => ("TENANT_MISMATCH", Code::PermissionDenied, Never),
+        Failure::HardwareFault { .. } => ("HARDWARE_FAULT", Code::DataLoss, Never),
+        Failure::InternalFault => ("INTERNAL_FAULT", Code::Internal, Unknown),
+    })
+}
+
+/// The field that is at fault, for those failures that are INVALID_ARGUMENT.
+const fn field(failure: &Failure) -> Option<&'static str> {
+    match failure {
+        Failure::InvalidSpec { field, .. }
+        | Failure::InvalidField { field, .. }
+        | Failure::TooLarge { field, .. } => Some(field),
+        Failure::PageTokenInvalid { .. } => Some("page_token"),
+        Failure::RequestIdReused { .. } => Some("request_id"),
+        Failure::ChecksumMismatch { .. } => Some("crc32c"),
+        Failure::OutOfBounds(_)
+        | Failure::MaximumReached { .. }
+        | Failure::UidMismatch { .. }
+        | Failure::CapabilityUnavailable { .. }
+        | Failure::Quarantined { .. }
+        | Failure::SizeMismatch { .. }
+        | Failure::EtagMismatch { .. }
+        | Failure::QuotaExceeded { .. }
+        | Failure::HostExhausted { .. }
+        | Failure::Overloaded { .. }
+        | Failure::Draining
+        | Failure::DeadlinePassed
+        | Failure::DeadlineExceeded
+        | Failure::MemoryNotFound { .. }
+        | Failure::MemoryExists { .. }
+        | Failure::RoleMissing { .. }
+        | Failure::TenantMismatch { .. }
+        | Failure::HardwareFault { .. }
+        | Failure::InternalFault => None,
+    }
+}
+
+/// The failure's numbers and names, by field name.
+fn numbers(failure: &Failure) -> HashMap<String, String> {
+    let pairs: Vec<(&str, String)> = match failure {
+        Failure::OutOfBounds(trap) => vec![
+            ("offset", trap.offset.to_string()),
+            ("length", trap.length.to_string()),
+            ("size_bytes", trap.size.to_string()),
+        ],
+        Failure::MaximumReached { current_pages, delta_pages, maximum_pages } => vec![
+            ("current_pages", current_pages.to_string()),
+            ("delta_pages", delta_pages.to_string()),
+            ("limit_name", "maximum_pages".to_owned()),
+            ("limit", maximum_pages.to_string()),
+        ],
+        Failure::UidMismatch { found, .. } => vec![("uid", found.to_string())],
+        Failure::CapabilityUnavailable { field, value, .. } => {
+            vec![("field", (*field).to_owned()), ("value", value.clone())]
+        }
+        Failure::Quarantined { why } => vec![("state_reason", (*why).to_owned())],
+        Failure::SizeMismatch { expected_pages, current_pages } => vec![
+            ("expected_pages", expected_pages.to_string()),
+            ("current_pages", current_pages.to_string()),
+        ],
+        Failure::EtagMismatch { found, .. } => vec![("etag", found.clone())],
+        Failure::QuotaExceeded { limit_name, limit, used, .. } => vec![
+            ("limit_name", (*limit_name).to_owned()),
+            ("limit", limit.to_string()),
+            ("used", used.to_string()),
+        ],
+        Failure::HostExhausted { limit_name, .. } => {
+            vec![("limit_name", (*limit_name).to_owned())]
+        }
+        Failure::Overloaded { limit_name, limit, .. } => {
+            vec![("limit_name", (*limit_name).to_owned()), ("limit", limit.to_string())]
+        }
+        Failure::TooLarge { field, length, limit_name, limit, .. } => vec![
+            ("field", (*field).to_owned()),
+            ("length", length.to_string()),
+            ("limit_name", (*limit_name).to_owned()),
+            ("limit", limit.to_string()),
+        ],
+        Failure::InvalidSpec { field, .. } | Failure::InvalidField { field, .. } => {
+            vec![("field", (*field).to_owned())]
+        }
+        Failure::RequestIdReused { request_id } => vec![("request_id", request_id.to_string())],
+        Failure::ChecksumMismatch { found, .. } => vec![("crc32c", found.to_string())],
+        Failure::MemoryNotFound { memory_id } | Failure::MemoryExists { memory_id } => {
+            vec![("memory_id", memory_id.to_string())]
+        }
+        Failure::RoleMissing { role, .. } => vec![("role", (*role).to_owned())],
+        Failure::TenantMismatch { tenant } => vec![("tenant", tenant.clone())],
+        Failure::HardwareFault { offset, count } => {
+            vec![("offset", offset.to_string()), ("length", count.to_string())]
+        }
+        Failure::Draining
+        | Failure::DeadlinePassed
+        | Failure::DeadlineExceeded
+        | Failure::PageTokenInvalid { .. }
+        | Failure::InternalFault => Vec::new(),
+    };
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}

@@ -1,0 +1,291 @@
+//! Streams of bytes: UploadMemory and DownloadMemory.
+//!
+//! Law: each message is one operation, atomic, checked and counted by itself; the memory is bound at
+//! the first, so a name that is used anew never gets the rest. A failure says how many bytes stand.
+//! Between two messages the deadline and the drain limit may end a stream, never within one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::Incoming as Body;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use tokio::time::Sleep;
+use tonic::Status;
+
+use crate::error::Failure;
+use crate::proto::v1;
+use crate::registry::Record;
+use crate::rpc::admission::InFlight;
+use crate::rpc::call::Call;
+use crate::rpc::convert;
+use crate::rpc::deadline::timer;
+use crate::rpc::front::Reply;
+use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities};
+use crate::rpc::message::{MessageLimit, Messages};
+use crate::rpc::reply::{ReplyStream, Unfold, framed};
+use crate::rpc::status::Refusal;
+use crate::units::{ByteCount, ByteRange, OutOfBounds};
+
+/// Numbers of the fields of `DownloadMemoryResponse`.
+const OFFSET_FIELD: u32 = 1;
+const DATA_FIELD: u32 = 2;
+const CRC32C_FIELD: u32 = 3;
+/// Bytes of a fixed32 field with a one-byte key.
+const FIXED32_BYTES: usize = 5;
+
+pub(crate) async fn upload(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let mut upload = Upload { written: 0, crc32c: 0 };
+    let outcome = upload.receive(call, body).await;
+    match outcome {
+        Ok(()) => answer(&v1::UploadMemoryResponse {
+            bytes_written: upload.written,
+            crc32c: upload.crc32c,
+        }),
+        Err(failure) => Err(Refusal { failure, bytes_written: Some(upload.written) }),
+    }
+}
+
+/// How far an upload is.
+struct Upload {
+    written: u64,
+    crc32c: u32,
+}
+
+/// Where an upload goes, from its first message.
+struct Destination {
+    record: Arc<Record>,
+    offset: u64,
+    length: Option<u64>,
+}
+
+impl Upload {
+    async fn receive(&mut self, call: &Call, body: Body) -> Result<(), Failure> {
+        let gate = &call.occasion.gate;
+        let limit = call.server.limits.max_chunk_bytes;
+        let message_limit = MessageLimit {
+            bytes: limit.saturating_add(ENVELOPE_BYTES),
+            name: "max_chunk_bytes",
+            instead: "send the data in more messages",
+        };
+        let mut messages = Messages::new(body, message_limit, call.in_flight.clone());
+        let mut destination = None;
+        let mut wanted = None;
+        while let Some(incoming) = messages.next::<v1::UploadMemoryRequest>(gate).await? {
+            let _held = incoming.held;
+            let message = incoming.message;
+            if let Some(meters) = call.meters() {
+                meters.received();
+            }
+            if wanted.is_some() {
+                return Err(invalid("crc32c", "belongs to the last message only"));
+            }
+            wanted = message.crc32c;
+            let to = match &destination {
+                None => destination.insert(begin(call, &message)?),
+                Some(to) => {
+                    refuse_late_fields(&message)?;
+                    to
+                }
+            };
+            self.write(call, to, message.data, limit).await?;
+            gate.rearm();
+        }
+        let Some(to) = destination else {
+            return Err(invalid("message", "is missing: the first one names the memory"));
+        };
+        if let Some(length) = to.length
+            && length != self.written
+        {
+            let why = format!("announced {length} bytes, but {} came", self.written);
+            return Err(Failure::InvalidField { field: "length", why });
+        }
+        match wanted {
+            Some(wanted) if wanted != self.crc32c => {
+                Err(Failure::ChecksumMismatch { wanted, found: self.crc32c })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn write(
+        &mut self,
+        call: &Call,
+        to: &Destination,
+        data: Bytes,
+        limit: u64,
+    ) -> Result<(), Failure> {
+        let length = data.len() as u64;
+        if length > limit {
+            return Err(Failure::TooLarge {
+                field: "data",
+                length,
+                limit_name: "max_chunk_bytes",
+                limit,
+                instead: "send it in more messages",
+            });
+        }
+        let after = self.written.saturating_add(length);
+        if to.length.is_some_and(|announced| after > announced) {
+            return Err(invalid("data", "is more than the length announced"));
+        }
+        let crc32c = crc32c::crc32c_append(self.crc32c, &data);
+        // Past 2^64 there is no memory, and u64::MAX says so to the bounds check.
+        let offset = to.offset.saturating_add(self.written);
+        call.access.upload(&call.occasion, Arc::clone(&to.record), offset, data).await?;
+        self.written = after;
+        self.crc32c = crc32c;
+        Ok(())
+    }
+}
+
+fn begin(call: &Call, first: &v1::UploadMemoryRequest) -> Result<Destination, Failure> {
+    require_capabilities(&first.required_capabilities)?;
+    let Some(memory_id) = &first.memory_id else {
+        return Err(invalid("memory_id", "is missing: the first message names the memory"));
+    };
+    let target = convert::target(memory_id, first.uid.as_deref())?;
+    let record = call.access.find(target, call.occasion.now)?;
+    let offset = first.offset.unwrap_or(0);
+    if let Some(length) = first.length {
+        call.access.within(&record, offset, length)?;
+    }
+    Ok(Destination { record, offset, length: first.length })
+}
+
+fn refuse_late_fields(message: &v1::UploadMemoryRequest) -> Result<(), Failure> {
+    let late = [
+        ("memory_id", message.memory_id.is_some()),
+        ("uid", message.uid.is_some()),
+        ("offset", message.offset.is_some()),
+        ("length", message.length.is_some()),
+        ("required_capabilities", !message.required_capabilities.is_empty()),
+    ];
+    match late.into_iter().find(|(_, set)| *set) {
+        Some((field, _)) => Err(invalid(field, "belongs to the first message only")),
+        None => Ok(()),
+    }
+}
+
+/// What a download has still to send.
+pub(crate) struct Download {
+    record: Arc<Record>,
+    rest: ByteRange,
+    chunk: ByteCount,
+    checksum: bool,
+    /// Of the message that was handed over last.
+    held: Option<InFlight>,
+}
+
+pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::DownloadMemoryRequest>(call, body).await?.message;
+    require_capabilities(&request.required_capabilities)?;
+    let limits = &call.server.limits;
+    let chunk = request.chunk_bytes.unwrap_or(limits.default_chunk_bytes);
+    if !(limits.min_chunk_bytes..=limits.max_chunk_bytes).contains(&chunk) {
+        let (least, most) = (limits.min_chunk_bytes, limits.max_chunk_bytes);
+        let why = format!("is {chunk}; must be {least} to {most}");
+        return Err(Failure::InvalidField { field: "chunk_bytes", why }.into());
+    }
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let record = call.access.find(target, call.occasion.now)?;
+    let size = record.size().bytes().get();
+    let length = match request.length {
+        Some(length) => length,
+        None => size.checked_sub(request.offset).ok_or(Failure::OutOfBounds(OutOfBounds {
+            offset: request.offset,
+            length: 0,
+            size,
+        }))?,
+    };
+    let rest = call.access.within(&record, request.offset, length)?;
+    Ok(Reply::Download(Box::new(Download {
+        record,
+        rest,
+        chunk: ByteCount::new(chunk),
+        checksum: request.checksum,
+        held: None,
+    })))
+}
+
+/// The messages of a download, until its deadline.
+pub(crate) fn stream(
+    download: Download,
+    call: Call,
+    deadline: Option<Instant>,
+) -> impl ReplyStream + 'static {
+    let late = call.clone();
+    let messages =
+        Unfold::new((download, call), |(mut download, call): (Download, Call)| async move {
+            match download.next(&call).await {
+                Ok(message) => Ok(((download, call), message)),
+                Err(None) => Err(Status::ok("")),
+                Err(Some(failure)) => Err(call.refuse(&failure.into())),
+            }
+        });
+    Until { messages, timer: timer(deadline), call: late }
+}
+
+impl Download {
+    /// The next message, framed; `Err(None)` when all has been sent.
+    async fn next(&mut self, call: &Call) -> Result<Bytes, Option<Failure>> {
+        self.held = None;
+        if self.rest.length() == ByteCount::ZERO {
+            return Err(None);
+        }
+        let (here, after) = self.rest.split(self.chunk);
+        let length = here.length();
+        let held = call.hold(length.get())?;
+        let mut before = Vec::with_capacity(11);
+        if here.start() > 0 {
+            encode_key(OFFSET_FIELD, WireType::Varint, &mut before);
+            encode_varint(here.start(), &mut before);
+        }
+        let checksum_bytes = if self.checksum { FIXED32_BYTES } else { 0 };
+        let out = framed(&before, DATA_FIELD, length.as_usize(), checksum_bytes);
+        let data_begins = out.len();
+        let record = Arc::clone(&self.record);
+        let mut out = call.access.download(&call.occasion, record, here, out).await?;
+        if self.checksum {
+            let crc32c = crc32c::crc32c(out.get(data_begins..).unwrap_or_default());
+            encode_key(CRC32C_FIELD, WireType::ThirtyTwoBit, &mut out);
+            out.extend_from_slice(&crc32c.to_le_bytes());
+        }
+        if let Some(meters) = call.meters() {
+            meters.sent();
+        }
+        let end = ByteRange::within(here.end(), 0, ByteCount::new(u64::MAX));
+        self.rest = after.or(end.ok()).unwrap_or(self.rest);
+        self.held = Some(held);
+        Ok(Bytes::from(out))
+    }
+}
+
+/// A stream that ends at a deadline, between two messages.
+struct Until<S> {
+    messages: S,
+    timer: Option<Pin<Box<Sleep>>>,
+    call: Call,
+}
+
+impl<S: ReplyStream + Unpin> ReplyStream for Until<S> {
+    fn poll_message(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Status>> {
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(context).is_ready()
+        {
+            self.call.occasion.gate.close();
+            return Poll::Ready(Err(self.call.refuse(&Failure::DeadlinePassed.into())));
+        }
+        Pin::new(&mut self.messages).poll_message(context)
+    }
+}
+
+fn invalid(field: &'static str, why: &str) -> Failure {
+    Failure::InvalidField { field, why: why.to_owned() }
+}

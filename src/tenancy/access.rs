@@ -1,0 +1,338 @@
+//! [`Access`]: everything that one caller may do, to one tenant's memories.
+//!
+//! Law: rpc's only door. A method here finds the memory within the tenant, lets the registry do the
+//! work, and counts what came of it. Adds no state of its own.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::error::Failure;
+use crate::metrics::{GrowOutcome, OperationMeters};
+use crate::model::{Id, MemoryId, MemorySpec, Now, RequestKey, Uuid};
+use crate::registry::{
+    Deletion, Gate, Grown, LabelSelector, Listing, Observation, PresentationChange, Record,
+    Registry,
+};
+use crate::tenancy::each_memory::EachMemory;
+use crate::tenancy::tenant::Tenant;
+use crate::tenancy::tenants::{Caller, Role};
+use crate::units::{ByteCount, ByteRange};
+
+/// When a call came, and its point of no return.
+#[derive(Clone, Debug)]
+pub struct Occasion {
+    /// When.
+    pub now: Now,
+    /// Its point of no return.
+    pub gate: Arc<Gate>,
+}
+
+/// The memory that a request is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Its name.
+    pub id: &'a str,
+    /// Only if it is this one.
+    pub uid: Option<Uuid>,
+}
+
+/// Everything that one caller may do.
+#[derive(Clone, Debug)]
+pub struct Access {
+    caller: Caller,
+    tenant: Arc<Tenant>,
+    registry: Arc<Registry>,
+    each_memory: Arc<EachMemory>,
+}
+
+impl Access {
+    pub(super) fn new(
+        caller: Caller,
+        tenant: Arc<Tenant>,
+        registry: Arc<Registry>,
+        each_memory: Arc<EachMemory>,
+    ) -> Self {
+        Self { caller, tenant, registry, each_memory }
+    }
+
+    /// The tenant it leads to.
+    #[must_use]
+    pub const fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// What the caller may do.
+    #[must_use]
+    pub const fn roles(&self) -> &'static [Role] {
+        match self.caller {
+            Caller::Anonymous => &[Role::Owner, Role::OperatorReadOnly],
+            Caller::LocalOwner => &[Role::Owner, Role::OperatorReadOnly, Role::Operator],
+        }
+    }
+
+    /// That the caller may change the daemon's course.
+    ///
+    /// # Errors
+    /// [`Failure::RoleMissing`].
+    pub fn require_operator(&self, rpc: &'static str) -> Result<(), Failure> {
+        if self.roles().contains(&Role::Operator) {
+            return Ok(());
+        }
+        Err(Failure::RoleMissing {
+            rpc,
+            role: Role::Operator.word(),
+            how: "call it over the Unix socket as the daemon's own user or root",
+        })
+    }
+
+    /// Finds a memory.
+    ///
+    /// # Errors
+    /// MEMORY_NOT_FOUND, UID_MISMATCH.
+    pub fn find(&self, target: Target<'_>, now: Now) -> Result<Arc<Record>, Failure> {
+        self.tenant.namespace.find(target.id, target.uid, now)
+    }
+
+    /// Makes a memory.
+    ///
+    /// # Errors
+    /// As [`Registry::create`].
+    pub async fn create(
+        &self,
+        occasion: &Occasion,
+        id: Option<MemoryId>,
+        spec: MemorySpec,
+        request: Option<RequestKey>,
+    ) -> Result<Arc<Record>, Failure> {
+        let Occasion { now, gate } = occasion;
+        let record =
+            self.registry.create(&self.tenant.namespace, id, spec, request, *now, gate).await?;
+        self.each_memory.add(&self.tenant.label, &record);
+        Ok(record)
+    }
+
+    /// A page of the tenant's memories.
+    #[must_use]
+    pub fn list(
+        &self,
+        selector: &LabelSelector,
+        after: Option<&Id>,
+        page_size: usize,
+        now: Now,
+    ) -> Listing {
+        self.tenant.namespace.list(selector, after, page_size, now)
+    }
+
+    /// Changes what people see of a memory.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::update`].
+    pub fn update(
+        &self,
+        target: Target<'_>,
+        change: PresentationChange,
+        now: Now,
+    ) -> Result<Arc<Record>, Failure> {
+        let record = self.find(target, now)?;
+        self.registry.update(&record, change, now)?;
+        Ok(record)
+    }
+
+    /// Ends a memory.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::delete`].
+    pub async fn delete(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        deletion: Deletion,
+    ) -> Result<(), Failure> {
+        let record = self.find(target, occasion.now)?;
+        self.registry.delete(record, deletion, &occasion.gate).await
+    }
+
+    /// Starts a lease anew.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::keep_alive`].
+    pub fn keep_alive(&self, target: Target<'_>, now: Now) -> Result<SystemTime, Failure> {
+        let record = self.find(target, now)?;
+        self.registry.keep_alive(&record, now)
+    }
+
+    /// Adds pages.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::grow`].
+    pub async fn grow(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        delta_pages: u64,
+        expected_pages: Option<u64>,
+        request: Option<RequestKey>,
+    ) -> Result<Grown, Failure> {
+        let Occasion { now, gate } = occasion;
+        let record = self.find(target, *now)?;
+        let namespace = &self.tenant.namespace;
+        let grown = self
+            .registry
+            .grow(namespace, record, delta_pages, expected_pages, request, *now, gate)
+            .await;
+        match &grown {
+            Ok(grown) if grown.previous == grown.current => {}
+            Ok(_) => self.tenant.meters.grow(GrowOutcome::Grown),
+            Err(failure) => self.tenant.meters.grow(outcome(failure)),
+        }
+        grown
+    }
+
+    /// Reads a range. `frame` makes what the bytes are appended to, once the range is known to lie
+    /// within the size.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::read`], OUT_OF_BOUNDS, and what `frame` says.
+    pub async fn read(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        offset: u64,
+        length: u64,
+        frame: impl FnOnce(ByteCount) -> Result<Vec<u8>, Failure>,
+    ) -> Result<Vec<u8>, Failure> {
+        let record = self.find(target, occasion.now)?;
+        let range = self.within(&record, offset, length)?;
+        let out = frame(range.length())?;
+        self.read_range(occasion, record, range, out, &self.tenant.meters.read).await
+    }
+
+    /// Reads a part of a download.
+    ///
+    /// # Errors
+    /// As [`Registry::read`].
+    pub async fn download(
+        &self,
+        occasion: &Occasion,
+        record: Arc<Record>,
+        range: ByteRange,
+        out: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        self.read_range(occasion, record, range, out, &self.tenant.meters.download).await
+    }
+
+    /// Writes bytes.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::write`].
+    pub async fn write(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        offset: u64,
+        data: Bytes,
+    ) -> Result<(), Failure> {
+        let record = self.find(target, occasion.now)?;
+        self.write_at(occasion, record, offset, data, &self.tenant.meters.write).await
+    }
+
+    /// Writes a part of an upload.
+    ///
+    /// # Errors
+    /// As [`Registry::write`].
+    pub async fn upload(
+        &self,
+        occasion: &Occasion,
+        record: Arc<Record>,
+        offset: u64,
+        data: Bytes,
+    ) -> Result<(), Failure> {
+        self.write_at(occasion, record, offset, data, &self.tenant.meters.upload).await
+    }
+
+    /// Sets every byte of a range.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::fill`], OUT_OF_BOUNDS.
+    pub async fn fill(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        offset: u64,
+        length: u64,
+        value: u8,
+    ) -> Result<(), Failure> {
+        let record = self.find(target, occasion.now)?;
+        let range = self.within(&record, offset, length)?;
+        let lane = self.tenant.namespace.lane();
+        self.registry.fill(lane, record, range, value, &occasion.gate).await?;
+        self.tenant.meters.fill.count(length);
+        Ok(())
+    }
+
+    /// A range of a memory, if it lies within the size; a trap otherwise.
+    ///
+    /// # Errors
+    /// OUT_OF_BOUNDS.
+    pub fn within(&self, record: &Record, offset: u64, length: u64) -> Result<ByteRange, Failure> {
+        record.within(offset, length).map_err(|trap| {
+            self.tenant.meters.trap();
+            trap.into()
+        })
+    }
+
+    /// What the host holds of a memory; absent where it is quarantined.
+    ///
+    /// # Errors
+    /// As [`Registry::observe`].
+    pub async fn observe(
+        &self,
+        occasion: &Occasion,
+        record: &Arc<Record>,
+    ) -> Result<Option<Observation>, Failure> {
+        let Occasion { now, gate } = occasion;
+        self.registry.observe(&self.tenant.namespace, record, *now, gate).await
+    }
+
+    async fn read_range(
+        &self,
+        occasion: &Occasion,
+        record: Arc<Record>,
+        range: ByteRange,
+        out: Vec<u8>,
+        meters: &OperationMeters,
+    ) -> Result<Vec<u8>, Failure> {
+        let lane = self.tenant.namespace.lane();
+        let out = self.registry.read(lane, record, range, out, &occasion.gate).await?;
+        meters.count(range.length().get());
+        Ok(out)
+    }
+
+    async fn write_at(
+        &self,
+        occasion: &Occasion,
+        record: Arc<Record>,
+        offset: u64,
+        data: Bytes,
+        meters: &OperationMeters,
+    ) -> Result<(), Failure> {
+        let length = ByteCount::of(&data).get();
+        self.within(&record, offset, length)?;
+        let lane = self.tenant.namespace.lane();
+        self.registry.write(lane, record, offset, [data], &occasion.gate).await?;
+        meters.count(length);
+        Ok(())
+    }
+}
+
+const fn outcome(failure: &Failure) -> GrowOutcome {
+    match failure {
+        Failure::MaximumReached { .. } => GrowOutcome::MaximumReached,
+        Failure::SizeMismatch { .. } => GrowOutcome::SizeMismatch,
+        Failure::QuotaExceeded { .. } => GrowOutcome::QuotaExceeded,
+        Failure::HostExhausted { .. } => GrowOutcome::HostExhausted,
+        _ => GrowOutcome::Failed,
+    }
+}

@@ -1,0 +1,28 @@
+//! Floor 3: who may do what. Owns tenants, what each may hold in flight, and [`Access`], the
+//! authenticated caller's only door down.
+//!
+//! Law: whoever has an [`Access`] has been recognised, and can reach one tenant's memories and no
+//! other's. Credentials, sharing and hooks will be checked here. Does not know tonic.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod access;
+mod budget;
+mod each_memory;
+mod tenant;
+mod tenants;
+
+pub use access::{Access, Occasion, Target};
+pub use budget::{Budget, Held};
+pub use each_memory::EachMemory;
+pub use tenant::{Tenant, TenantLimits};
+pub use tenants::{Caller, Role, Tenants};

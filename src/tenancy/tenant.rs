@@ -1,0 +1,61 @@
+//! [`Tenant`]: one tenant's namespace, what it may hold in flight, and its meters.
+
+use std::sync::Arc;
+
+use crate::metrics::{Metrics, Occupancy, TenantMeters};
+use crate::registry::{Namespace, NamespaceLimits};
+use crate::tenancy::budget::Budget;
+
+/// What one tenant may have at once, beside what its memories cost.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantLimits {
+    /// What its memories may cost.
+    pub namespace: NamespaceLimits,
+    /// Request and reply bytes.
+    pub in_flight_bytes: u64,
+    /// Running calls.
+    pub handlers: u64,
+}
+
+/// One tenant.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its memories.
+    pub namespace: Arc<Namespace>,
+    /// Its request and reply bytes.
+    pub in_flight_bytes: Arc<Budget>,
+    /// Its running calls.
+    pub handlers: Arc<Budget>,
+    /// The label of its series: its name, or [`crate::metrics::OTHER_TENANTS`].
+    pub label: Arc<str>,
+    pub(super) meters: TenantMeters,
+}
+
+impl Tenant {
+    pub(super) fn new(
+        namespace: Arc<Namespace>,
+        limits: TenantLimits,
+        label: Arc<str>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            in_flight_bytes: Budget::new("tenant_in_flight_bytes", limits.in_flight_bytes),
+            handlers: Budget::new("tenant_handlers", limits.handlers),
+            meters: metrics.tenant(&label),
+            namespace,
+            label,
+        })
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        let holdings = self.namespace.account.holdings();
+        Occupancy {
+            memories: holdings.last().map_or(0, |memories| memories.used),
+            size_bytes: self.namespace.size_bytes(),
+            peak_bytes: self.namespace.peak_bytes(),
+            quotas: holdings.map(|holding| (holding.limit, holding.used)),
+        }
+    }
+}
