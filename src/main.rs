@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn serve(loaded: &Loaded) -> ExitCode {
     let config = &loaded.config;
     logging::install(&config.log);
-    let daemon = match Daemon::start(config, Arc::new(Linux)) {
+    let mut daemon = match Daemon::start(config, Arc::new(Linux)) {
         Ok(daemon) => daemon,
         Err(error) => return fail(&error),
     };
@@ -50,9 +50,13 @@ fn serve(loaded: &Loaded) -> ExitCode {
     match run(&daemon, config.drain.limit) {
         Ok(Exit::Drained) => {
             // What was cut holds nothing that outlives the process: no need to wait for it.
+            daemon.forget_socket();
             std::process::exit(0)
         }
-        Ok(Exit::Forced) => std::process::exit(1),
+        Ok(Exit::Forced) => {
+            daemon.forget_socket();
+            std::process::exit(1)
+        }
         Err(error) => fail(&error),
     }
 }

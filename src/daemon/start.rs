@@ -79,7 +79,7 @@ pub struct Daemon {
     stop: watch::Sender<bool>,
     stop_tick: Option<mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
-    _socket: Option<BoundSocket>,
+    socket: Option<BoundSocket>,
 }
 
 impl fmt::Debug for Daemon {
@@ -113,10 +113,15 @@ impl Daemon {
             stop: watch::Sender::new(false),
             stop_tick: None,
             threads: Vec::new(),
-            _socket: socket,
+            socket,
         };
         daemon.spawn_all(config, kernel, parts, Sockets { grpc, http, unix })?;
         Ok(daemon)
+    }
+
+    /// Takes the Unix socket's name away, for a process that ends without dropping its daemon.
+    pub fn forget_socket(&mut self) {
+        self.socket = None;
     }
 
     fn spawn_all(

@@ -78,7 +78,7 @@ impl Pool {
             drop(take(&job.work));
             *lock(&job.outcome) = Outcome::Refused;
         }
-        Completion { job, gate }
+        Completion { job, gate, heard: false }
     }
 
     /// [`Self::run`] for a job of one step.
@@ -121,6 +121,8 @@ impl fmt::Debug for Pool {
 pub struct Completion<T> {
     job: Arc<Job<T>>,
     gate: Arc<Gate>,
+    /// Whether the outcome was taken: then the gate is the call's own again.
+    heard: bool,
 }
 
 impl<T> fmt::Debug for Completion<T> {
@@ -132,7 +134,15 @@ impl<T> fmt::Debug for Completion<T> {
 impl<T> Future for Completion<T> {
     type Output = Result<T, Failure>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let heard = std::task::ready!(self.outcome(context));
+        self.heard = true;
+        Poll::Ready(heard)
+    }
+}
+
+impl<T> Completion<T> {
+    fn outcome(&self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
         // Queued, not running: nothing has happened and dropping the work gives all back.
         if self.gate.is_closed()
             && let Some(work) = take(&self.job.work)
@@ -159,7 +169,7 @@ impl<T> Future for Completion<T> {
 
 impl<T> Drop for Completion<T> {
     fn drop(&mut self) {
-        if self.gate.close() {
+        if !self.heard && self.gate.close() {
             drop(take(&self.job.work));
         }
     }

@@ -3,6 +3,8 @@
 //! Law: shows no tenant's bytes or ids. Looking is for every operator; changing the daemon's course
 //! needs the operator's role, which an anonymous listener gives only to the daemon's own user.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming as Body;
 
 use crate::memory::ReleaseStep;
@@ -16,7 +18,11 @@ use crate::rpc::status::Refusal;
 pub(crate) async fn host(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::GetHostRequest>(call, body).await?;
     let draining = call.server.is_draining();
-    let host = Some(message(call.server.host.view(), draining));
+    // A few files of the kernel's are read: not on a serving thread.
+    let (server, gate) = (Arc::clone(&call.server), Arc::clone(&call.occasion.gate));
+    let lane = call.access.tenant().namespace.lane();
+    let view = call.server.registry.pool.run_once(lane, gate, move || server.host.view()).await?;
+    let host = Some(message(view, draining));
     answer(&v1::GetHostResponse { host })
 }
 

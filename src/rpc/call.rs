@@ -85,7 +85,9 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn begin(connection: &Arc<Connection>, method: Method, started: Instant) -> Self {
         connection.call_begun();
-        connection.server.running.fetch_add(1, Ordering::AcqRel);
+        if !method.is_foreign() {
+            connection.server.running.fetch_add(1, Ordering::AcqRel);
+        }
         let served = Self {
             connection: Arc::clone(connection),
             method,
@@ -123,7 +125,9 @@ impl Drop for Served {
         if let Some(code) = self.code {
             self.ended(code);
         }
-        self.connection.server.running.fetch_sub(1, Ordering::AcqRel);
+        if !self.method.is_foreign() {
+            self.connection.server.running.fetch_sub(1, Ordering::AcqRel);
+        }
         self.connection.call_ended();
     }
 }

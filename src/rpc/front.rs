@@ -51,10 +51,7 @@ pub(crate) async fn handle(
     let mut served = Served::begin(&connection, method, started);
     Ok(match method {
         Method::Unknown => refuse(&status::unimplemented(), served),
-        Method::HealthCheck
-        | Method::HealthWatch
-        | Method::ReflectionV1
-        | Method::ReflectionV1Alpha => Box::pin(foreign(&connection, request, served)).await,
+        _ if method.is_foreign() => Box::pin(foreign(&connection, request, served)).await,
         _ => match admit(&connection, id, method, &request, started, &mut served) {
             Ok((call, deadline)) => answer(&call, deadline, request, served).await,
             Err(failure) => {

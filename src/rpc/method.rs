@@ -78,6 +78,15 @@ methods! {
 }
 
 impl Method {
+    /// Whether one of tonic's own crates implements it. Such a call may be open for ever (a watch,
+    /// a reflection stream), so it holds no drain up.
+    pub(crate) const fn is_foreign(self) -> bool {
+        matches!(
+            self,
+            Self::HealthCheck | Self::HealthWatch | Self::ReflectionV1 | Self::ReflectionV1Alpha
+        )
+    }
+
     /// Its place in [`Self::ALL`].
     pub(crate) const fn index(self) -> usize {
         self as usize
