@@ -14,7 +14,7 @@ use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
-use crate::rpc::message::{Incoming, MessageLimit, Messages};
+use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::spec;
 use crate::rpc::status::Refusal;
@@ -82,9 +82,9 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
         instead: "use UploadMemory",
     };
     let messages = Messages::new(body, message_limit, call.in_flight.clone());
-    let Incoming { message: request, held: _held } =
-        messages.only::<v1::WriteMemoryRequest>(&call.occasion.gate).await?;
-    let length = request.data.len() as u64;
+    let Incoming { message: WithData { message: request, data }, held: _held } =
+        messages.only_with_data::<v1::WriteMemoryRequest>(&call.occasion.gate).await?;
+    let length = total(&data);
     if length > limit {
         return Err(Failure::TooLarge {
             field: "data",
@@ -96,8 +96,13 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
         .into());
     }
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    call.access.write(&call.occasion, target, request.offset, request.data.clone()).await?;
+    call.access.write(&call.occasion, target, request.offset, data).await?;
     answer(&v1::WriteMemoryResponse {})
+}
+
+/// How many bytes some frames hold.
+pub(crate) fn total(frames: &[bytes::Bytes]) -> u64 {
+    frames.iter().fold(0, |sum, frame| sum.saturating_add(frame.len() as u64))
 }
 
 pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {

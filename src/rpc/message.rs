@@ -6,8 +6,8 @@
 //!
 //! Law: the five bytes of a header are judged (length against the RPC's limit, then the in-flight
 //! budgets) before a byte of the message is kept; what was budgeted is given back when the
-//! [`Incoming`] message is dropped. A message that came in one frame is not copied. Compressed
-//! messages are refused. Does not decode.
+//! [`Incoming`] message is dropped. The frames of a message are not copied: tenant bytes go from
+//! them straight into the memory ([`Messages::next_with_data`]). Compressed messages are refused.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -16,10 +16,13 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use prost::Message;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint};
 
 use crate::error::Failure;
+use crate::proto::v1;
 use crate::registry::Gate;
 use crate::rpc::admission::{InFlight, InFlightBytes};
+use crate::rpc::gathered::Gathered;
 
 /// Bytes of a gRPC message's header.
 pub(crate) const HEADER: usize = 5;
@@ -66,6 +69,25 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         &mut self,
         gate: &Gate,
     ) -> Result<Option<Incoming<M>>, Failure> {
+        let Some((bytes, held)) = self.bytes(gate).await? else { return Ok(None) };
+        let message = M::decode(bytes).map_err(|_malformed| malformed())?;
+        Ok(Some(Incoming { message, held }))
+    }
+
+    /// The same for a message with tenant bytes, which are left in the frames that they came in.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub(crate) async fn next_with_data<M: Carrier>(
+        &mut self,
+        gate: &Gate,
+    ) -> Result<Option<Incoming<WithData<M>>>, Failure> {
+        let Some((bytes, held)) = self.bytes(gate).await? else { return Ok(None) };
+        let message = split(bytes)?;
+        Ok(Some(Incoming { message, held }))
+    }
+
+    async fn bytes(&mut self, gate: &Gate) -> Result<Option<(Gathered, InFlight)>, Failure> {
         while self.buffered.len() < HEADER {
             if !self.more(gate).await? {
                 if self.buffered.is_empty() {
@@ -77,14 +99,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         let compressed = self.buffered.get_u8();
         let length = self.buffered.get_u32();
         let held = self.admit(compressed, length)?;
-        let message = self.collect(length as usize, gate).await?;
-        match M::decode(message) {
-            Ok(message) => Ok(Some(Incoming { message, held })),
-            Err(_malformed) => Err(Failure::InvalidField {
-                field: "message",
-                why: "is not the protobuf message that this RPC takes".to_owned(),
-            }),
-        }
+        Ok(Some((self.collect(length as usize, gate).await?, held)))
     }
 
     /// The only message of the request.
@@ -96,17 +111,32 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         gate: &Gate,
     ) -> Result<Incoming<M>, Failure> {
         let one = self.next(gate).await?;
-        let one = one.ok_or_else(|| Failure::InvalidField {
-            field: "message",
-            why: "is missing: this RPC takes exactly one".to_owned(),
-        })?;
+        self.end(gate).await?;
+        one.ok_or_else(missing)
+    }
+
+    /// The same for a message with tenant bytes.
+    ///
+    /// # Errors
+    /// As [`Self::only`].
+    pub(crate) async fn only_with_data<M: Carrier>(
+        mut self,
+        gate: &Gate,
+    ) -> Result<Incoming<WithData<M>>, Failure> {
+        let one = self.next_with_data(gate).await?;
+        self.end(gate).await?;
+        one.ok_or_else(missing)
+    }
+
+    /// That there is no further message.
+    async fn end(&mut self, gate: &Gate) -> Result<(), Failure> {
         if !self.buffered.is_empty() || (!self.body.is_end_stream() && self.more(gate).await?) {
             return Err(Failure::InvalidField {
                 field: "message",
                 why: "comes more than once: this RPC takes exactly one".to_owned(),
             });
         }
-        Ok(one)
+        Ok(())
     }
 
     fn admit(&self, compressed: u8, length: u32) -> Result<InFlight, Failure> {
@@ -130,21 +160,19 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         self.in_flight.hold(length)
     }
 
-    async fn collect(&mut self, length: usize, gate: &Gate) -> Result<Bytes, Failure> {
-        if self.buffered.len() < length {
-            let mut whole = BytesMut::with_capacity(length);
-            loop {
-                let here = self.buffered.len().min(length.saturating_sub(whole.len()));
-                whole.extend_from_slice(&self.buffered.split_to(here));
-                if whole.len() == length {
-                    return Ok(whole.freeze());
-                }
-                if !self.more(gate).await? {
-                    return Err(torn());
-                }
+    async fn collect(&mut self, length: usize, gate: &Gate) -> Result<Gathered, Failure> {
+        let mut gathered = Gathered::default();
+        loop {
+            let wanted = length.saturating_sub(gathered.len());
+            gathered.push(self.buffered.split_to(wanted.min(self.buffered.len())));
+            if gathered.len() == length {
+                gathered.settle();
+                return Ok(gathered);
+            }
+            if !self.more(gate).await? {
+                return Err(torn());
             }
         }
-        Ok(self.buffered.split_to(length))
     }
 
     /// Waits for more bytes; whether there were any. Only ever called when all that is buffered is
@@ -185,6 +213,66 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             // Trailers end a request as its end does.
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(frame.into_data().ok())),
         }
+    }
+}
+
+/// A message one of whose fields is tenant bytes.
+pub(crate) trait Carrier: Message + Default {
+    /// That field's number.
+    const DATA_FIELD: u32;
+}
+
+impl Carrier for v1::WriteMemoryRequest {
+    const DATA_FIELD: u32 = 4;
+}
+
+impl Carrier for v1::UploadMemoryRequest {
+    const DATA_FIELD: u32 = 5;
+}
+
+/// A message and, apart from it, its tenant bytes.
+#[derive(Debug)]
+pub(crate) struct WithData<M> {
+    /// The message without them.
+    pub(crate) message: M,
+    /// They, in the frames that they came in.
+    pub(crate) data: Vec<Bytes>,
+}
+
+/// What `Message::decode` does, with one field left in its frames.
+fn split<M: Carrier>(mut bytes: Gathered) -> Result<WithData<M>, Failure> {
+    let mut message = M::default();
+    let mut data = Vec::new();
+    while bytes.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut bytes).map_err(|_malformed| malformed())?;
+        if tag == M::DATA_FIELD && wire_type == WireType::LengthDelimited {
+            let length = decode_varint(&mut bytes).map_err(|_malformed| malformed())?;
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            if length > bytes.remaining() {
+                return Err(malformed());
+            }
+            // Of a field that comes twice the last counts.
+            data = bytes.take_frames(length);
+        } else {
+            message
+                .merge_field(tag, wire_type, &mut bytes, DecodeContext::default())
+                .map_err(|_malformed| malformed())?;
+        }
+    }
+    Ok(WithData { message, data })
+}
+
+fn malformed() -> Failure {
+    Failure::InvalidField {
+        field: "message",
+        why: "is not the protobuf message that this RPC takes".to_owned(),
+    }
+}
+
+fn missing() -> Failure {
+    Failure::InvalidField {
+        field: "message",
+        why: "is missing: this RPC takes exactly one".to_owned(),
     }
 }
 

@@ -31,6 +31,7 @@ mod connection;
 mod convert;
 mod deadline;
 mod front;
+mod gathered;
 mod host;
 mod memory_service;
 mod message;

@@ -24,8 +24,8 @@ use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities};
-use crate::rpc::message::{MessageLimit, Messages};
+use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities, total};
+use crate::rpc::message::{MessageLimit, Messages, WithData};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
 use crate::units::{ByteCount, ByteRange, OutOfBounds};
@@ -74,9 +74,9 @@ impl Upload {
         let mut messages = Messages::new(body, message_limit, call.in_flight.clone());
         let mut destination = None;
         let mut wanted = None;
-        while let Some(incoming) = messages.next::<v1::UploadMemoryRequest>(gate).await? {
+        while let Some(incoming) = messages.next_with_data::<v1::UploadMemoryRequest>(gate).await? {
             let _held = incoming.held;
-            let message = incoming.message;
+            let WithData { message, data } = incoming.message;
             if let Some(meters) = call.meters() {
                 meters.received();
             }
@@ -91,7 +91,7 @@ impl Upload {
                     to
                 }
             };
-            self.write(call, to, message.data, limit).await?;
+            self.write(call, to, data, limit).await?;
             gate.rearm();
         }
         let Some(to) = destination else {
@@ -115,10 +115,10 @@ impl Upload {
         &mut self,
         call: &Call,
         to: &Destination,
-        data: Bytes,
+        data: Vec<Bytes>,
         limit: u64,
     ) -> Result<(), Failure> {
-        let length = data.len() as u64;
+        let length = total(&data);
         if length > limit {
             return Err(Failure::TooLarge {
                 field: "data",
@@ -132,7 +132,7 @@ impl Upload {
         if to.length.is_some_and(|announced| after > announced) {
             return Err(invalid("data", "is more than the length announced"));
         }
-        let crc32c = crc32c::crc32c_append(self.crc32c, &data);
+        let crc32c = data.iter().fold(self.crc32c, |crc, frame| crc32c::crc32c_append(crc, frame));
         // Past 2^64 there is no memory, and u64::MAX says so to the bounds check.
         let offset = to.offset.saturating_add(self.written);
         call.access.upload(&call.occasion, Arc::clone(&to.record), offset, data).await?;

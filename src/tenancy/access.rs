@@ -232,7 +232,7 @@ impl Access {
         occasion: &Occasion,
         target: Target<'_>,
         offset: u64,
-        data: Bytes,
+        data: Vec<Bytes>,
     ) -> Result<(), Failure> {
         let record = self.find(target, occasion.now)?;
         self.write_at(occasion, record, offset, data, &self.tenant.meters.write).await
@@ -247,7 +247,7 @@ impl Access {
         occasion: &Occasion,
         record: Arc<Record>,
         offset: u64,
-        data: Bytes,
+        data: Vec<Bytes>,
     ) -> Result<(), Failure> {
         self.write_at(occasion, record, offset, data, &self.tenant.meters.upload).await
     }
@@ -315,13 +315,14 @@ impl Access {
         occasion: &Occasion,
         record: Arc<Record>,
         offset: u64,
-        data: Bytes,
+        data: Vec<Bytes>,
         meters: &OperationMeters,
     ) -> Result<(), Failure> {
-        let length = ByteCount::of(&data).get();
+        let length =
+            data.iter().fold(0, |sum: u64, bytes| sum.saturating_add(ByteCount::of(bytes).get()));
         self.within(&record, offset, length)?;
         let lane = self.tenant.namespace.lane();
-        self.registry.write(lane, record, offset, [data], &occasion.gate).await?;
+        self.registry.write(lane, record, offset, data, &occasion.gate).await?;
         meters.count(length);
         Ok(())
     }
