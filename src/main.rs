@@ -61,18 +61,25 @@ fn serve(loaded: &Loaded) -> ExitCode {
     }
 }
 
-/// Three commands to try next, for whoever started it by hand.
+/// Three commands to try next, for whoever started it by hand; `tests/readme.rs` runs them.
 fn greet(addresses: &Addresses) {
-    let grpc = addresses.grpc;
+    let endpoint = match addresses.grpc.to_string() {
+        grpc if grpc == DEFAULT_ADDRESS => String::new(),
+        grpc => format!("--endpoint http://{grpc} "),
+    };
+    let run = "cargo run --release --bin linmemctl --";
     // Nobody reads it where standard error is closed.
     let _unread = writeln!(
         io::stderr(),
         "\nContents live in RAM and end with this process. In another terminal, try:\n\n  \
-         cargo run --release --bin linmemctl -- --endpoint http://{grpc} create demo 1\n  \
-         cargo run --release --bin linmemctl -- --endpoint http://{grpc} write demo 0 --text hello\n  \
-         cargo run --release --bin linmemctl -- --endpoint http://{grpc} dump demo 0 64\n"
+         {run} {endpoint}create demo 1\n  \
+         {run} {endpoint}write demo 0 --text hello\n  \
+         {run} {endpoint}dump demo 0 64\n"
     );
 }
+
+/// Where linmemctl looks without being told.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
 
 fn fail(error: &impl std::fmt::Display) -> ExitCode {
     let _unread = writeln!(io::stderr(), "linmemd: {error}");

@@ -156,7 +156,7 @@ pub(crate) fn read() -> Result<Command, u8> {
 
 const EXAMPLES: &str = "\
 Examples:
-  linmemctl create scratch --pages 16 --max 256
+  linmemctl create scratch 16 --max 256
   echo hello | linmemctl write scratch 0
   linmemctl dump scratch 0 64
   linmemctl upload model weights.bin --create
@@ -227,6 +227,7 @@ mod tests {
     fn every_documented_form_parses() {
         for line in [
             "linmemctl create",
+            "linmemctl create m 1",
             "linmemctl create m --pages 3pages --max 1MiB --label a=b",
             "linmemctl grow m 1",
             "linmemctl read m 0 64KiB -o f",
@@ -248,5 +249,6 @@ mod tests {
             }
         }
         assert!(read("linmemctl write m 0 --hex 00 --text x").is_err());
+        assert!(read("linmemctl create m 1 --pages 2").is_err());
     }
 }

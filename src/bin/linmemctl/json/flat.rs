@@ -44,7 +44,10 @@ fn leaf(path: &str, value: &Value) -> String {
         (_, Some(bytes)) if path.ends_with("_bytes") && bytes >= 1024 => {
             format!("{bytes} ({})", human(bytes))
         }
-        (_, Some(pages)) if path.ends_with("_pages") => human_pages(pages),
+        // Of a pool, pages of its own size.
+        (_, Some(pages)) if path.ends_with("_pages") && !path.starts_with("huge_page_pools") => {
+            human_pages(pages)
+        }
         _ => value.to_string(),
     }
 }
@@ -53,6 +56,12 @@ fn leaf(path: &str, value: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_pools_pages_are_not_webassemblys() {
+        let rows = flat(&json!({ "huge_page_pools": [{ "free_pages": 2 }] }));
+        assert_eq!(rows, [("huge_page_pools[0].free_pages".to_owned(), "2".to_owned())]);
+    }
 
     #[test]
     fn leaves_keep_their_path_and_sizes_are_said_in_units() {

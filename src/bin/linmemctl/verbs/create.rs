@@ -19,17 +19,20 @@ use crate::{json, selector, size};
 #[command(after_help = "\
 Examples:
   linmemctl create                                   an id of the server's choice, 0 pages
-  linmemctl create scratch --pages 16 --max 256
-  linmemctl create cache --pages 1MiB --label team=red --label tier=hot
-  linmemctl create session --pages 1 --lease 10m --name 'one user session'
-  linmemctl create fixed --pages 4 --growth disallowed --json")]
+  linmemctl create scratch 16 --max 256              by position, as `grow` takes its pages
+  linmemctl create cache 1MiB --label team=red --label tier=hot
+  linmemctl create session 1 --lease 10m --name 'one user session'
+  linmemctl create --pages 4 --growth disallowed --json")]
 pub(crate) struct CreateArgs {
     /// Its id: letters, digits and . _ : - up to 128 [default: one of the server's].
     #[arg(value_name = "ID")]
     memory_id: Option<String>,
-    /// Its size: 3, 3pages or whole pages in bytes such as 1MiB.
-    #[arg(long, short, value_parser = size::pages, default_value = "0")]
-    pages: u64,
+    /// Its size: 3, 3pages or whole pages in bytes such as 1MiB [default: 0].
+    #[arg(value_name = "PAGES", value_parser = size::pages)]
+    size: Option<u64>,
+    /// Its size where the id is left to the server.
+    #[arg(long, short, value_parser = size::pages, conflicts_with = "size")]
+    pages: Option<u64>,
     /// The size that it may grow to [default: the server's default_maximum_pages].
     #[arg(long, short, value_parser = size::pages, value_name = "PAGES")]
     max: Option<u64>,
@@ -141,7 +144,7 @@ fn spec(args: &CreateArgs) -> Result<MemorySpec, CtlError> {
     };
     let huge_page = |kind| word("HUGE_PAGES", Some(kind), HugePages::from_str_name);
     Ok(MemorySpec {
-        initial_pages: args.pages,
+        initial_pages: args.size.or(args.pages).unwrap_or_default(),
         maximum_pages: args.max,
         index_type: word("INDEX_TYPE", args.index_type.as_ref(), IndexType::from_str_name)?,
         shared: host.shared,
@@ -221,6 +224,13 @@ mod tests {
             }
         }
         assert!(words > 25, "{words}");
+    }
+
+    #[test]
+    fn a_size_is_said_by_position_or_by_flag() {
+        for line in ["m 3", "m 192KiB", "m --pages 3", "--pages 3pages"] {
+            assert_eq!(parsed(line).unwrap().initial_pages, 3, "{line}");
+        }
     }
 
     #[test]

@@ -116,10 +116,14 @@ fn quota(quota: &Quota) -> Vec<String> {
 
 fn amount(name: &str, value: u64) -> String {
     match name.ends_with("_bytes") {
+        _ if value == UNLIMITED => "unlimited".to_owned(),
         true => human(value),
         false => value.to_string(),
     }
 }
+
+/// How the API says that there is no limit.
+const UNLIMITED: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -140,6 +144,13 @@ mod tests {
         for line in ["version  0.1.0", "reserved_bytes  64 KiB  1 MiB", "numa        REFUSED  no"] {
             assert!(text.contains(line), "{line}:\n{text}");
         }
+    }
+
+    #[test]
+    fn the_absence_of_a_limit_is_said_in_a_word() {
+        assert_eq!(amount("memories", u64::MAX), "unlimited");
+        assert_eq!(amount("committed_bytes", u64::MAX), "unlimited");
+        assert_eq!(amount("memories", 7), "7");
     }
 
     #[test]

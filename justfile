@@ -1,0 +1,30 @@
+# What people type while working on linmemd; `.ci/run` calls the same things, and more.
+
+# What must hold before a commit.
+check: lint test doc
+
+# The formatter and the lints, warnings denied.
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+
+# Everything that needs nothing but Rust.
+test *ARGS:
+    cargo test --locked {{ARGS}}
+
+# The lock and state protocols, every interleaving.
+loom:
+    RUSTFLAGS="--cfg linmemd_loom" cargo test --locked --lib --release --target-dir target/loom loom
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+
+# Beside a plain tonic server; needs h2load (Debian: nghttp2-client).
+bench *ARGS:
+    cargo bench --locked --bench echo -- {{ARGS}}
+
+run *ARGS:
+    cargo run --release --locked -- {{ARGS}}
+
+fmt:
+    cargo fmt
