@@ -13,6 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 const README: &str = include_str!("../README.md");
 const MAIN: &str = include_str!("../src/main.rs");
+const STATUS: &str = include_str!("../src/rpc/status.rs");
 const LINMEMCTL: &str = env!("CARGO_BIN_EXE_linmemctl");
 
 /// A daemon on ports of its own; it ends with this value.
@@ -130,6 +131,42 @@ fn every_metric_that_the_readme_names_is_on_the_page() {
     for name in named {
         assert!(page.contains(&format!("# TYPE {name} ")), "{name} is not in\n{page}");
     }
+}
+
+#[test]
+fn the_table_of_failures_is_the_one_that_the_daemon_answers_by() {
+    // As `("OUT_OF_BOUNDS", Code::OutOfRange, AfterChange)` in the one map there is.
+    let mut mapped: Vec<(String, String, String)> = Vec::new();
+    for entry in STATUS.split("(\"").skip(1) {
+        let Some((reason, rest)) = entry.split_once("\", Code::") else { continue };
+        let Some((code, rest)) = rest.split_once(", ") else { continue };
+        let retry = rest.split([')', ',']).next().unwrap_or_default();
+        mapped.push((reason.to_owned(), shouted(code), shouted(retry)));
+    }
+    let mut told: Vec<(String, String, String)> = Vec::new();
+    for row in README.lines().filter(|line| line.starts_with("| ") && !line.contains("---")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [reasons, code, retry] = cells[..] else { panic!("{row}") };
+        let retry = retry.split(',').next().unwrap_or_default();
+        let rows = reasons.split(", ").filter(|reason| *reason != "reason");
+        told.extend(rows.map(|reason| (reason.to_owned(), code.to_owned(), retry.to_owned())));
+    }
+    mapped.sort();
+    told.sort();
+    assert!(mapped.len() > 20, "{mapped:?}");
+    assert_eq!(told, mapped);
+}
+
+/// `AfterChange` as `AFTER_CHANGE`.
+fn shouted(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.push(letter.to_ascii_uppercase());
+    }
+    words
 }
 
 #[test]
