@@ -1,0 +1,26 @@
+//! What only a special host can show: a lowered `vm.max_map_count`, 20,000 memories, 16 GiB of fills.
+//!
+//! Owns: the claims' modules and the one line that is said where they are left out. Law: they run
+//! only where `HOST_TESTS` names a release daemon, as root, one at a time (`.ci/run` does
+//! so); what they change of the host is put back, whatever happens. What needs no more than a shell
+//! (metrics' lint, a real file) stands beside as scripts.
+
+mod daemon;
+mod mappings;
+mod neighbour;
+
+use std::io::{Write, stderr};
+
+/// The release daemon to test, or why this test is left out, said so that nobody misses it.
+fn host(test: &str) -> Option<String> {
+    let daemon = std::env::var("HOST_TESTS").ok();
+    if daemon.is_none() {
+        say(&format!("{test}: left out; needs root and a release daemon, and .ci/run gives both"));
+    }
+    daemon
+}
+
+/// A line past the test harness, which keeps what passed tests print.
+fn say(line: &str) {
+    writeln!(stderr(), "{line}").expect("standard error");
+}
