@@ -56,7 +56,7 @@ scrape() {
 
 # The sum of the samples of a series, given as the beginning of its line.
 metric() {
-    scrape | awk -v series="$1" 'index($0, series) == 1 { sum += $NF } END { printf "%d\n", sum }'
+    scrape | awk -v series="$1" 'index($0, series) == 1 { sum += $NF } END { printf "%.0f\n", sum }'
 }
 
 stop_daemon() {
