@@ -1,20 +1,24 @@
 //! One connection's load: its thread, its workers and their calls.
 //!
 //! Its law: a closed worker's next call follows the last one's answer; an open one's is due at a
-//! fixed time and its latency counts from then, however late it could begin. A worker never spins
-//! on failures.
+//! fixed time and its latency counts from then, however late it could begin. What is due is said by
+//! a thread that sleeps on the kernel's clock, for the runtime's is a millisecond coarse. A worker
+//! never spins on failures.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use linmemd::client::proto::{DownloadMemoryRequest, MemorySpec};
 use linmemd::client::{Client, ClientError, ConnectOptions, Upload};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::bench::record::Record;
 use crate::bench::{Live, Op, Shape};
@@ -33,9 +37,13 @@ pub(super) struct Load {
     pub(super) shape: Shape,
     pub(super) place: Place,
     pub(super) concurrency: u16,
-    pub(super) interval: Option<Duration>,
+    /// When this connection's first call is due, from the begin, and how long after it the next.
+    pub(super) pace: Option<(Duration, Duration)>,
     pub(super) live: Arc<Live>,
 }
+
+/// When calls are due: whichever worker is free takes the next.
+type Dues = Rc<Mutex<Receiver<Instant>>>;
 
 impl Place {
     pub(super) fn new(run_id: &str, connection: u16, label: &str) -> Self {
@@ -60,11 +68,8 @@ impl Load {
         let tasks = LocalSet::new();
         tasks.block_on(&runtime, async {
             let client = Client::connect(connecting).await?;
-            let begin = Instant::now();
-            let workers = u32::from(self.concurrency);
+            let dues = self.pace.map(|pace| tick(pace, &self.live)).transpose()?;
             let spawn = |number: u16| {
-                // Open workers begin spread over one interval.
-                let phase = self.interval.map(|every| every * u32::from(number) / workers);
                 let worker = Worker {
                     client: client.clone(),
                     shape: self.shape,
@@ -72,8 +77,7 @@ impl Load {
                     number,
                     live: Arc::clone(&self.live),
                     record: Rc::clone(&record),
-                    due: phase.map(|phase| begin + phase),
-                    interval: self.interval,
+                    dues: dues.clone(),
                     random: Random::from(u64::from(number) + 1),
                     payload: payload(self.shape),
                     turns: 0,
@@ -93,6 +97,30 @@ impl Load {
     }
 }
 
+/// Calls that are due and not begun.
+const QUEUED: usize = 1024;
+
+/// Starts the thread that says when calls are due, until the bench stops.
+fn tick((phase, every): (Duration, Duration), live: &Arc<Live>) -> Result<Dues, CtlError> {
+    let (say, dues) = mpsc::channel(QUEUED);
+    let (live, mut due) = (Arc::clone(live), std::time::Instant::now() + phase);
+    let ticker = move || {
+        while !live.stop.load(Ordering::Relaxed) {
+            thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+            // Where the queue is full it waits, and the calls stay due when they were. Where every
+            // worker is gone, so is the reason to go on.
+            if say.blocking_send(Instant::from_std(due)).is_err() {
+                return;
+            }
+            due += every;
+        }
+    };
+    match thread::Builder::new().name("bench-due".to_owned()).spawn(ticker) {
+        Ok(_ends_by_itself) => Ok(Rc::new(Mutex::new(dues))),
+        Err(error) => Err(CtlError::Host(format!("cannot start a thread: {error}"))),
+    }
+}
+
 /// After a failure, so that a daemon that refuses is not stormed.
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
 
@@ -103,8 +131,7 @@ struct Worker {
     number: u16,
     live: Arc<Live>,
     record: Rc<RefCell<Record>>,
-    due: Option<Instant>,
-    interval: Option<Duration>,
+    dues: Option<Dues>,
     random: Random,
     payload: Bytes,
     turns: u64,
@@ -115,17 +142,18 @@ struct Worker {
 impl Worker {
     async fn run(mut self) {
         while !self.live.stop.load(Ordering::Relaxed) {
-            if let Some(due) = self.due {
-                sleep_until(due).await;
-            }
+            let due = match &self.dues {
+                None => None,
+                Some(dues) => match dues.lock().await.recv().await {
+                    None => return,
+                    due => due,
+                },
+            };
             if let Err(error) = self.before().await {
                 self.count(Err(error), Instant::now()).await;
                 continue;
             }
-            let begin = self.due.unwrap_or_else(Instant::now);
-            if let (Some(due), Some(interval)) = (self.due, self.interval) {
-                self.due = Some(due + interval);
-            }
+            let begin = due.unwrap_or_else(Instant::now);
             let result = self.call().await;
             self.count(result, begin).await;
             self.after().await;

@@ -192,12 +192,13 @@ async fn measure(
 ) -> Result<Report, CtlError> {
     let live = Arc::new(Live::default());
     let mut threads = Vec::new();
-    for place in places {
+    for (number, place) in (0u32..).zip(places) {
         let load = Load {
             shape: *shape,
             place,
             concurrency: args.concurrency,
-            interval: interval(args),
+            // Connections begin spread over one interval.
+            pace: interval(args).map(|every| (every * number / u32::from(args.connections), every)),
             live: Arc::clone(&live),
         };
         let connecting = connecting.clone();
@@ -228,12 +229,10 @@ async fn measure(
     Ok(Report { args: args.clone(), shape: *shape, elapsed, record: all })
 }
 
-/// When one worker's calls are due, so that all together make the rate.
+/// The time between two calls of one connection, so that all together make the rate.
 fn interval(args: &BenchArgs) -> Option<Duration> {
-    let workers = u32::from(args.connections) * u32::from(args.concurrency);
-    let rate = args.rate?;
-    let nanos = u128::from(workers) * 1_000_000_000 / u128::from(rate);
-    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    let nanos = u64::from(args.connections) * 1_000_000_000 / args.rate?;
+    Some(Duration::from_nanos(nanos))
 }
 
 /// Warms up, measures until the time is over or Ctrl-C, draws the live line; the time measured.
@@ -323,9 +322,9 @@ mod tests {
     }
 
     #[test]
-    fn workers_together_make_the_rate() {
+    fn connections_together_make_the_rate() {
         let open = args("--rate 1000 --connections 2 --concurrency 5");
-        assert_eq!(interval(&open), Some(Duration::from_millis(10)));
+        assert_eq!(interval(&open), Some(Duration::from_millis(2)));
         assert_eq!(interval(&args("")), None);
     }
 }
