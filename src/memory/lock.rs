@@ -11,7 +11,8 @@
 //!
 //! While QUEUED is set nobody acquires but from the front of the queue, under its mutex; so no
 //! arrival overtakes another. Lock order: the queue, then one waiter's slot; wakers run after both.
-//! Does not know what it guards, and has no timers: a deadline is its caller's business.
+//! Does not know what it guards, and has no timers: a deadline is its caller's business. What a
+//! holder has is in `guard.rs`.
 
 #![expect(unsafe_code, reason = "a lock that hands out its value is an UnsafeCell")]
 
@@ -20,12 +21,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::mem;
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use crate::memory::guard::{ReadGuard, WriteGuard};
 use crate::memory::sync::{AtomicUsize, Mutex, Ordering, lock};
 
 const WRITER: usize = 1;
@@ -36,7 +37,7 @@ const READER: usize = 4;
 pub struct Locked<T> {
     word: AtomicUsize,
     queue: Mutex<VecDeque<Arc<Waiter>>>,
-    value: UnsafeCell<T>,
+    pub(super) value: UnsafeCell<T>,
 }
 
 // SAFETY: the value moves with the lock, which needs T: Send and nothing more.
@@ -75,7 +76,8 @@ impl<T> Locked<T> {
             {
                 Ok(_) => {
                     let lock = NonNull::from(held);
-                    return Ok(ReadGuard { owner, lock });
+                    // SAFETY: `held` is a reference into `*owner`, and the word counts a reader.
+                    return Ok(unsafe { ReadGuard::new(owner, lock) });
                 }
                 Err(now) => word = now,
             }
@@ -92,7 +94,8 @@ impl<T> Locked<T> {
         match held.word.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => {
                 let lock = NonNull::from(held);
-                Ok(WriteGuard { owner, lock })
+                // SAFETY: `held` is a reference into `*owner`, and WRITER was set here.
+                Ok(unsafe { WriteGuard::new(owner, lock) })
             }
             Err(_) => Err(owner),
         }
@@ -145,7 +148,7 @@ impl<T> Locked<T> {
         woken
     }
 
-    fn release(&self, kind: Kind) {
+    pub(super) fn release(&self, kind: Kind) {
         let before = match kind {
             Kind::Read => self.word.fetch_sub(READER, Ordering::AcqRel),
             Kind::Write => self.word.fetch_and(!WRITER, Ordering::AcqRel),
@@ -185,101 +188,6 @@ impl<T> fmt::Debug for Locked<T> {
     }
 }
 
-/// A share in the value of a lock inside `R`.
-pub struct ReadGuard<R, T> {
-    owner: Arc<R>,
-    lock: NonNull<Locked<T>>,
-}
-
-/// The value of a lock inside `R`, alone.
-pub struct WriteGuard<R, T> {
-    owner: Arc<R>,
-    lock: NonNull<Locked<T>>,
-}
-
-// SAFETY: a guard is an `Arc<R>` and a `&T` that may be used and dropped on another thread.
-unsafe impl<R: Send + Sync, T: Send + Sync> Send for ReadGuard<R, T> {}
-// SAFETY: `&ReadGuard` gives no more than `&R` and `&T`.
-unsafe impl<R: Send + Sync, T: Send + Sync> Sync for ReadGuard<R, T> {}
-// SAFETY: a guard is an `Arc<R>` and a `&mut T` that may be used and dropped on another thread.
-unsafe impl<R: Send + Sync, T: Send + Sync> Send for WriteGuard<R, T> {}
-// SAFETY: `&WriteGuard` gives no more than `&R` and `&T`.
-unsafe impl<R: Send + Sync, T: Send + Sync> Sync for WriteGuard<R, T> {}
-
-impl<R, T> ReadGuard<R, T> {
-    /// What the lock is inside of.
-    pub fn owner(&self) -> &Arc<R> {
-        &self.owner
-    }
-
-    fn locked(&self) -> &Locked<T> {
-        // SAFETY: `lock` came from a reference into `*owner`; the Arc keeps that alive and in place,
-        // and nobody gets `&mut R` while it is shared.
-        unsafe { self.lock.as_ref() }
-    }
-}
-
-impl<R, T> WriteGuard<R, T> {
-    /// What the lock is inside of.
-    pub fn owner(&self) -> &Arc<R> {
-        &self.owner
-    }
-
-    fn locked(&self) -> &Locked<T> {
-        // SAFETY: as in ReadGuard::locked.
-        unsafe { self.lock.as_ref() }
-    }
-}
-
-impl<R, T> Deref for ReadGuard<R, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: the word counts this reader, so no writer was or will be admitted before drop.
-        unsafe { &*self.locked().value.get() }
-    }
-}
-
-impl<R, T> Deref for WriteGuard<R, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: WRITER is this guard's, so nobody else was or will be admitted before drop.
-        unsafe { &*self.locked().value.get() }
-    }
-}
-
-impl<R, T> DerefMut for WriteGuard<R, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in deref; `&mut self` keeps this guard's own references apart.
-        unsafe { &mut *self.locked().value.get() }
-    }
-}
-
-impl<R, T> Drop for ReadGuard<R, T> {
-    fn drop(&mut self) {
-        self.locked().release(Kind::Read);
-    }
-}
-
-impl<R, T> Drop for WriteGuard<R, T> {
-    fn drop(&mut self) {
-        self.locked().release(Kind::Write);
-    }
-}
-
-impl<R: fmt::Debug, T> fmt::Debug for ReadGuard<R, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ReadGuard").field(&self.owner).finish()
-    }
-}
-
-impl<R: fmt::Debug, T> fmt::Debug for WriteGuard<R, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WriteGuard").field(&self.owner).finish()
-    }
-}
-
 /// The wait for a [`ReadGuard`].
 #[must_use = "nothing is locked until it is awaited"]
 #[derive(Debug)]
@@ -295,7 +203,10 @@ impl<R, T> Future for Read<R, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<ReadGuard<R, T>> {
         match self.0.poll_granted(context) {
-            Poll::Ready(Ok((owner, lock))) => Poll::Ready(ReadGuard { owner, lock }),
+            Poll::Ready(Ok((owner, lock))) => {
+                // SAFETY: a grant to a reader: the lock is in `*owner` and its word counts it.
+                Poll::Ready(unsafe { ReadGuard::new(owner, lock) })
+            }
             // A read's room is unbounded, so it is never full.
             Poll::Ready(Err(QueueFull)) | Poll::Pending => Poll::Pending,
         }
@@ -306,12 +217,14 @@ impl<R, T> Future for Write<R, T> {
     type Output = Result<WriteGuard<R, T>, QueueFull>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_granted(context).map_ok(|(owner, lock)| WriteGuard { owner, lock })
+        let granted = self.0.poll_granted(context);
+        // SAFETY: a grant to a writer: the lock is in `*owner` and WRITER was set for it.
+        granted.map_ok(|(owner, lock)| unsafe { WriteGuard::new(owner, lock) })
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Read,
     Write,
 }
@@ -362,13 +275,14 @@ impl<R, T> Acquire<R, T> {
             }
         }
         if let Some(waiter) = &self.waiter {
+            let waker = Some(context.waker().clone());
             let mut slot = lock(&waiter.slot);
-            match &mut *slot {
-                Slot::Granted => {}
-                Slot::Waiting(waker) => {
-                    *waker = Some(context.waker().clone());
-                    return Poll::Pending;
-                }
+            if let Slot::Waiting(old) = &mut *slot {
+                let old = mem::replace(old, waker);
+                drop(slot);
+                // Dropped after the slot: the last share of a task may go with its waker.
+                drop(old);
+                return Poll::Pending;
             }
         }
         let lock = NonNull::from(held);

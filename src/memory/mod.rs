@@ -19,9 +19,14 @@
 mod access;
 mod allocator;
 mod apply;
+pub mod guard;
 mod layout;
 mod linear;
 pub mod lock;
+#[cfg(all(test, linmemd_loom))]
+mod lock_loom;
+#[cfg(all(test, not(linmemd_loom)))]
+mod lock_tests;
 mod mmap;
 mod plan;
 pub(crate) mod sync;
