@@ -11,10 +11,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use crate::error::Failure;
+use crate::memory::sync::{AtomicU8, Ordering};
 
 const OPEN: u8 = 0;
 const PASSED: u8 = 1;

@@ -6,7 +6,8 @@
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, presentation, charge, request log, quarantine, pool queue),
-//! none of which is held while another is taken, save the shard around the name index.
+//! none of which is held while another is taken, save the shard around the name index, and the
+//! presentation and the request log around the charge and its accounts.
 
 #![cfg_attr(
     not(test),
@@ -21,12 +22,17 @@
 
 mod directory;
 mod gate;
+mod job;
+#[cfg(all(test, linmemd_loom))]
+mod job_loom;
 mod lease;
 mod ledger;
 mod lifecycle;
 mod namespace;
 mod operations;
 mod pool;
+#[cfg(all(test, not(linmemd_loom)))]
+mod pool_tests;
 mod quarantine;
 mod record;
 mod requests;
