@@ -27,7 +27,11 @@ mod job;
 mod job_loom;
 mod lease;
 mod ledger;
+#[cfg(all(test, not(linmemd_loom)))]
+mod ledger_tests;
 mod lifecycle;
+#[cfg(all(test, linmemd_loom))]
+mod lifecycle_loom;
 mod namespace;
 mod operations;
 mod pool;
@@ -35,6 +39,8 @@ mod pool;
 mod pool_tests;
 mod quarantine;
 mod record;
+#[cfg(all(test, not(linmemd_loom)))]
+mod registry_tests;
 mod requests;
 mod selector;
 mod settings;

@@ -1,0 +1,145 @@
+//! A life under loom: reads, a growth, a quarantine and an end racing one another.
+//!
+//! What lives is a loom cell that the end takes away and writes to, so that loom fails a test in
+//! which anyone still looks at it then. See `memory/lock_loom.rs` for how to run it.
+
+#![expect(unsafe_code, reason = "loom's cell hands out pointers, as std's does")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use loom::cell::UnsafeCell;
+use loom::future::block_on;
+use loom::thread;
+
+use crate::error::Failure;
+use crate::registry::gate::Gate;
+use crate::registry::lifecycle::{self, Lifecycle, Lives, NotHad};
+
+struct Cell(UnsafeCell<u64>);
+
+// SAFETY: what is tested here is that nobody looks at it while or after the end writes to it; loom's
+// cell notices if someone does.
+unsafe impl Sync for Cell {}
+// SAFETY: as for Sync.
+unsafe impl Send for Cell {}
+
+const ENDED: u64 = 99;
+
+struct Owner(Lifecycle<Cell>);
+
+impl Lives for Owner {
+    type Memory = Cell;
+
+    fn life(&self) -> &Lifecycle<Cell> {
+        &self.0
+    }
+}
+
+fn explore(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(move || {
+        let quarantined = Arc::new(AtomicU64::new(0));
+        let life = Lifecycle::new(Cell(UnsafeCell::new(1)), Arc::clone(&quarantined));
+        test(Arc::new(Owner(life)));
+        assert_eq!(quarantined.load(Ordering::Relaxed), 0, "who is over is not quarantined");
+    });
+}
+
+fn look(cell: &Cell) -> u64 {
+    // SAFETY: a guard shares it; loom checks that.
+    cell.0.with(|value| unsafe { *value })
+}
+
+/// What a read sees: the value, or that it is over or quarantined.
+fn read(owner: &Arc<Owner>) -> Result<u64, NotHad> {
+    let reading = block_on(async { lifecycle::read(Arc::clone(owner), &Gate::default()).await })?;
+    let seen = look(reading.memory()?);
+    assert_eq!(seen, 1, "nobody sees it after the end");
+    Ok(seen)
+}
+
+fn grow(owner: &Arc<Owner>) -> Result<u64, NotHad> {
+    let growing =
+        block_on(async { lifecycle::grow(Arc::clone(owner), 16, &Gate::default()).await })?;
+    let seen = look(growing.memory()?);
+    assert_eq!(seen, 1, "nobody grows it after the end");
+    Ok(seen)
+}
+
+/// Whether this call was the one that got it whole.
+fn end(owner: &Arc<Owner>) -> bool {
+    let whole = block_on(async { lifecycle::whole(Arc::clone(owner), &Gate::default()).await });
+    let Ok(mut whole) = whole else { return false };
+    let Some(cell) = whole.end() else { return false };
+    // SAFETY: it was taken out whole; loom checks that nobody else looks.
+    cell.0.with_mut(|value| unsafe { *value = ENDED });
+    assert!(whole.end().is_none(), "once");
+    true
+}
+
+#[test]
+fn loom_nobody_sees_a_memory_after_its_end() {
+    explore(|owner| {
+        let (reads, grows) = (Arc::clone(&owner), Arc::clone(&owner));
+        let reader = thread::spawn(move || read(&reads));
+        let grower = thread::spawn(move || grow(&grows));
+        assert!(end(&owner), "the only end there is gets it");
+        for outcome in [reader.join().unwrap(), grower.join().unwrap()] {
+            assert!(matches!(outcome, Ok(1) | Err(NotHad::Ended)), "{outcome:?}");
+        }
+        assert_eq!(read(&owner), Err(NotHad::Ended));
+    });
+}
+
+#[test]
+fn loom_of_two_ends_exactly_one_gets_the_memory() {
+    explore(|owner| {
+        let other = Arc::clone(&owner);
+        let thread = thread::spawn(move || end(&other));
+        let mine = end(&owner);
+        let theirs = thread.join().unwrap();
+        assert!(mine != theirs);
+        assert!(owner.0.has_ended());
+    });
+}
+
+#[test]
+fn loom_a_quarantine_beside_reads_is_seen_whole_and_ends_with_the_memory() {
+    explore(|owner| {
+        let (faults, reads) = (Arc::clone(&owner), Arc::clone(&owner));
+        let fault = thread::spawn(move || {
+            let reading = block_on(async { lifecycle::read(faults, &Gate::default()).await });
+            if let Ok(reading) = reading {
+                reading.owner().0.quarantine("lost bytes");
+            }
+        });
+        let reader = thread::spawn(move || read(&reads));
+        if let Some(why) = owner.0.quarantined() {
+            assert_eq!(why, "lost bytes", "a state is never seen without its reason");
+        }
+        fault.join().unwrap();
+        let outcome = reader.join().unwrap();
+        let refused = NotHad::Failed(Failure::Quarantined { why: "lost bytes" });
+        assert!(outcome == Ok(1) || outcome == Err(refused.clone()), "{outcome:?}");
+        assert_eq!(read(&owner), Err(refused), "from then on");
+        assert!(end(&owner), "what is quarantined can be ended");
+    });
+}
+
+#[test]
+fn loom_a_quarantine_racing_the_end_leaves_the_count_at_zero() {
+    explore(|owner| {
+        let faults = Arc::clone(&owner);
+        let fault = thread::spawn(move || {
+            let growing = block_on(async { lifecycle::grow(faults, 16, &Gate::default()).await });
+            if let Ok(growing) = growing {
+                growing.owner().0.quarantine("broken");
+            }
+        });
+        assert!(end(&owner));
+        fault.join().unwrap();
+        assert_eq!(owner.0.quarantined(), None);
+    });
+}

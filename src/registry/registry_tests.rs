@@ -1,0 +1,291 @@
+//! Leases, quarantine, paging and the ends of memories, on a registry of its own whose kernel can
+//! be made to refuse.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::Failure;
+use crate::memory::{MmapAllocator, ReleaseStep};
+use crate::model::{Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
+use crate::os::failing::FailingKernel;
+use crate::os::kernel::{Advice, Call};
+use crate::registry::{
+    Account, Deletion, Gate, LabelSelector, Limits, Namespace, NamespaceLimits, Pool,
+    PresentationChange, Record, Registry, Settings,
+};
+use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
+
+const LIMITS: Limits =
+    Limits { bytes: 1 << 40, mappings: 1 << 20, reserved_bytes: 1 << 45, memories: 1 << 20 };
+const LEASE: Duration = Duration::from_secs(10);
+
+struct Floor {
+    kernel: Arc<FailingKernel>,
+    registry: Arc<Registry>,
+    namespace: Arc<Namespace>,
+    start: Now,
+}
+
+impl Floor {
+    fn new() -> Self {
+        let kernel = Arc::new(FailingKernel::new());
+        let start = Now { steady: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        let settings = Settings {
+            host_page: ByteCount::new(4096),
+            default_maximum: WasmPages::new(16).unwrap(),
+            inline: ByteCount::new(256 * 1024),
+            slice: ByteCount::new(1 << 20),
+            queued_grows: 16,
+            request_id_window: Duration::from_secs(600),
+            request_ids: 8,
+        };
+        let allocator = Box::new(MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel)));
+        let pool = Pool::start(1, || ()).unwrap();
+        let registry = Registry::new(settings, Account::new(LIMITS), allocator, pool, start);
+        let limits = NamespaceLimits { account: LIMITS, maximum_pages: None };
+        let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &settings);
+        Self { kernel, registry, namespace, start }
+    }
+
+    fn after(&self, seconds: u64) -> Now {
+        let passed = Duration::from_secs(seconds);
+        Now { steady: self.start.steady + passed, wall: self.start.wall + passed }
+    }
+
+    async fn create(
+        &self,
+        id: &str,
+        lease: Option<Duration>,
+        now: Now,
+    ) -> Result<Arc<Record>, Failure> {
+        let spec = MemorySpec {
+            initial: WasmPages::new(1).unwrap(),
+            maximum: None,
+            index_type: IndexType::I32,
+            growth: Growth::Allowed,
+            guard: Guard::default(),
+            presentation: Presentation { lease_ttl: lease, ..Presentation::default() },
+        };
+        let id = Some(Id::new(id).unwrap());
+        self.registry.create(&self.namespace, id, spec, None, now, &Gate::new()).await
+    }
+
+    async fn delete(&self, record: &Arc<Record>) -> Result<(), Failure> {
+        self.registry.delete(Arc::clone(record), Deletion::default(), &Gate::new()).await
+    }
+
+    async fn write(&self, record: &Arc<Record>) {
+        let source = [bytes::Bytes::from_static(b"canary")];
+        self.registry.write(0, Arc::clone(record), 0, source, &Gate::new()).await.unwrap();
+    }
+
+    fn find(&self, id: &str, now: Now) -> bool {
+        self.namespace.find(id, None, now).is_ok()
+    }
+
+    /// Sweeps until nothing is charged: an end's drain and its pool job take a few.
+    fn sweep_until_empty(&self, now: Now) {
+        while !self.namespace.account.is_empty() {
+            self.registry.sweep(now, |_record| ());
+            std::thread::yield_now();
+        }
+        assert!(self.registry.host.is_empty());
+        assert_eq!(self.namespace.size_bytes(), 0);
+        assert_eq!(self.kernel.mapped_bytes(), ByteCount::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn a_memory_is_gone_the_moment_its_lease_runs_out_and_given_back_by_the_sweep() {
+    let floor = Floor::new();
+    floor.create("m", Some(LEASE), floor.start).await.unwrap();
+    assert!(floor.find("m", floor.after(9)));
+    assert!(!floor.find("m", floor.after(10)));
+    assert!(
+        floor
+            .namespace
+            .list(&LabelSelector::default(), None, 9, floor.after(10))
+            .records
+            .is_empty()
+    );
+    floor.sweep_until_empty(floor.after(10));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_kept_alive_is_not_swept() {
+    let floor = Floor::new();
+    let record = floor.create("m", Some(LEASE), floor.start).await.unwrap();
+    floor.registry.keep_alive(&record, floor.after(9)).unwrap();
+    floor.registry.sweep(floor.after(15), |_record| panic!("swept"));
+    assert!(floor.find("m", floor.after(18)));
+    assert!(!floor.find("m", floor.after(19)));
+    floor.sweep_until_empty(floor.after(19));
+}
+
+#[tokio::test]
+async fn a_shorter_lease_ends_sooner_and_none_never() {
+    let floor = Floor::new();
+    let short = floor.create("short", Some(LEASE), floor.start).await.unwrap();
+    let never = floor.create("never", Some(LEASE), floor.start).await.unwrap();
+    let change =
+        |lease_ttl| PresentationChange { lease_ttl: Some(lease_ttl), ..Default::default() };
+    floor.registry.update(&short, change(Some(Duration::from_secs(2))), floor.start).unwrap();
+    floor.registry.update(&never, change(None), floor.start).unwrap();
+    floor.registry.sweep(floor.after(3), |record| assert_eq!(record.id.as_str(), "short"));
+    assert!(!floor.find("short", floor.after(3)));
+    assert!(floor.find("never", floor.after(1_000_000)));
+    floor.delete(&never).await.unwrap();
+    floor.sweep_until_empty(floor.after(3));
+}
+
+#[tokio::test]
+async fn a_lease_that_the_sweep_has_ended_cannot_be_renewed() {
+    let floor = Floor::new();
+    let record = floor.create("m", Some(LEASE), floor.start).await.unwrap();
+    floor.registry.sweep(floor.after(10), |_record| ());
+    // Calls that came before the end and were overtaken by it.
+    let gone = Failure::MemoryNotFound { memory_id: record.id.clone() };
+    assert_eq!(floor.registry.keep_alive(&record, floor.after(9)), Err(gone.clone()));
+    let longer = PresentationChange { lease_ttl: Some(None), ..Default::default() };
+    assert_eq!(floor.registry.update(&record, longer, floor.after(9)), Err(gone));
+    floor.sweep_until_empty(floor.after(10));
+}
+
+#[tokio::test]
+async fn a_name_whose_lease_has_run_out_is_free_at_once() {
+    let floor = Floor::new();
+    let old = floor.create("m", Some(LEASE), floor.start).await.unwrap();
+    let taken = floor.create("m", None, floor.after(9)).await.unwrap_err();
+    assert_eq!(taken, Failure::MemoryExists { memory_id: old.id.clone() });
+    let new = floor.create("m", None, floor.after(10)).await.unwrap();
+    assert_ne!(old.uid, new.uid);
+    while !old.has_ended() {
+        floor.registry.sweep(floor.after(10), |_record| ());
+    }
+    assert!(floor.find("m", floor.after(10)), "the sweep ends the old one, not its successor");
+    floor.delete(&new).await.unwrap();
+    floor.sweep_until_empty(floor.after(10));
+}
+
+#[tokio::test]
+async fn an_expired_memory_is_given_back_even_if_the_pool_had_no_room_for_its_end() {
+    let floor = Floor::new();
+    floor.create("m", Some(LEASE), floor.start).await.unwrap();
+    let (go, wait) = channel::<()>();
+    let held = floor.registry.pool.run_once(9, Gate::new(), move || wait.recv().is_err());
+    let mut waiting = Vec::new();
+    for _ in 0..20_000 {
+        waiting.push(floor.registry.pool.run_once(9, Gate::new(), || ()));
+    }
+    floor.registry.sweep(floor.after(10), |_record| ());
+    assert!(!floor.namespace.account.is_empty());
+    drop(go);
+    assert_eq!(held.await, Ok(true));
+    drop(waiting);
+    floor.sweep_until_empty(floor.after(10));
+}
+
+#[tokio::test]
+async fn a_page_of_a_list_is_in_order_and_the_next_begins_where_it_ended() {
+    let floor = Floor::new();
+    let mut names: Vec<String> = (0..25).map(|n| format!("m{:02}", (n * 7) % 25)).collect();
+    for name in &names {
+        floor.create(name, None, floor.start).await.unwrap();
+    }
+    names.sort();
+    for page_size in [1, 4, 5, 24, 25, 26] {
+        let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let selector = LabelSelector::default();
+            let page = floor.namespace.list(&selector, after.as_ref(), page_size, floor.start);
+            assert!(page.records.len() <= page_size);
+            listed.extend(page.records.iter().map(|record| record.id.to_string()));
+            pages += 1;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(listed, names, "pages of {page_size}");
+        assert_eq!(pages, names.len().div_ceil(page_size), "no empty last page");
+    }
+}
+
+#[tokio::test]
+async fn a_list_survives_the_deletion_of_the_name_it_goes_on_from() {
+    let floor = Floor::new();
+    for name in ["a", "b", "c"] {
+        floor.create(name, None, floor.start).await.unwrap();
+    }
+    let selector = LabelSelector::default();
+    let first = floor.namespace.list(&selector, None, 2, floor.start);
+    floor.delete(&first.records[1]).await.unwrap();
+    let rest = floor.namespace.list(&selector, first.next.as_ref(), 2, floor.start);
+    assert_eq!(rest.records[0].id.as_str(), "c");
+}
+
+#[tokio::test]
+async fn what_cannot_be_wiped_or_released_stays_charged_and_listed_until_a_retry_succeeds() {
+    for (call, step) in
+        [(Call::Advise(Advice::DontNeed), ReleaseStep::Wipe), (Call::Unmap, ReleaseStep::Release)]
+    {
+        let floor = Floor::new();
+        let record = floor.create("m", None, floor.start).await.unwrap();
+        floor.write(&record).await;
+        let charged = floor.namespace.account.holdings();
+        floor.kernel.fail_call(call, libc::ENOMEM, 2);
+        floor.delete(&record).await.unwrap();
+        assert!(!floor.find("m", floor.start));
+        for attempts in [1, 2] {
+            let listed = floor.registry.quarantined_ranges();
+            assert_eq!(listed.len(), 1);
+            let seen = (listed[0].bytes, listed[0].errno, listed[0].step, listed[0].attempts);
+            assert_eq!(seen, (PAGE_BYTES, libc::ENOMEM, step, attempts));
+            assert_eq!(floor.registry.quarantined_bytes(), PAGE_BYTES);
+            assert_eq!(floor.namespace.account.holdings(), charged);
+            floor.registry.sweep(floor.start, |_record| ());
+        }
+        assert!(floor.registry.quarantined_ranges().is_empty());
+        assert_eq!(floor.registry.quarantined_bytes(), 0);
+        floor.sweep_until_empty(floor.start);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_retry_leaves_the_other_ranges_where_they_are() {
+    let floor = Floor::new();
+    floor.kernel.fail_call(Call::Unmap, libc::ENOMEM, 3);
+    for name in ["a", "b", "c"] {
+        let record = floor.create(name, None, floor.start).await.unwrap();
+        floor.delete(&record).await.unwrap();
+    }
+    floor.kernel.panic_at(Call::Unmap);
+    let sweep = || floor.registry.sweep(floor.start, |_record| ());
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(sweep)).is_err());
+    assert_eq!(floor.registry.quarantined_ranges().len(), 3);
+    floor.sweep_until_empty(floor.start);
+}
+
+#[tokio::test]
+async fn a_memory_deleted_the_moment_it_appears_leaves_the_peak_as_it_was() {
+    let floor = Arc::new(Floor::new());
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let deleter = {
+        let (floor, stop) = (Arc::clone(&floor), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                if let Ok(record) = floor.namespace.find("m", None, floor.start) {
+                    let _gone = runtime.block_on(floor.delete(&record));
+                }
+            }
+        })
+    };
+    for _ in 0..200 {
+        while floor.create("m", None, floor.start).await.is_err() {}
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    deleter.join().unwrap();
+    assert_eq!(floor.namespace.peak_bytes(), PAGE_BYTES);
+}
