@@ -28,12 +28,12 @@ impl Leases {
         }
     }
 
-    /// The memories whose leases have run out.
+    /// The memories whose leases have run out, from now on for good.
     pub(super) fn expired(&self, now: Now) -> Vec<Arc<Record>> {
         let mut expired = Vec::new();
         while let Some(look) = self.pop_before(now.steady) {
             let Some(record) = look.record.upgrade() else { continue };
-            if record.has_expired(now) {
+            if record.expire(now) {
                 expired.push(record);
             } else if let Some(at) = record.expiry() {
                 self.push(at, look.record);

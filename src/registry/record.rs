@@ -217,15 +217,29 @@ impl Record {
         if expiry == u64::MAX { None } else { self.epoch.checked_add(Duration::from_nanos(expiry)) }
     }
 
+    /// Ends it for good if its lease has run out. Renewals hold the same lock, so of a renewal and
+    /// this the first wins.
+    pub(super) fn expire(&self, now: Now) -> bool {
+        let _slot = self.presentation.write().unwrap_or_else(PoisonError::into_inner);
+        let expired = self.has_expired(now);
+        if expired {
+            self.expiry.store(0, Ordering::Release);
+        }
+        expired
+    }
+
     /// Starts the lease anew; when it now runs out, where there is one.
-    pub(super) fn keep_alive(&self, now: Now) -> Option<SystemTime> {
+    pub(super) fn keep_alive(&self, now: Now) -> Result<Option<SystemTime>, Failure> {
         let mut slot = self.presentation.write().unwrap_or_else(PoisonError::into_inner);
-        let lease = slot.presentation.lease_ttl?;
+        if self.has_expired(now) {
+            return Err(self.not_found());
+        }
+        let Some(lease) = slot.presentation.lease_ttl else { return Ok(None) };
         let mut version = PresentationVersion::clone(&slot);
         self.start_lease(&mut version, Some(lease), now);
         let expire_time = version.expire_time;
         *slot = Arc::new(version);
-        expire_time
+        Ok(expire_time)
     }
 
     /// Replaces what it is called, if `accept` agrees with what it is called now.
@@ -235,6 +249,9 @@ impl Record {
         accept: impl FnOnce(&PresentationVersion) -> Result<(Presentation, bool), Failure>,
     ) -> Result<(), Failure> {
         let mut slot = self.presentation.write().unwrap_or_else(PoisonError::into_inner);
+        if self.has_expired(now) {
+            return Err(self.not_found());
+        }
         let (presentation, lease_is_new) = accept(&slot)?;
         let lease = presentation.lease_ttl;
         let changed = presentation != slot.presentation;

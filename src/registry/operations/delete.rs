@@ -51,10 +51,19 @@ impl Registry {
         self.pool.run(lane, Arc::clone(gate), move || death.step(&registry, &job_gate)).await?
     }
 
-    /// Ends a memory whose lease has run out.
+    /// Ends a memory whose lease has run out. Where the pool has no room it is tried again when
+    /// next polled, for its name is gone already; that someone else has ended it is as good.
     pub(crate) async fn end(self: Arc<Self>, record: Arc<Record>) {
-        // Someone else may have ended it first; nobody waits to hear of it.
-        let _ended = self.delete(record, Deletion::default(), &Gate::new()).await;
+        while let Err(Failure::Overloaded { .. }) =
+            self.delete(Arc::clone(&record), Deletion::default(), &Gate::new()).await
+        {
+            let mut polled = false;
+            std::future::poll_fn(|_context| match std::mem::replace(&mut polled, true) {
+                true => std::task::Poll::Ready(()),
+                false => std::task::Poll::Pending,
+            })
+            .await;
+        }
     }
 
     /// Gives back what never got a name.

@@ -33,7 +33,8 @@ impl Registry {
     /// Changes what people see of a memory, or its lease.
     ///
     /// # Errors
-    /// ETAG_MISMATCH, QUOTA_EXCEEDED where longer labels do not fit; nothing is changed.
+    /// ETAG_MISMATCH, QUOTA_EXCEEDED where longer labels do not fit, MEMORY_NOT_FOUND where the lease
+    /// has run out; nothing is changed.
     pub fn update(
         &self,
         record: &Arc<Record>,
@@ -74,9 +75,9 @@ impl Registry {
     /// Starts a lease anew; when it now runs out.
     ///
     /// # Errors
-    /// INVALID_FIELD where the memory has no lease.
+    /// INVALID_FIELD where the memory has no lease; MEMORY_NOT_FOUND where it has run out.
     pub fn keep_alive(&self, record: &Record, now: Now) -> Result<SystemTime, Failure> {
-        record.keep_alive(now).ok_or_else(|| Failure::InvalidField {
+        record.keep_alive(now)?.ok_or_else(|| Failure::InvalidField {
             field: "memory_id",
             why: "the memory has no lease; set lease_ttl with UpdateMemory".to_owned(),
         })
