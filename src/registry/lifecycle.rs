@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::error::Failure;
-use crate::memory::lock::{Locked, ReadGuard, WriteGuard};
+use crate::memory::guard::{ReadGuard, WriteGuard};
+use crate::memory::lock::Locked;
 use crate::memory::sync::{AtomicU8, Mutex, Ordering, lock};
 use crate::registry::gate::Gate;
 use crate::registry::unwound::unwinding;

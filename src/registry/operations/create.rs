@@ -42,7 +42,7 @@ impl Registry {
         };
         let id = id.unwrap_or_else(|| MemoryId::random(random_bits()));
         if let Some(record) = namespace.directory.find(id.as_str()) {
-            if !record.has_expired(now) {
+            if !record.expire(now) {
                 return Err(Failure::MemoryExists { memory_id: id });
             }
             self.retire(record);
@@ -152,11 +152,12 @@ impl Birth {
         let memory =
             LinearMemory::create(&*registry.allocator, layout).map_err(|error| refused(&error))?;
         let record = Record::new(new, memory, &namespace, now);
-        if let Err(failure) = namespace.directory.insert(&record, || gate.pass()) {
+        // Counted before anyone can find it: who deletes it at once must not count it out first.
+        let counted = || gate.pass().map(|()| namespace.note_more(layout.initial.bytes()));
+        if let Err(failure) = namespace.directory.insert(&record, counted) {
             registry.give_back(&namespace, &record);
             return Err(failure);
         }
-        namespace.note_more(layout.initial.bytes());
         registry.leases.watch(&record);
         running.led_to(Led::Created { id: record.id.clone(), uid: record.uid });
         Ok(record)
