@@ -1,0 +1,175 @@
+//! The floors below the wire, stood up without a daemon; [`block_on`], which waits on this thread.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Instant, SystemTime};
+
+use linmemd::memory::MmapAllocator;
+use linmemd::metrics::Metrics;
+use linmemd::model::{Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
+use linmemd::os::failing::FailingKernel;
+use linmemd::os::fault;
+use linmemd::registry::{Account, Gate, Limits, NamespaceLimits, Pool, Record, Registry, Settings};
+use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
+use linmemd::units::{ByteCount, WasmPages};
+
+/// Bytes that a tenant may be charged here and in `served.rs`.
+pub(crate) const QUOTA_BYTES: u64 = 64 << 20;
+/// Memories that a tenant may have at a time, here and there.
+pub(crate) const MEMORIES: u32 = 3;
+/// Address space that a tenant may reserve, here and there.
+pub(crate) const RESERVED_BYTES: u64 = 16 << 40;
+
+pub(crate) struct Floors {
+    pub(crate) kernel: Arc<FailingKernel>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) access: Access,
+}
+
+impl Floors {
+    pub(crate) fn new() -> Self {
+        fault::install().unwrap();
+        let kernel = Arc::new(FailingKernel::new());
+        let settings = Settings {
+            host_page: ByteCount::new(4096),
+            default_maximum: pages(4096),
+            inline: ByteCount::new(256 << 10),
+            slice: ByteCount::new(1 << 20),
+            queued_grows: 16,
+            request_id_window: std::time::Duration::from_secs(600),
+            request_ids: 65_536,
+        };
+        let account = Limits {
+            bytes: QUOTA_BYTES,
+            mappings: 1 << 16,
+            reserved_bytes: RESERVED_BYTES,
+            memories: u64::from(MEMORIES),
+        };
+        let host = Limits { bytes: 1 << 40, memories: u64::MAX, ..account };
+        let allocator = Box::new(MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel)));
+        let pool = Pool::start(2, || ()).unwrap();
+        let registry = Registry::new(settings, Account::new(host), allocator, pool, now());
+        let limits = TenantLimits {
+            namespace: NamespaceLimits { account, maximum_pages: None },
+            in_flight_bytes: u64::MAX,
+            handlers: u64::MAX,
+        };
+        let tenants = Tenants::new(
+            vec![(TenantName::new("default").unwrap(), limits)],
+            8,
+            Arc::clone(&registry),
+            Arc::new(EachMemory::new(0)),
+            &Metrics::new(),
+        );
+        let access = tenants.access(Caller::Anonymous, None).unwrap();
+        Self { kernel, registry, access }
+    }
+
+    /// What the tenant and the host are charged, kind by kind; they must agree.
+    pub(crate) fn charged(&self) -> [u64; 5] {
+        let used = |account: &Account| account.holdings().map(|holding| holding.used);
+        let tenant = used(&self.access.tenant().namespace.account);
+        assert_eq!(tenant, used(&self.registry.host), "tenant and host");
+        tenant
+    }
+
+    /// That nothing is left of anything.
+    pub(crate) fn assert_empty(&self) {
+        assert_eq!(self.charged(), [0; 5]);
+        assert_eq!(self.kernel.mapped_bytes(), ByteCount::ZERO);
+        assert_eq!(self.access.tenant().namespace.size_bytes(), 0);
+        assert_eq!(self.registry.quarantined_memories(), 0);
+        assert!(self.registry.quarantined_ranges().is_empty());
+    }
+
+    pub(crate) fn create(
+        &self,
+        id: &str,
+        initial: u64,
+    ) -> Result<Arc<Record>, linmemd::error::Failure> {
+        let id = Some(Id::new(id).unwrap());
+        block_on(self.access.create(&occasion(), id, spec(initial), None))
+    }
+
+    pub(crate) fn write(
+        &self,
+        id: &str,
+        offset: u64,
+        data: Vec<u8>,
+    ) -> Result<(), linmemd::error::Failure> {
+        block_on(self.access.write(&occasion(), target(id), offset, data.into()))
+    }
+
+    pub(crate) fn read(
+        &self,
+        id: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, linmemd::error::Failure> {
+        block_on(self.access.read(&occasion(), target(id), offset, length, |_| Ok(Vec::new())))
+    }
+
+    pub(crate) fn grow(&self, id: &str, delta: u64) -> Result<(u64, u64), linmemd::error::Failure> {
+        let grown = block_on(self.access.grow(&occasion(), target(id), delta, None, None))?;
+        Ok((grown.previous.get(), grown.current.get()))
+    }
+
+    pub(crate) fn delete(&self, id: &str) -> Result<(), linmemd::error::Failure> {
+        block_on(self.access.delete(&occasion(), target(id), Default::default()))
+    }
+
+    pub(crate) fn sweep(&self) {
+        self.registry.sweep(now(), |_record| ());
+    }
+}
+
+/// A plain memory that may grow to 16 pages.
+pub(crate) fn spec(initial: u64) -> MemorySpec {
+    MemorySpec {
+        initial: pages(initial),
+        maximum: Some(pages(16)),
+        index_type: IndexType::I32,
+        growth: Growth::Allowed,
+        guard: Guard::default(),
+        presentation: Presentation::default(),
+    }
+}
+
+pub(crate) fn pages(count: u64) -> WasmPages {
+    WasmPages::new(count).unwrap()
+}
+
+pub(crate) fn target(id: &str) -> Target<'_> {
+    Target { id, uid: None }
+}
+
+pub(crate) fn occasion() -> Occasion {
+    Occasion { now: now(), gate: Gate::new() }
+}
+
+pub(crate) fn now() -> Now {
+    Now { steady: Instant::now(), wall: SystemTime::now() }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits on this thread, without a runtime.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

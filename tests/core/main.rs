@@ -1,0 +1,12 @@
+//! The core under test, below the wire and over it: against a model (`model/`), on a host that
+//! refuses (`failing_host.rs`, `failing_daemon.rs`), and under many threads (`concurrency.rs`).
+//!
+//! One binary, because each links the whole daemon. `floors.rs` stands the floors up without a
+//! daemon, `served.rs` with one; both over a kernel that can be made to refuse.
+
+mod concurrency;
+mod failing_daemon;
+mod failing_host;
+mod floors;
+mod model;
+mod served;

@@ -1,0 +1,179 @@
+//! What is done, and what comes of it, in words that the model and every door share.
+
+use proptest::prelude::*;
+
+/// Names there are; one more than memories may exist at a time.
+const NAMES: u8 = 4;
+
+/// An operation with its place still relative to the memory's size.
+#[derive(Clone, Debug)]
+pub(super) enum Wish {
+    Deed(Deed),
+    Access { name: u8, place: Place, length: u64, kind: Access },
+}
+
+/// Where an access begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// So many 65,536ths of the size.
+    Part(u16),
+    /// Ends so far before (negative: past) the size.
+    End(i64),
+    /// So far before 2^64.
+    Top(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Access {
+    Read,
+    Write(u8),
+    Fill(u8),
+    Upload(u8, u64),
+    Download(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    Create { name: u8, spec: Spec },
+    Grow { name: u8, delta: u64, expected: Option<u64> },
+    Read { name: u8, offset: u64, length: u64 },
+    Write { name: u8, offset: u64, data: Vec<u8> },
+    Fill { name: u8, offset: u64, length: u64, value: u8 },
+    Upload { name: u8, offset: u64, chunks: Vec<Vec<u8>> },
+    Download { name: u8, offset: u64, length: u64, chunk: u64 },
+    Rename { name: u8, display_name: String },
+    Get { name: u8 },
+    List,
+    Delete { name: u8 },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    pub(super) initial: u64,
+    pub(super) maximum: Option<u64>,
+    pub(super) is_64: bool,
+    pub(super) may_grow: bool,
+    pub(super) guard: (Option<u64>, Option<u64>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Done,
+    Bytes(Vec<u8>),
+    Grown(u64, u64),
+    Seen(Seen),
+    Listed(Vec<Seen>),
+    /// The reason, and the size where it says so.
+    Refused(String, Option<u64>),
+}
+
+impl Deed {
+    pub(super) fn delete_every_name() -> impl Iterator<Item = Self> {
+        (0..NAMES).map(|name| Self::Delete { name })
+    }
+}
+
+/// What Get and List show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) name: String,
+    pub(super) display_name: String,
+    pub(super) size_pages: u64,
+    pub(super) maximum_pages: u64,
+    pub(super) read_count: u64,
+    pub(super) write_count: u64,
+    pub(super) read_bytes: u64,
+    pub(super) write_bytes: u64,
+    pub(super) grow_count: u64,
+    pub(super) grow_failure_count: u64,
+    pub(super) trap_count: u64,
+    pub(super) largest_access_bytes: u64,
+}
+
+pub(super) fn name(number: u8) -> String {
+    format!("m{number}")
+}
+
+/// Bytes that differ by place and by seed.
+pub(super) fn pattern(seed: u8, length: u64) -> Vec<u8> {
+    (0..length).map(|at| (at % 251) as u8 ^ seed).collect()
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let guard = || {
+        prop_oneof![
+            4 => Just(None),
+            2 => Just(Some(0)),
+            1 => Just(Some(1)),
+            1 => Just(Some(1 << 32)),
+            1 => Just(Some(u64::MAX - 4095)),
+        ]
+    };
+    (
+        prop_oneof![6 => 0..6u64, 1 => Just(65_537)],
+        prop_oneof![
+            4 => Just(None),
+            4 => (0..12u64).prop_map(Some),
+            1 => prop_oneof![Just(65_536), Just(65_537), Just(1 << 20), Just(1 << 47)].prop_map(Some),
+        ],
+        any::<bool>(),
+        prop::bool::weighted(0.8),
+        (guard(), guard()),
+    )
+        .prop_map(|(initial, maximum, is_64, may_grow, guard)| Spec {
+            initial,
+            maximum,
+            is_64,
+            may_grow,
+            guard,
+        })
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        4 => any::<u16>().prop_map(Place::Part),
+        4 => (-2..3i64).prop_map(Place::End),
+        1 => (0..70_000u64).prop_map(Place::Top),
+    ]
+}
+
+fn length() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        2 => Just(0),
+        4 => 1..200u64,
+        3 => 4_000..70_000u64,
+        // Beyond what a serving thread does itself.
+        1 => 262_144..400_000u64,
+    ]
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    prop_oneof![
+        4 => Just(Access::Read),
+        3 => any::<u8>().prop_map(Access::Write),
+        2 => any::<u8>().prop_map(Access::Fill),
+        1 => (any::<u8>(), 1_000..300_000u64).prop_map(|(seed, chunk)| Access::Upload(seed, chunk)),
+        1 => (65_536..300_000u64).prop_map(Access::Download),
+    ]
+}
+
+pub(super) fn wish() -> impl Strategy<Value = Wish> {
+    let name = || 0..NAMES;
+    let delta = prop_oneof![
+        8 => 0..8u64,
+        1 => prop_oneof![Just(2_000), Just(1 << 20), Just(1 << 47), Just(u64::MAX)],
+    ];
+    prop_oneof![
+        3 => (name(), spec()).prop_map(|(name, spec)| Wish::Deed(Deed::Create { name, spec })),
+        3 => (name(), delta, prop_oneof![3 => Just(None), 1 => (0..6u64).prop_map(Some)])
+            .prop_map(|(name, delta, expected)| Wish::Deed(Deed::Grow { name, delta, expected })),
+        12 => (name(), place(), length(), access())
+            .prop_map(|(name, place, length, kind)| Wish::Access { name, place, length, kind }),
+        1 => (name(), "[a-z]{0,9}").prop_map(|(name, display_name)| {
+            Wish::Deed(Deed::Rename { name, display_name })
+        }),
+        2 => name().prop_map(|name| Wish::Deed(Deed::Get { name })),
+        1 => Just(Wish::Deed(Deed::List)),
+        1 => name().prop_map(|name| Wish::Deed(Deed::Delete { name })),
+    ]
+}

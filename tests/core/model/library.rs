@@ -1,0 +1,161 @@
+//! The real thing through `tenancy::Access`, the door that the wire itself goes through.
+
+use linmemd::error::Failure;
+use linmemd::model::{Growth, Guard, Id, IndexType, MemorySpec, Presentation};
+use linmemd::registry::{LabelSelector, PresentationChange, Record};
+use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
+
+use super::Door;
+use super::deeds::{Answer, Deed, Seen, Spec, name};
+use crate::floors::{Floors, block_on, now, occasion, target};
+
+pub(super) struct Library(Floors);
+
+impl Library {
+    pub(super) fn new() -> Self {
+        Self(Floors::new())
+    }
+
+    fn attempt(&self, deed: &Deed) -> Result<Answer, Failure> {
+        let access = &self.0.access;
+        match deed {
+            Deed::Create { name: number, spec } => {
+                let id = Some(Id::new(&name(*number)).unwrap());
+                let spec = asked(spec)?;
+                block_on(access.create(&occasion(), id, spec, None)).map(|_record| Answer::Done)
+            }
+            Deed::Grow { name: number, delta, expected } => {
+                let id = name(*number);
+                let occasion = occasion();
+                let grow = access.grow(&occasion, target(&id), *delta, *expected, None);
+                let grown = block_on(grow)?;
+                Ok(Answer::Grown(grown.previous.get(), grown.current.get()))
+            }
+            Deed::Read { name: number, offset, length } => {
+                self.0.read(&name(*number), *offset, *length).map(Answer::Bytes)
+            }
+            Deed::Write { name: number, offset, data } => {
+                self.0.write(&name(*number), *offset, data.clone()).map(|()| Answer::Done)
+            }
+            Deed::Fill { name: number, offset, length, value } => {
+                let id = name(*number);
+                block_on(access.fill(&occasion(), target(&id), *offset, *length, *value))?;
+                Ok(Answer::Done)
+            }
+            Deed::Upload { name: number, offset, chunks } => self.upload(*number, *offset, chunks),
+            Deed::Download { name: number, offset, length, chunk } => {
+                self.download(*number, *offset, *length, *chunk)
+            }
+            Deed::Rename { name: number, display_name } => {
+                let display_name = Some(display_name.clone());
+                let change = PresentationChange { display_name, ..Default::default() };
+                access.update(target(&name(*number)), change, now()).map(|_record| Answer::Done)
+            }
+            Deed::Get { name: number } => {
+                Ok(Answer::Seen(seen(&*access.find(target(&name(*number)), now())?)))
+            }
+            Deed::List => {
+                let listing = access.list(&LabelSelector::default(), None, 100, now());
+                assert_eq!(listing.next, None);
+                Ok(Answer::Listed(listing.records.iter().map(|record| seen(record)).collect()))
+            }
+            Deed::Delete { name: number } => self.0.delete(&name(*number)).map(|()| Answer::Done),
+        }
+    }
+
+    fn upload(&self, number: u8, offset: u64, chunks: &[Vec<u8>]) -> Result<Answer, Failure> {
+        let access = &self.0.access;
+        let record = access.find(target(&name(number)), now())?;
+        let occasion = occasion();
+        let nothing = [Vec::new()];
+        let mut at = offset;
+        for chunk in if chunks.is_empty() { &nothing[..] } else { chunks } {
+            let record = std::sync::Arc::clone(&record);
+            block_on(access.upload(&occasion, record, at, chunk.clone().into()))?;
+            occasion.gate.rearm();
+            at = at.saturating_add(chunk.len() as u64);
+        }
+        Ok(Answer::Done)
+    }
+
+    fn download(
+        &self,
+        number: u8,
+        offset: u64,
+        length: u64,
+        chunk: u64,
+    ) -> Result<Answer, Failure> {
+        let access = &self.0.access;
+        let record = access.find(target(&name(number)), now())?;
+        let (occasion, mut all) = (occasion(), Vec::new());
+        let mut rest = Some(access.within(&record, offset, length)?).filter(|_| length > 0);
+        while let Some(range) = rest {
+            let (here, after) = range.split(ByteCount::new(chunk));
+            let record = std::sync::Arc::clone(&record);
+            all = block_on(access.download(&occasion, record, here, all))?;
+            rest = after;
+        }
+        Ok(Answer::Bytes(all))
+    }
+}
+
+impl Door for Library {
+    fn carry_out(&mut self, deed: &Deed) -> Answer {
+        self.attempt(deed).unwrap_or_else(|failure| match failure {
+            Failure::OutOfBounds(OutOfBounds { size, .. }) => {
+                Answer::Refused("OUT_OF_BOUNDS".to_owned(), Some(size))
+            }
+            failure => Answer::Refused(reason(&failure).to_owned(), None),
+        })
+    }
+
+    fn charged(&self) -> Vec<u64> {
+        self.0.assert_empty();
+        self.0.charged().to_vec()
+    }
+}
+
+fn reason(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::MemoryNotFound { .. } => "MEMORY_NOT_FOUND",
+        Failure::MemoryExists { .. } => "MEMORY_EXISTS",
+        Failure::InvalidSpec { .. } => "INVALID_SPEC",
+        Failure::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+        Failure::MaximumReached { .. } => "MAXIMUM_REACHED",
+        Failure::SizeMismatch { .. } => "SIZE_MISMATCH",
+        other => panic!("no sequence leads to {other:?}"),
+    }
+}
+
+fn asked(spec: &Spec) -> Result<MemorySpec, Failure> {
+    let pages = |field, count| {
+        WasmPages::new(count).ok_or(Failure::InvalidSpec { field, why: String::new() })
+    };
+    let guard = |bytes: Option<u64>| ByteCount::new(bytes.unwrap_or(65_536));
+    Ok(MemorySpec {
+        initial: pages("spec.initial_pages", spec.initial)?,
+        maximum: spec.maximum.map(|count| pages("spec.maximum_pages", count)).transpose()?,
+        index_type: if spec.is_64 { IndexType::I64 } else { IndexType::I32 },
+        growth: if spec.may_grow { Growth::Allowed } else { Growth::Disallowed },
+        guard: Guard { before: guard(spec.guard.0), after: guard(spec.guard.1) },
+        presentation: Presentation::default(),
+    })
+}
+
+fn seen(record: &Record) -> Seen {
+    let stats = record.stats();
+    Seen {
+        name: record.id.to_string(),
+        display_name: record.presentation().presentation.display_name.clone(),
+        size_pages: record.size().get(),
+        maximum_pages: record.shape.maximum.get(),
+        read_count: stats.read_count,
+        write_count: stats.write_count,
+        read_bytes: stats.read_bytes,
+        write_bytes: stats.write_bytes,
+        grow_count: stats.grow_count,
+        grow_failure_count: stats.grow_failure_count,
+        trap_count: stats.trap_count,
+        largest_access_bytes: stats.largest_access_bytes,
+    }
+}

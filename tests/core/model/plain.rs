@@ -1,0 +1,228 @@
+//! The model: memories as plain vectors, and the contract's rules in the simplest words there are.
+
+use std::collections::BTreeMap;
+
+use super::deeds::{Access, Answer, Deed, Place, Seen, Spec, Wish, name, pattern};
+use crate::floors::{MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
+
+const PAGE: u64 = 65_536;
+const HOST_PAGE: u128 = 4096;
+const DEFAULT_GUARD: u64 = 65_536;
+const DEFAULT_MAXIMUM: u64 = 4096;
+
+#[derive(Default)]
+pub(super) struct Model(BTreeMap<u8, Modelled>);
+
+struct Modelled {
+    bytes: Vec<u8>,
+    /// What growth may reach.
+    most: u64,
+    reserved: u64,
+    seen: Seen,
+}
+
+fn refused(reason: &str) -> Answer {
+    Answer::Refused(reason.to_owned(), None)
+}
+
+impl Model {
+    pub(super) fn resolve(&self, wish: &Wish) -> Deed {
+        let (name, place, length, kind) = match wish {
+            Wish::Deed(deed) => return deed.clone(),
+            Wish::Access { name, place, length, kind } => (*name, *place, *length, *kind),
+        };
+        let size = self.0.get(&name).map_or(0, |memory| memory.bytes.len() as u64);
+        let offset = match place {
+            Place::Part(part) => size * u64::from(part) / PAGE,
+            Place::End(before) => size.saturating_sub(length).saturating_add_signed(-before),
+            Place::Top(before) => u64::MAX - before,
+        };
+        match kind {
+            Access::Read => Deed::Read { name, offset, length },
+            Access::Write(seed) => Deed::Write { name, offset, data: pattern(seed, length) },
+            Access::Fill(value) => Deed::Fill { name, offset, length, value },
+            Access::Upload(seed, chunk) => {
+                let chunk = usize::try_from(chunk).unwrap();
+                let chunks = pattern(seed, length).chunks(chunk).map(<[u8]>::to_vec).collect();
+                Deed::Upload { name, offset, chunks }
+            }
+            Access::Download(chunk) => Deed::Download { name, offset, length, chunk },
+        }
+    }
+
+    pub(super) fn look_at_all(&self) -> Vec<Deed> {
+        let whole = |(name, memory): (&u8, &Modelled)| {
+            let length = memory.bytes.len() as u64;
+            [
+                Deed::Get { name: *name },
+                Deed::Download { name: *name, offset: 0, length, chunk: 1 << 20 },
+            ]
+        };
+        self.0.iter().flat_map(whole).collect()
+    }
+
+    pub(super) fn delete_all(&self) -> Vec<Deed> {
+        self.0.keys().map(|name| Deed::Delete { name: *name }).collect()
+    }
+
+    pub(super) fn carry_out(&mut self, deed: &Deed) -> Answer {
+        match deed {
+            Deed::Create { name, spec } => self.create(*name, spec),
+            Deed::Grow { name, delta, expected } => self.grow(*name, *delta, *expected),
+            Deed::Rename { name, display_name } => self.with(*name, |memory| {
+                memory.seen.display_name.clone_from(display_name);
+                Answer::Done
+            }),
+            Deed::Get { name } => self.with(*name, |memory| Answer::Seen(memory.seen())),
+            Deed::List => Answer::Listed(self.0.values().map(Modelled::seen).collect()),
+            Deed::Delete { name } => match self.0.remove(name) {
+                Some(_) => Answer::Done,
+                None => refused("MEMORY_NOT_FOUND"),
+            },
+            Deed::Read { name, offset, length } => self.with(*name, |memory| {
+                memory.read(*offset, *length).map_or_else(|trap| trap, Answer::Bytes)
+            }),
+            Deed::Write { name, offset, data } => self.with(*name, |memory| {
+                memory.write(*offset, data).map_or_else(|trap| trap, |()| Answer::Done)
+            }),
+            Deed::Fill { name, offset, length, value } => self.with(*name, |memory| {
+                let written = memory.within(*offset, *length).map(|(from, to)| {
+                    memory.bytes[from..to].fill(*value);
+                    memory.written(*length);
+                });
+                written.map_or_else(|trap| trap, |()| Answer::Done)
+            }),
+            Deed::Upload { name, offset, chunks } => self.with(*name, |memory| {
+                let mut at = *offset;
+                let nothing = [Vec::new()];
+                let messages = if chunks.is_empty() { &nothing[..] } else { chunks };
+                for chunk in messages {
+                    if let Err(trap) = memory.write(at, chunk) {
+                        return trap;
+                    }
+                    at = at.saturating_add(chunk.len() as u64);
+                }
+                Answer::Done
+            }),
+            Deed::Download { name, offset, length, chunk } => {
+                self.with(*name, |memory| match memory.within(*offset, *length) {
+                    Ok((from, to)) => {
+                        let bytes = memory.bytes[from..to].to_vec();
+                        for part in bytes.chunks(usize::try_from(*chunk).unwrap()) {
+                            memory.was_read(part.len() as u64);
+                        }
+                        Answer::Bytes(bytes)
+                    }
+                    Err(trap) => trap,
+                })
+            }
+        }
+    }
+
+    fn with(&mut self, name: u8, act: impl FnOnce(&mut Modelled) -> Answer) -> Answer {
+        self.0.get_mut(&name).map_or_else(|| refused("MEMORY_NOT_FOUND"), act)
+    }
+
+    fn committed(&self) -> u128 {
+        self.0.values().map(|memory| memory.bytes.len() as u128).sum()
+    }
+
+    fn create(&mut self, number: u8, spec: &Spec) -> Answer {
+        let reach = if spec.is_64 { 1 << 47 } else { 65_536 };
+        let maximum = match spec.maximum {
+            Some(maximum) => maximum,
+            None if spec.may_grow => DEFAULT_MAXIMUM.max(spec.initial),
+            None => spec.initial,
+        };
+        if spec.initial > reach || maximum > reach || maximum < spec.initial {
+            return refused("INVALID_SPEC");
+        }
+        let room = if spec.may_grow { maximum } else { spec.initial };
+        let guard = |bytes: Option<u64>| {
+            u128::from(bytes.unwrap_or(DEFAULT_GUARD)).next_multiple_of(HOST_PAGE)
+        };
+        let reserved =
+            guard(spec.guard.0) + u128::from(room) * u128::from(PAGE) + guard(spec.guard.1);
+        let Ok(reserved) = u64::try_from(reserved) else { return refused("INVALID_SPEC") };
+        if self.0.contains_key(&number) {
+            return refused("MEMORY_EXISTS");
+        }
+        let committed = self.committed() + u128::from(spec.initial) * u128::from(PAGE);
+        let others: u128 = self.0.values().map(|memory| u128::from(memory.reserved)).sum();
+        // Overhead is not modelled: these sequences stay far from the quota or pass it by far.
+        if self.0.len() >= MEMORIES as usize
+            || committed > u128::from(QUOTA_BYTES)
+            || others + u128::from(reserved) > u128::from(RESERVED_BYTES)
+        {
+            return refused("QUOTA_EXCEEDED");
+        }
+        let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
+        let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
+        self.0.insert(number, Modelled { bytes, most: room, reserved, seen });
+        Answer::Done
+    }
+
+    fn grow(&mut self, name: u8, delta: u64, expected: Option<u64>) -> Answer {
+        let committed = self.committed();
+        self.with(name, |memory| {
+            let before = memory.bytes.len() as u64 / PAGE;
+            let after = u128::from(before) + u128::from(delta);
+            let more = u128::from(delta) * u128::from(PAGE);
+            let why = if expected.is_some_and(|expected| expected != before) {
+                "SIZE_MISMATCH"
+            } else if after > u128::from(memory.most) {
+                "MAXIMUM_REACHED"
+            } else if committed + more > u128::from(QUOTA_BYTES) {
+                "QUOTA_EXCEEDED"
+            } else {
+                let after = u64::try_from(after).unwrap();
+                memory.bytes.resize(usize::try_from(after * PAGE).unwrap(), 0);
+                memory.seen.grow_count += u64::from(delta > 0);
+                return Answer::Grown(before, after);
+            };
+            memory.seen.grow_failure_count += 1;
+            refused(why)
+        })
+    }
+}
+
+impl Modelled {
+    fn seen(&self) -> Seen {
+        Seen { size_pages: self.bytes.len() as u64 / PAGE, ..self.seen.clone() }
+    }
+
+    fn within(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Answer> {
+        let (size, end) = (self.bytes.len() as u64, u128::from(offset) + u128::from(length));
+        if end > u128::from(size) {
+            self.seen.trap_count += 1;
+            return Err(Answer::Refused("OUT_OF_BOUNDS".to_owned(), Some(size)));
+        }
+        Ok((usize::try_from(offset).unwrap(), usize::try_from(end).unwrap()))
+    }
+
+    fn read(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, Answer> {
+        let (from, to) = self.within(offset, length)?;
+        self.was_read(length);
+        Ok(self.bytes[from..to].to_vec())
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Answer> {
+        let length = data.len() as u64;
+        let (from, to) = self.within(offset, length)?;
+        self.bytes[from..to].copy_from_slice(data);
+        self.written(length);
+        Ok(())
+    }
+
+    fn was_read(&mut self, length: u64) {
+        self.seen.read_count += 1;
+        self.seen.read_bytes += length;
+        self.seen.largest_access_bytes = self.seen.largest_access_bytes.max(length);
+    }
+
+    fn written(&mut self, length: u64) {
+        self.seen.write_count += 1;
+        self.seen.write_bytes += length;
+        self.seen.largest_access_bytes = self.seen.largest_access_bytes.max(length);
+    }
+}

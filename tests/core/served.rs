@@ -1,0 +1,104 @@
+//! A daemon in this process, over a kernel that can be made to refuse, and a client of it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linmemd::client::{Client, ClientError, ConnectOptions, RetryPolicy};
+use linmemd::config::Config;
+use linmemd::daemon::Daemon;
+use linmemd::os::failing::FailingKernel;
+use linmemd::units::ByteCount;
+use tokio::runtime::Runtime;
+
+use crate::floors::{MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
+
+/// Longer than any test: the tick does not come by itself.
+pub(crate) const NO_SWEEP: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Served {
+    pub(crate) kernel: Arc<FailingKernel>,
+    pub(crate) client: Client,
+    pub(crate) runtime: Runtime,
+    daemon: Daemon,
+    panics: u64,
+}
+
+impl Served {
+    pub(crate) fn new(sweep_interval: Duration) -> Self {
+        let kernel = Arc::new(FailingKernel::new());
+        let mut config = Config::default();
+        config.grpc.listen = "127.0.0.1:0".parse().unwrap();
+        config.http.listen = "127.0.0.1:0".parse().unwrap();
+        config.memory.host_budget = Some(1 << 40);
+        config.lease.sweep_interval = sweep_interval;
+        for tenant in &mut config.tenants {
+            tenant.quota_bytes = Some(QUOTA_BYTES);
+            tenant.memories = Some(MEMORIES);
+            tenant.reserved_bytes = Some(RESERVED_BYTES);
+        }
+        let daemon = Daemon::start(&config, Arc::<FailingKernel>::clone(&kernel)).unwrap();
+        let endpoint = format!("http://{}", daemon.addresses.grpc).parse().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let options = ConnectOptions { retry: RetryPolicy::NONE, ..ConnectOptions::new(endpoint) };
+        let client = runtime.block_on(Client::connect(&options)).unwrap();
+        Self { kernel, client, runtime, daemon, panics: 0 }
+    }
+
+    pub(crate) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        self.runtime.block_on(call)
+    }
+
+    /// What the tenant is charged, kind by kind, as GetServerInfo says.
+    pub(crate) fn charged(&self) -> Vec<u64> {
+        let info = self.wait(self.client.server_info()).unwrap();
+        info.quotas.iter().map(|quota| quota.used).collect()
+    }
+
+    /// The sum of a family's samples on `/metrics`.
+    pub(crate) fn metric(&self, family: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.daemon.addresses.http).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let samples = page.lines().filter(|line| {
+            line.strip_prefix(family).is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        let values = samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        let found: Vec<f64> = values.collect();
+        assert!(!found.is_empty(), "no {family} in:\n{page}");
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a small count"
+        )]
+        let sum = found.iter().sum::<f64>() as u64;
+        sum
+    }
+
+    /// The test planted so many panics.
+    pub(crate) fn expect_panics(&mut self, count: u64) {
+        self.panics = count;
+    }
+
+    /// That nothing is left of anything, and nothing panicked that was not meant to.
+    pub(crate) fn end(self) {
+        let charged = self.charged();
+        assert!(charged.iter().all(|used| *used == 0), "{charged:?}");
+        assert_eq!(self.metric("linmemd_panics_total"), self.panics);
+        assert_eq!(self.metric("linmemd_quarantined_bytes"), 0);
+        assert_eq!(self.kernel.mapped_bytes(), ByteCount::ZERO);
+    }
+}
+
+/// The failure's reason and retry word.
+pub(crate) fn refusal<T: std::fmt::Debug>(
+    outcome: Result<T, ClientError>,
+) -> (String, &'static str) {
+    let error = outcome.unwrap_err();
+    let failure = error.failure().unwrap_or_else(|| panic!("{error:?}"));
+    assert!(failure.call_id.is_some(), "{failure:?}");
+    (failure.reason.clone(), failure.retry.as_str())
+}
