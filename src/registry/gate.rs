@@ -46,14 +46,14 @@ impl Gate {
 
     /// Calls off what has not begun. Whether it had not.
     pub fn close(&self) -> bool {
-        match self.0.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) | Err(CLOSED) => true,
-            Err(_) => {
-                let _already =
-                    self.0.compare_exchange(PASSED, CLOSING, Ordering::AcqRel, Ordering::Acquire);
-                false
-            }
-        }
+        // In one step: a rearm between a look and an act would leave the gate open for good.
+        let before =
+            self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| match state {
+                OPEN => Some(CLOSED),
+                PASSED => Some(CLOSING),
+                _ => None,
+            });
+        matches!(before, Ok(OPEN) | Err(CLOSED))
     }
 
     /// Between two messages of a stream: the next one may be called off again.
