@@ -36,8 +36,17 @@ pub trait PageAllocator: Send + Sync + fmt::Debug {
     /// Sets the address space aside and opens the initial size, all zero.
     ///
     /// # Errors
-    /// [`OsError`]; nothing is left behind.
-    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, OsError>;
+    /// [`Unallocated`], with what is left behind where the host did not take it back.
+    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated>;
+}
+
+/// Pages were not to be had.
+#[derive(Debug)]
+pub struct Unallocated {
+    /// Why.
+    pub error: OsError,
+    /// Address space that was set aside by then and could not be given back, and why not.
+    pub left: Option<(Box<dyn Pages>, OsError)>,
 }
 
 /// The pages of one memory.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::access::{self, NotMoved};
-use crate::memory::allocator::{PageAllocator, Pages};
+use crate::memory::allocator::{PageAllocator, Pages, Unallocated};
 use crate::memory::apply::{self, Touched};
 use crate::memory::layout::Layout;
 use crate::memory::plan::Plan;
@@ -69,6 +69,15 @@ pub struct Unreleased {
     pub error: OsError,
 }
 
+/// A memory could not be made.
+#[derive(Debug)]
+pub struct Uncreated {
+    /// Why.
+    pub error: OsError,
+    /// What of it could not be given back: an empty memory, to be kept, charged, and tried again.
+    pub left: Option<Box<Unreleased>>,
+}
+
 /// One linear memory.
 #[derive(Debug)]
 pub struct LinearMemory {
@@ -83,12 +92,27 @@ impl LinearMemory {
     /// A memory of the layout's initial size, all zero.
     ///
     /// # Errors
-    /// [`OsError`]; nothing is left behind.
-    pub fn create(allocator: &dyn PageAllocator, layout: &Layout) -> Result<Self, OsError> {
-        let pages = allocator.allocate(layout)?;
-        let size = PublishedSize::default();
-        size.raise(layout.initial);
-        Ok(Self { pages, size, touched: Touched::default(), wiped: ByteCount::ZERO })
+    /// [`Uncreated`], with what is left behind where the host did not take it back.
+    pub fn create(allocator: &dyn PageAllocator, layout: &Layout) -> Result<Self, Uncreated> {
+        match allocator.allocate(layout) {
+            Ok(pages) => {
+                let memory = Self::empty(pages);
+                memory.publish(layout.initial);
+                Ok(memory)
+            }
+            Err(Unallocated { error, left }) => {
+                let left = left.map(|(pages, error)| {
+                    let (memory, step) = (Self::empty(pages), ReleaseStep::Release);
+                    Box::new(Unreleased { memory, step, error })
+                });
+                Err(Uncreated { error, left })
+            }
+        }
+    }
+
+    fn empty(pages: Box<dyn Pages>) -> Self {
+        let (size, touched) = (PublishedSize::default(), Touched::default());
+        Self { pages, size, touched, wiped: ByteCount::ZERO }
     }
 
     /// Its size, for those who look without a lock.

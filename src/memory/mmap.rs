@@ -8,11 +8,11 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::memory::allocator::{Footprint, PageAllocator, Pages};
+use crate::memory::allocator::{Footprint, PageAllocator, Pages, Unallocated};
 use crate::memory::layout::Layout;
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
-use crate::os::reservation::{ReleaseFailed, Reservation};
+use crate::os::reservation::{ReleaseFailed, Reservation, ReserveFailed};
 use crate::units::{ByteCount, WasmPages};
 
 /// Mappings of a dedicated reservation: guard, bytes, rest. Neighbours may merge; not relied on.
@@ -50,16 +50,28 @@ impl PageAllocator for MmapAllocator {
         pages.bytes()
     }
 
-    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, OsError> {
-        let reservation = Reservation::reserve(
+    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated> {
+        let reserved = Reservation::reserve(
             Arc::clone(&self.kernel),
             layout.guard.before,
             layout.room.bytes(),
             layout.guard.after,
-        )?;
-        reservation.open(ByteCount::ZERO, layout.initial.bytes())?;
+        );
+        let reservation = match reserved {
+            Ok(reservation) => reservation,
+            Err(ReserveFailed { error, left }) => {
+                return Err(Unallocated { error, left: left.map(|left| unreleased(*left)) });
+            }
+        };
+        if let Err(error) = reservation.open(ByteCount::ZERO, layout.initial.bytes()) {
+            return Err(Unallocated { error, left: reservation.release().err().map(unreleased) });
+        }
         Ok(Box::new(Dedicated(reservation)))
     }
+}
+
+fn unreleased(ReleaseFailed { reservation, error }: ReleaseFailed) -> (Box<dyn Pages>, OsError) {
+    (Box::new(Dedicated(reservation)), error)
 }
 
 #[derive(Debug)]
@@ -93,9 +105,6 @@ unsafe impl Pages for Dedicated {
     }
 
     fn release(self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {
-        self.0.release().map_err(|ReleaseFailed { reservation, error }| {
-            let pages: Box<dyn Pages> = Box::new(Self(reservation));
-            (pages, error)
-        })
+        self.0.release().map_err(unreleased)
     }
 }

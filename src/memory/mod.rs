@@ -31,8 +31,8 @@ mod mmap;
 mod plan;
 pub(crate) mod sync;
 
-pub use allocator::{Footprint, PageAllocator, Pages};
+pub use allocator::{Footprint, PageAllocator, Pages, Unallocated};
 pub use layout::{Layout, Unrepresentable};
-pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Unreleased};
+pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased};
 pub use mmap::MmapAllocator;
 pub use plan::Plan;

@@ -77,6 +77,23 @@ pub fn leaked_bytes() -> ByteCount {
     ByteCount::new(LEAKED.load(Ordering::Relaxed))
 }
 
+/// A range was not set aside.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ReserveFailed {
+    /// Why.
+    #[source]
+    pub error: OsError,
+    /// Where something was mapped by then and the kernel did not take it back either.
+    pub left: Option<Box<ReleaseFailed>>,
+}
+
+impl From<OsError> for ReserveFailed {
+    fn from(error: OsError) -> Self {
+        Self { error, left: None }
+    }
+}
+
 // SAFETY: the fields but for the two addresses are Send. The addresses belong to the process, not
 // to a thread, and to this value alone (map_reserved's promise).
 unsafe impl Send for Reservation {}
@@ -90,20 +107,20 @@ impl Reservation {
     ///
     /// # Errors
     /// EINVAL where a length is no multiple of the host page or the sum is no length; else what
-    /// the kernel said, and then nothing stays mapped.
+    /// the kernel said, with the range itself where it is still mapped.
     pub fn reserve(
         kernel: Arc<dyn Kernel>,
         before: ByteCount,
         body: ByteCount,
         after: ByteCount,
-    ) -> Result<Self, OsError> {
+    ) -> Result<Self, ReserveFailed> {
         let page = host_page(&*kernel);
         let total = before.checked_add(body).and_then(|sum| sum.checked_add(after));
         let whole = [before, body, after].iter().all(|part| is_multiple(*part, page));
         let total = match total {
             // No allocation of Rust's may be longer than isize::MAX, so no range may be.
             Some(total) if whole && isize::try_from(total.get()).is_ok() => total,
-            _ => return Err(invalid("mmap", body)),
+            _ => return Err(invalid("mmap", body).into()),
         };
         // Where there is nothing to map, an address that is aligned as a mapping would be.
         let nowhere = NonZero::new(page.as_usize()).unwrap_or(NonZero::<usize>::MIN);
@@ -122,15 +139,24 @@ impl Reservation {
             total_bytes: total,
             absences: Vec::new(),
         };
-        if total > ByteCount::ZERO {
-            reservation.advise_all(Advice::DontFork)?;
-            reservation.advise_all(Advice::DontDump)?;
-            let advised = reservation.advise_all(Advice::NoHugePage);
-            reservation.or_absent(advised, Absence::HugePageAdvice)?;
-            let named = reservation.name();
-            reservation.or_absent(named, Absence::MappingName)?;
+        match reservation.prepare() {
+            Ok(()) => Ok(reservation),
+            Err(error) => {
+                Err(ReserveFailed { error, left: reservation.release().err().map(Box::new) })
+            }
         }
-        Ok(reservation)
+    }
+
+    fn prepare(&mut self) -> Result<(), OsError> {
+        if self.total_bytes == ByteCount::ZERO {
+            return Ok(());
+        }
+        self.advise_all(Advice::DontFork)?;
+        self.advise_all(Advice::DontDump)?;
+        let advised = self.advise_all(Advice::NoHugePage);
+        self.or_absent(advised, Absence::HugePageAdvice)?;
+        let named = self.name();
+        self.or_absent(named, Absence::MappingName)
     }
 
     /// Makes bytes `[from, to)` of the body readable and writable; they are zero unless they were

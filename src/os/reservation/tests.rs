@@ -20,7 +20,8 @@ fn pages(count: u64) -> ByteCount {
 }
 
 fn reserved(kernel: &Arc<FailingKernel>) -> Result<Reservation, OsError> {
-    Reservation::reserve(Arc::clone(kernel) as Arc<dyn Kernel>, pages(1), pages(4), pages(2))
+    let kernel = Arc::clone(kernel) as Arc<dyn Kernel>;
+    Reservation::reserve(kernel, pages(1), pages(4), pages(2)).map_err(|failed| failed.error)
 }
 
 fn on_linux() -> Reservation {
@@ -137,7 +138,7 @@ fn lengths_that_are_not_whole_or_overflow_are_refused_without_asking() {
     ] {
         let asked = Arc::clone(&kernel) as Arc<dyn Kernel>;
         let refused = Reservation::reserve(asked, before, body, after).unwrap_err();
-        assert_eq!(refused.errno, libc::EINVAL);
+        assert_eq!(refused.error.errno, libc::EINVAL);
     }
     assert_eq!(kernel.calls(), []);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{Layout, LinearMemory};
+use crate::memory::{Layout, LinearMemory, Uncreated};
 use crate::model::{Growth, MemoryId, MemorySpec, Now, Presentation, RequestKey, Shape, Uuid};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
@@ -149,8 +149,15 @@ impl Birth {
         gate: &Gate,
     ) -> Result<Arc<Record>, Failure> {
         let Self { registry, namespace, running } = self;
-        let memory =
-            LinearMemory::create(&*registry.allocator, layout).map_err(|error| refused(&error))?;
+        let memory = match LinearMemory::create(&*registry.allocator, layout) {
+            Ok(memory) => memory,
+            Err(Uncreated { error, left }) => {
+                if let Some(left) = left {
+                    registry.quarantine_range(&namespace, *left, Some(new.charge));
+                }
+                return Err(refused(&error));
+            }
+        };
         let record = Record::new(new, memory, &namespace, now);
         // Counted before anyone can find it: who deletes it at once must not count it out first.
         let counted = || gate.pass().map(|()| namespace.note_more(layout.initial.bytes()));

@@ -85,7 +85,7 @@ impl Registry {
         }
     }
 
-    fn quarantine_range(
+    pub(super) fn quarantine_range(
         &self,
         namespace: &Namespace,
         unreleased: Unreleased,
