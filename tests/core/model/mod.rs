@@ -56,12 +56,12 @@ fn run(cases: u32, door: &mut impl Door) {
 
 #[test]
 fn every_sequence_does_through_the_library_what_it_does_to_a_vector() {
-    run(96, &mut Library::new());
+    run(600, &mut Library::new());
 }
 
 #[test]
 fn every_sequence_does_over_the_wire_what_it_does_to_a_vector() {
     let mut wire = Wire::new();
-    run(48, &mut wire);
+    run(250, &mut wire);
     wire.end();
 }
