@@ -5,6 +5,9 @@
 //!        └─> host's Account:   used ≤ limit, else HOST_EXHAUSTED
 //! ```
 //!
+//! A tenant whose limit is no tighter than the host's (one without a quota of its own has the host's
+//! budget for one) is told of the host: raising its quota would not help it.
+//!
 //! Law: paid before the system call, given back by `Drop`, exactly once; committed bytes and
 //! overhead share one limit. A limit may be lowered below what is used: nothing is taken back, and
 //! nothing more is admitted. Does not know what a memory is.
@@ -148,6 +151,11 @@ impl Account {
         ]
     }
 
+    fn limit_of(&self, resource: &str) -> u64 {
+        let holdings = self.holdings();
+        holdings.iter().find(|holding| holding.resource == resource).map_or(0, |found| found.limit)
+    }
+
     /// Whether it holds nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -213,7 +221,13 @@ impl Charge {
         host: &Arc<Account>,
         amount: Amount,
     ) -> Result<Self, Failure> {
-        tenant.admit(amount).map_err(Refused::by_tenant)?;
+        tenant.admit(amount).map_err(|refused| {
+            if refused.limit < host.limit_of(refused.resource) {
+                refused.by_tenant()
+            } else {
+                refused.by_host()
+            }
+        })?;
         if let Err(refused) = host.admit(amount) {
             tenant.give_back(amount);
             return Err(refused.by_host());
