@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Failure;
 use crate::rpc::front;
 use crate::rpc::server::{Phase, Server};
+use crate::rpc::task::CallTasks;
 use crate::rpc::wire::{Progress, Watched};
 use crate::tenancy::{Access, Caller};
 
@@ -167,8 +168,8 @@ where
     }
 }
 
-fn protocol(limits: &ConnectionLimits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn protocol(limits: &ConnectionLimits) -> http2::Builder<CallTasks> {
+    let mut builder = http2::Builder::new(CallTasks);
     builder
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -25,6 +25,7 @@ use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
 use crate::rpc::method::Method;
 use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::status::{self, Refusal};
+use crate::rpc::task::answered_within;
 use crate::rpc::transfer::Download;
 use crate::rpc::{admin_service, memory_service, transfer};
 use crate::tenancy::Occasion;
@@ -53,7 +54,11 @@ pub(crate) async fn handle(
         Method::Unknown => refuse(&status::unimplemented(), served),
         _ if method.is_foreign() => Box::pin(foreign(&connection, request, served)).await,
         _ => match admit(&connection, id, method, &request, started, &mut served) {
-            Ok((call, deadline)) => answer(&call, deadline, request, served).await,
+            Ok((call, deadline)) => {
+                let response = answer(&call, deadline, request, served).await;
+                answered_within(deadline);
+                response
+            }
             Err(failure) => {
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
                 refuse(&status::status(&Refusal::from(failure), &id.to_string()), served)
@@ -146,6 +151,8 @@ async fn foreign(
 ) -> Response<ReplyBody> {
     let server = &connection.server;
     let method = Method::of(request.uri().path());
+    let headers = request.headers();
+    let deadline = deadline(headers, Instant::now(), server.limits.max_deadline);
     // Their services never fail but by a status.
     let answered = match method {
         Method::ReflectionV1 => server.reflection.clone().call(request).await,
@@ -153,6 +160,7 @@ async fn foreign(
         _ => server.health.clone().call(request).await,
     };
     let Ok(response) = answered;
+    answered_within(deadline.unwrap_or_default());
     if let Some(status) = Status::from_header_map(response.headers()) {
         served.ended(status.code());
     } else if method == Method::HealthCheck {

@@ -41,6 +41,7 @@ mod reply;
 mod server;
 mod spec;
 mod status;
+mod task;
 mod transfer;
 mod wire;
 
