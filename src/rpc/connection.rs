@@ -34,8 +34,10 @@ const SEND_BUFFER: usize = 1 << 20;
 /// and its kin): more ends the connection.
 const PENDING_RESETS: usize = 256;
 const ERROR_RESETS: usize = 1024;
-/// How often the limits in time are looked at.
+/// How often the limits in time are looked at, unless one of them is shorter than ten such looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Looks within the shortest limit, so that none is kept a tenth too long.
+const LOOKS: u32 = 10;
 
 /// What one connection may do.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,14 @@ pub struct ConnectionLimits {
     pub keepalive_interval: Duration,
     /// Until a ping is answered.
     pub keepalive_timeout: Duration,
+}
+
+impl ConnectionLimits {
+    fn look_every(&self) -> Duration {
+        let shortest = self.preface_timeout.min(self.header_timeout).min(self.idle_timeout);
+        let tenth = shortest.checked_div(LOOKS).unwrap_or(shortest);
+        tenth.clamp(Duration::from_millis(1), LOOK_EVERY)
+    }
 }
 
 /// What the calls of one connection share.
@@ -139,7 +149,7 @@ where
         service_fn(move |request| front::handle(Arc::clone(&connection), request))
     };
     let mut conversation = std::pin::pin!(protocol(&limits).serve_connection(io, service));
-    let mut look = interval(LOOK_EVERY);
+    let mut look = interval(limits.look_every());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut leaving = false;
     loop {
