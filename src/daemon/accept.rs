@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use crate::rpc::Server;
+use crate::rpc::{Place, Server};
 use crate::tenancy::Caller;
 
 /// How long to wait for descriptors to come back.
@@ -29,11 +29,15 @@ pub(super) enum Arrival {
     Unix(UnixStream, Caller),
 }
 
+/// Arrivals and their places, to one runtime. A place is taken here: the runtimes count too late for
+/// a burst.
+pub(super) type Seated = (Arrival, Place);
+
 /// Takes connections for the serving runtimes.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     pub(super) server: Arc<Server>,
-    pub(super) runtimes: Vec<UnboundedSender<Arrival>>,
+    pub(super) runtimes: Vec<UnboundedSender<Seated>>,
     pub(super) max_connections: u64,
     pub(super) own_user: u32,
     pub(super) shed: Counter,
@@ -81,15 +85,15 @@ impl Acceptor {
     }
 
     fn deal(&mut self, arrival: Arrival, turn: &mut usize) {
-        if self.server.connections() >= self.max_connections {
+        let Some(place) = self.server.place(self.max_connections) else {
             self.shed.increment(1);
             return;
-        }
+        };
         *turn = turn.wrapping_add(1);
         let next = turn.checked_rem(self.runtimes.len()).unwrap_or(0);
         if let Some(runtime) = self.runtimes.get(next) {
             // A runtime that is gone means that the daemon is ending.
-            let _ending = runtime.send(arrival);
+            let _ending = runtime.send((arrival, place));
         }
     }
 

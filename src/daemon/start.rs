@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::daemon::accept::{Acceptor, Arrival};
+use crate::daemon::accept::{Acceptor, Arrival, Seated};
 use crate::daemon::compose;
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
@@ -167,7 +167,7 @@ impl Daemon {
         &mut self,
         config: &Config,
         parts: &Parts,
-        runtimes: Vec<UnboundedSender<Arrival>>,
+        runtimes: Vec<UnboundedSender<Seated>>,
         tcp: TcpListener,
         unix: Option<std::os::unix::net::UnixListener>,
     ) -> Result<(), StartError> {
@@ -319,21 +319,21 @@ fn pool(config: &Config, kernel: &Arc<dyn Kernel>) -> io::Result<Pool> {
 }
 
 async fn serve(
-    mut arrivals: UnboundedReceiver<Arrival>,
+    mut arrivals: UnboundedReceiver<Seated>,
     server: Arc<Server>,
     limits: ConnectionLimits,
 ) {
-    while let Some(arrival) = arrivals.recv().await {
+    while let Some((arrival, place)) = arrivals.recv().await {
         let server = Arc::clone(&server);
         match arrival {
             Arrival::Tcp(stream) => {
                 if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                    tokio::spawn(rpc::serve(stream, Caller::Anonymous, server, limits));
+                    tokio::spawn(rpc::serve(stream, Caller::Anonymous, place, server, limits));
                 }
             }
             Arrival::Unix(stream, caller) => {
                 if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                    tokio::spawn(rpc::serve(stream, caller, server, limits));
+                    tokio::spawn(rpc::serve(stream, caller, place, server, limits));
                 }
             }
         }

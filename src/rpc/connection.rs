@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Failure;
 use crate::rpc::front;
-use crate::rpc::server::{Phase, Server};
+use crate::rpc::server::{Phase, Place, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::wire::{Progress, Watched};
 use crate::tenancy::{Access, Caller};
@@ -79,11 +79,11 @@ pub(crate) struct Connection {
     epoch: Instant,
     /// When the last call ended, in nanoseconds after `epoch`.
     quiet_since: AtomicU64,
+    _place: Place,
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, caller: Caller) -> Arc<Self> {
-        server.connections.fetch_add(1, Ordering::AcqRel);
+    fn new(server: Arc<Server>, caller: Caller, place: Place) -> Arc<Self> {
         Arc::new(Self {
             number: server.connections_ever.fetch_add(1, Ordering::Relaxed),
             default: server.tenants.access(caller, None).map(Arc::new),
@@ -93,6 +93,7 @@ impl Connection {
             calls: AtomicUsize::new(0),
             epoch: Instant::now(),
             quiet_since: AtomicU64::new(0),
+            _place: place,
         })
     }
 
@@ -129,19 +130,18 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.server.connections.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// Serves one connection to its end.
-pub async fn serve<S>(stream: S, caller: Caller, server: Arc<Server>, limits: ConnectionLimits)
-where
+pub async fn serve<S>(
+    stream: S,
+    caller: Caller,
+    place: Place,
+    server: Arc<Server>,
+    limits: ConnectionLimits,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut phase = server.phase();
-    let connection = Connection::new(server, caller);
+    let connection = Connection::new(server, caller, place);
     let progress = Progress::new();
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress)));
     let service = {

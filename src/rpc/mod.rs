@@ -47,5 +47,5 @@ mod wire;
 
 pub use connection::{ConnectionLimits, serve};
 pub use host::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
-pub use server::{Limits, Phase, Server};
+pub use server::{Limits, Phase, Place, Server};
 pub use status::DOMAIN;

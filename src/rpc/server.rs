@@ -94,6 +94,16 @@ pub struct Server {
     drain_asked: watch::Sender<bool>,
 }
 
+/// A connection's place among those that are served. Given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<Server>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("boot_id", &self.boot_id).finish_non_exhaustive()
@@ -177,6 +187,17 @@ impl Server {
     #[must_use]
     pub fn running(&self) -> u64 {
         self.running.load(Ordering::Acquire)
+    }
+
+    /// A place for one more connection, where fewer than `most` have one.
+    #[must_use]
+    pub fn place(self: &Arc<Self>, most: u64) -> Option<Place> {
+        self.connections
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |have| {
+                (have < most).then(|| have.saturating_add(1))
+            })
+            .ok()
+            .map(|_before| Place(Arc::clone(self)))
     }
 
     /// gRPC connections.
