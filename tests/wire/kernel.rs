@@ -1,0 +1,164 @@
+//! Owns [`PausingKernel`]: the host as the wire tests want it. Linux, or the failing kernel's plan,
+//! with two things more: a kind of call can be held up until the test lets it go, and bytes of a
+//! mapping can be taken away under a memory, as failing hardware does.
+//!
+//! Law: what is held up is told (`Pause::reached`), so that no test has to guess by time; a pause
+//! that is dropped lets everything go. Decides nothing about memories.
+
+#![expect(unsafe_code, reason = "implements the seam, whose calls are unsafe")]
+
+use std::ffi::CStr;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use linmemd::os::failing::FailingKernel;
+use linmemd::os::kernel::{Advice, Call, Kernel, Linux, Protection};
+
+use crate::harness::eventually;
+
+/// A kernel whose calls can be held up.
+#[derive(Debug, Default)]
+pub(crate) struct PausingKernel {
+    /// Refuses what it is told to.
+    pub(crate) plan: FailingKernel,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    paused: Vec<Call>,
+    held: usize,
+    /// Where the last mapping begins.
+    last: usize,
+}
+
+/// A kind of call is held up until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    kernel: Arc<PausingKernel>,
+    call: Call,
+}
+
+impl PausingKernel {
+    /// Holds up every call of this kind from now on.
+    pub(crate) fn pause_at(self: &Arc<Self>, call: Call) -> Pause {
+        self.state().paused.push(call);
+        Pause { kernel: Arc::clone(self), call }
+    }
+
+    /// Makes bytes of the mapping made last inaccessible, as a broken memory module would.
+    pub(crate) fn break_last_mapping(&self, offset: usize, length: usize) {
+        let start =
+            self.state().last.checked_add(offset).and_then(|at| NonNull::new(at as *mut u8));
+        // SAFETY: the range lies in a mapping of a memory that is alive, whose bytes are reached
+        // by the copy routines only; those expect faults, and no reference points there.
+        let broken = unsafe { Linux.protect(start.unwrap(), length, Protection::None) };
+        assert_eq!(broken, Ok(()));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meet(&self, call: Call) {
+        let mut state = self.state();
+        if !state.paused.contains(&call) {
+            return;
+        }
+        state.held += 1;
+        while state.paused.contains(&call) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.held -= 1;
+    }
+}
+
+impl Pause {
+    /// Waits until so many calls are held up.
+    pub(crate) async fn reached(&self, calls: usize) {
+        eventually("calls are held up", async || self.kernel.state().held >= calls).await;
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.kernel.state().paused.retain(|paused| *paused != self.call);
+        self.kernel.changed.notify_all();
+    }
+}
+
+// SAFETY: every method is the failing kernel's own, perhaps later; it keeps the trait's promises.
+unsafe impl Kernel for PausingKernel {
+    fn map_reserved(&self, length: usize) -> Result<NonNull<u8>, i32> {
+        self.meet(Call::MapReserved);
+        let address = self.plan.map_reserved(length)?;
+        self.state().last = address.as_ptr().addr();
+        Ok(address)
+    }
+
+    unsafe fn unmap(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.meet(Call::Unmap);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.unmap(address, length) }
+    }
+
+    unsafe fn protect(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        protection: Protection,
+    ) -> Result<(), i32> {
+        self.meet(Call::Protect);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.protect(address, length, protection) }
+    }
+
+    unsafe fn advise(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        advice: Advice,
+    ) -> Result<(), i32> {
+        self.meet(Call::Advise(advice));
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.advise(address, length, advice) }
+    }
+
+    unsafe fn name(&self, address: NonNull<u8>, length: usize, name: &CStr) -> Result<(), i32> {
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.name(address, length, name) }
+    }
+
+    unsafe fn residency(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        pages: &mut [u8],
+    ) -> Result<(), i32> {
+        self.meet(Call::Residency);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.residency(address, length, pages) }
+    }
+
+    fn read_file(&self, path: &Path) -> Result<String, i32> {
+        self.plan.read_file(path)
+    }
+
+    fn count_lines(&self, path: &Path) -> Result<u64, i32> {
+        self.plan.count_lines(path)
+    }
+
+    fn read_directory(&self, path: &Path) -> Result<Vec<String>, i32> {
+        self.plan.read_directory(path)
+    }
+
+    fn host_page_bytes(&self) -> u64 {
+        self.plan.host_page_bytes()
+    }
+
+    fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
+        self.plan.set_thread_nice(nice)
+    }
+}

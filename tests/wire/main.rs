@@ -1,0 +1,26 @@
+//! The daemon over the wire: every failure of the contract, its promises, its limits, the transport
+//! and the drain, against daemons in this process and, where a process is the point, beside it.
+//!
+//! Law: one harness starts and stops every daemon; tests are named as claims and wait for
+//! conditions, never for time. What needs no wire is tested beside its code.
+
+mod bounds;
+mod contract;
+mod deadlines;
+mod faults;
+mod fields;
+mod frames;
+mod grpc;
+mod harness;
+mod kernel;
+mod leases;
+mod limits;
+mod lists;
+mod numbers;
+mod operators;
+mod process;
+mod promises;
+mod request_ids;
+mod specs;
+mod tenants;
+mod transport;

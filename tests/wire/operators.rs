@@ -1,0 +1,140 @@
+//! Claims about what operators and machines ask: health, reflection, the host, the pages, and the
+//! drain that only the daemon's own user may ask for.
+
+use std::os::unix::fs::PermissionsExt;
+
+use linmemd::client::{Client, ConnectOptions};
+use tonic::codegen::tokio_stream::{self, StreamExt};
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::contract::refused;
+use crate::harness::{House, connect, eventually, http_get, within};
+
+async fn channel(house: &House) -> Channel {
+    Channel::from_shared(format!("http://{}", house.grpc())).unwrap().connect().await.unwrap()
+}
+
+fn named(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest { service: service.to_owned() }
+}
+
+#[tokio::test]
+async fn health_is_told_by_service_and_watchers_see_the_drain() {
+    let house = House::start();
+    let mut health = HealthClient::new(channel(&house).await);
+    for service in ["", "linmem.v1.MemoryService", "linmem.v1.AdminService"] {
+        let status = health.check(named(service)).await.unwrap().into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{service}");
+    }
+    let absent = health.check(named("no.such.Service")).await.unwrap_err();
+    assert_eq!(absent.code(), tonic::Code::NotFound);
+    let mut watch = health.watch(named("")).await.unwrap().into_inner();
+    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    house.daemon.server.drain().await;
+    let next = within("the watcher is told", watch.next()).await;
+    assert_eq!(next.unwrap().unwrap().status(), ServingStatus::NotServing);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_health_watch_too() {
+    let house = House::start();
+    let wire = crate::grpc::Wire::connect(house.grpc()).await;
+    let path = "/grpc.health.v1.Health/Watch";
+    let mut started = wire.begin_path(path, &[("grpc-timeout", "50m")]).await;
+    let body = crate::grpc::framed(&named(""));
+    started.body.send_data(body.into(), true).unwrap();
+    let kept = started.response.await.unwrap();
+    eventually("it ended", async || house.daemon.server.running() == 0).await;
+    drop(kept);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn reflection_answers_in_both_versions() {
+    let house = House::start();
+    let channel = channel(&house).await;
+    {
+        use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+        let request = tonic_reflection::pb::v1::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut client = ServerReflectionClient::new(channel.clone());
+        let answer = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
+        let answer = format!("{:?}", answer.into_inner().next().await.unwrap().unwrap());
+        for service in ["linmem.v1.MemoryService", "linmem.v1.AdminService", "grpc.health.v1"] {
+            assert!(answer.contains(service), "{answer}");
+        }
+    }
+    {
+        use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+        let symbol = "linmem.v1.MemoryService".to_owned();
+        let request = tonic_reflection::pb::v1alpha::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::FileContainingSymbol(symbol)),
+        };
+        let mut client = ServerReflectionClient::new(channel);
+        let answer = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
+        let answer = format!("{:?}", answer.into_inner().next().await.unwrap().unwrap());
+        assert!(answer.contains("FileDescriptorResponse"), "{answer}");
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn over_tcp_an_operator_may_look_and_not_drain() {
+    let house = House::start();
+    let client = house.client().await;
+    let host = client.host().await.unwrap();
+    assert!(host.host_page_bytes >= 4096 && !host.draining && !host.kernel_release.is_empty());
+    assert_eq!(host.listeners[0].address, house.grpc().to_string());
+    assert!(host.limits.iter().all(|limit| !limit.source.is_empty()));
+    let role: [(&str, &dyn std::fmt::Display); 1] = [("role", &"operator")];
+    refused(client.drain().await, "ROLE_MISSING", &role);
+    assert!(!house.daemon.server.is_draining());
+    let info = client.server_info().await.unwrap();
+    assert_eq!(info.roles, ["owner", "operator_read_only"]);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn over_the_unix_socket_the_daemons_own_user_may_drain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("linmemd.sock");
+    let house = House::with(|config| config.grpc.unix_socket = Some(path.clone()));
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let client = connect(&format!("unix://{}", path.display()), None).await;
+    assert_eq!(
+        client.server_info().await.unwrap().roles,
+        ["owner", "operator_read_only", "operator"]
+    );
+    let asked = client.drain().await.unwrap();
+    assert_eq!(asked.drain_limit.unwrap().seconds, 10);
+    within("the drain was asked for", house.daemon.server.drain_asked()).await;
+    house.stop().await;
+    assert!(!path.exists(), "the name goes with the daemon");
+    let options = ConnectOptions::new(format!("unix://{}", path.display()).parse().unwrap());
+    Client::connect(&options).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn the_pages_say_their_state_and_nothing_else_and_have_versions() {
+    let house = House::start();
+    let http = house.daemon.addresses.http;
+    assert_eq!(http_get(http, "/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(http_get(http, "/readyz").await, (200, "ready\n".to_owned()));
+    assert_eq!(http_get(http, "/secrets").await.0, 404);
+    let (status, page) = http_get(http, "/metrics").await;
+    assert_eq!(status, 200);
+    for family in ["linmemd_build_info", "linmemd_panics_total", "process_cpu_seconds_total"] {
+        assert!(page.contains(&format!("# TYPE {family} ")), "{family}");
+    }
+    house.stop().await;
+}

@@ -1,0 +1,261 @@
+//! Claims about the daemon as a process: descriptors that run out, signals, the drain under load,
+//! and the exit code.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use linmemd::client::proto::{DownloadMemoryRequest, MemorySpec};
+use linmemd::client::{Client, ClientError, ConnectOptions, RetryPolicy};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::net::TcpStream;
+
+use crate::frames::Frames;
+use crate::grpc::{Wire, framed};
+use crate::harness::{connect, eventually, http_get, pages};
+
+/// A daemon of its own. Dropped, it is gone.
+struct Process {
+    child: Child,
+    grpc: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Process {
+    /// Starts the real binary, perhaps with less of something, and waits until it serves.
+    fn start(prepare: &str, environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{prepare} exec \"$0\" \"$@\"")])
+            .args([env!("CARGO_BIN_EXE_linmemd"), "--listen", "127.0.0.1:0"])
+            .args(["--metrics-listen", "127.0.0.1:0"])
+            .env("LINMEMD_LOG__FORMAT", "json")
+            .env("LINMEMD_MEMORY__HOST_BUDGET", "64GiB")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, served) = std::sync::mpsc::channel();
+        let streams: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for stream in streams {
+            let sender = sender.clone();
+            // Reads to the end, so that the daemon never waits for its log.
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if let (Some(grpc), Some(http)) = (field(&line, "grpc"), field(&line, "http")) {
+                        let _gone = sender.send((grpc, http));
+                    }
+                }
+            });
+        }
+        let (grpc, http) = served.recv_timeout(crate::harness::BOUND).expect("it serves");
+        Self { child, grpc, http }
+    }
+
+    async fn client(&self) -> Client {
+        connect(&format!("http://{}", self.grpc), None).await
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// Waits for its end; the exit code.
+    async fn ended(&mut self) -> i32 {
+        let mut status = None;
+        eventually("the daemon has ended", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap().code().expect("an exit, not a signal")
+    }
+
+    /// Processor time used so far, in clock ticks (a hundredth of a second).
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+        fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+fn field(line: &str, name: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
+    rest.split_once('"')?.0.parse().ok()
+}
+
+#[tokio::test]
+async fn an_idle_daemon_ends_with_0_on_either_signal() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut daemon = Process::start("", &[]);
+        let client = daemon.client().await;
+        client.create(Some("m"), pages(1)).await.unwrap();
+        drop(client);
+        let begun = Instant::now();
+        daemon.signal(signal);
+        assert_eq!(daemon.ended().await, 0);
+        assert!(begun.elapsed() < Duration::from_secs(8), "at idle, not at the limit of 10 s");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_with_1() {
+    let mut daemon = Process::start("", &[("LINMEMD_DRAIN__LIMIT", "1h")]);
+    let wire = Wire::connect(daemon.grpc).await;
+    let held = wire.begin("ReadMemory", &[]).await;
+    eventually("the call runs", async || {
+        http_get(daemon.http, "/metrics").await.1.contains("linmemd_rpc_in_flight 1")
+    })
+    .await;
+    daemon.signal(Signal::SIGTERM);
+    eventually("it drains", async || http_get(daemon.http, "/readyz").await.0 == 503).await;
+    assert!(daemon.child.try_wait().unwrap().is_none(), "a call runs");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().await, 1);
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_drain_asked_for_over_the_unix_socket_ends_it_with_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.sock").display().to_string();
+    let mut daemon = Process::start("", &[("LINMEMD_GRPC__UNIX_SOCKET", &path)]);
+    let client = connect(&format!("unix://{path}"), None).await;
+    client.drain().await.unwrap();
+    drop(client);
+    assert_eq!(daemon.ended().await, 0);
+}
+
+#[tokio::test]
+async fn a_hundred_readers_that_never_read_are_cut_at_the_drain_limit_and_it_ends_with_0() {
+    let mut daemon = Process::start("", &[("LINMEMD_DRAIN__LIMIT", "1s")]);
+    let client = daemon.client().await;
+    client.create(Some("m"), pages(512)).await.unwrap();
+    let wire = Wire::connect(daemon.grpc).await;
+    let request = DownloadMemoryRequest {
+        memory_id: "m".to_owned(),
+        chunk_bytes: Some(65_536),
+        ..Default::default()
+    };
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        let mut started = wire.begin("DownloadMemory", &[]).await;
+        started.body.send_data(framed(&request).into(), true).unwrap();
+        kept.push(started.response.await.unwrap());
+    }
+    let begun = Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().await, 0);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(6), "{took:?}");
+    drop(kept);
+}
+
+#[tokio::test]
+async fn running_out_of_descriptors_costs_no_core_and_service_returns() {
+    let daemon = Process::start("ulimit -n 48;", &[]);
+    let mut held = Vec::new();
+    for _ in 0..80 {
+        // In the kernel's queue all of them are connected; what is accepted is greeted.
+        held.push(Frames::greet(daemon.grpc).await);
+    }
+    let (begun, before) = (Instant::now(), daemon.ticks());
+    let second = Duration::from_secs(1);
+    eventually("a second has passed", async || begun.elapsed() >= second).await;
+    let used = daemon.ticks() - before;
+    assert!(used < 40, "{used} ticks of {:?}", begun.elapsed());
+    drop(held);
+    eventually("service has returned", async || {
+        let mut options = ConnectOptions::new(format!("http://{}", daemon.grpc).parse().unwrap());
+        options.deadline = Some(Duration::from_secs(1));
+        options.retry = RetryPolicy::NONE;
+        match Client::connect(&options).await {
+            Ok(client) => client.server_info().await.is_ok(),
+            Err(_refused) => false,
+        }
+    })
+    .await;
+    eventually("the page is served too", async || {
+        TcpStream::connect(daemon.http).await.is_ok()
+            && http_get(daemon.http, "/metrics").await.1.contains("linmemd_panics_total 0")
+    })
+    .await;
+}
+
+/// What became of many calls.
+#[derive(Default)]
+struct Outcomes {
+    ok: AtomicU64,
+    over: AtomicBool,
+}
+
+#[tokio::test]
+async fn a_drain_under_load_answers_every_call_and_no_growth_is_lost_or_doubled() {
+    let mut daemon = Process::start("", &[]);
+    let mut options = ConnectOptions::new(format!("http://{}", daemon.grpc).parse().unwrap());
+    options.retry = RetryPolicy::NONE;
+    options.connections = 4;
+    let client = Client::connect(&options).await.unwrap();
+    let spec = MemorySpec { maximum_pages: Some(65_536), ..pages(0) };
+    client.create(Some("m"), spec).await.unwrap();
+    client.create(Some("w"), pages(1)).await.unwrap();
+    let outcomes = Arc::new(Outcomes::default());
+    // As many growers as one memory lets queue, so that none is told OVERLOADED.
+    let workers: Vec<_> = (0..32)
+        .map(|number| {
+            let (client, outcomes) = (client.clone(), Arc::clone(&outcomes));
+            tokio::spawn(async move {
+                let mut previous = Vec::new();
+                while !outcomes.over.load(Ordering::Relaxed) {
+                    let outcome = if number % 2 == 0 {
+                        let grown = client.grow("m", 1).await;
+                        grown.map(|grown| previous.push(grown.previous_pages))
+                    } else {
+                        client.write("w", number, vec![7; 64]).await
+                    };
+                    match outcome {
+                        Ok(()) => {
+                            outcomes.ok.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(ClientError::Refused(failure)) => {
+                            assert_eq!(failure.reason, "DRAINING", "{failure}");
+                            tokio::task::yield_now().await;
+                        }
+                        Err(ClientError::Transport { .. }) => tokio::task::yield_now().await,
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                previous
+            })
+        })
+        .collect();
+    eventually("the load is on", async || outcomes.ok.load(Ordering::Relaxed) >= 5_000).await;
+    let begun = Instant::now();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().await, 0);
+    assert!(begun.elapsed() < Duration::from_secs(11), "within the limit of 10 s");
+    outcomes.over.store(true, Ordering::Relaxed);
+    let mut previous = Vec::new();
+    for worker in workers {
+        previous.extend(worker.await.unwrap());
+    }
+    previous.sort_unstable();
+    let gapless: Vec<u64> = (0..previous.len() as u64).collect();
+    assert!(previous == gapless, "a growth was lost or doubled");
+}

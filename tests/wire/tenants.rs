@@ -1,0 +1,122 @@
+//! Claims about tenants: each has its own names, lists and quotas, and the others' memories do not
+//! exist for it.
+
+use bytes::Bytes;
+use linmemd::client::proto::{DownloadMemoryRequest, GetMemoryRequest, UpdateMemoryRequest};
+use linmemd::client::{Client, Upload};
+
+use crate::contract::refused;
+use crate::harness::{House, PAGE, Witness, pages, tenant};
+
+fn two() -> House {
+    House::with(|config| {
+        config.tenants = vec![tenant("default", None), tenant("red", None), tenant("blue", None)];
+    })
+}
+
+#[tokio::test]
+async fn the_same_id_in_two_tenants_is_two_memories() {
+    let house = two();
+    let (red, blue) = (house.client_of("red").await, house.client_of("blue").await);
+    let of_red = red.create(Some("m"), pages(1)).await.unwrap();
+    let of_blue = blue.create(Some("m"), pages(1)).await.unwrap();
+    assert_ne!(of_red.uid, of_blue.uid);
+    red.write("m", 5, Bytes::from_static(b"red")).await.unwrap();
+    blue.write("m", 5, Bytes::from_static(b"blue")).await.unwrap();
+    assert_eq!(red.read("m", 5, 4).await.unwrap(), "red\0");
+    assert_eq!(blue.read("m", 5, 4).await.unwrap(), "blue");
+    red.delete("m").await.unwrap();
+    assert_eq!(blue.read("m", 5, 4).await.unwrap(), "blue");
+    assert_eq!(blue.list("").await.unwrap().len(), 1);
+    assert!(red.list("").await.unwrap().is_empty());
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn another_tenants_memory_does_not_exist_for_any_rpc() {
+    let house = two();
+    let (red, blue) = (house.client_of("red").await, house.client_of("blue").await);
+    let witness = Witness::of(&red, "m").await;
+    let uid = red.memory("m").await.unwrap().uid;
+    everything_is_absent(&blue, &uid).await;
+    everything_is_absent(&house.client().await, &uid).await;
+    assert!(blue.list("").await.unwrap().is_empty());
+    witness.is_unharmed().await;
+    house.stop().await;
+}
+
+async fn everything_is_absent(client: &Client, uid: &str) {
+    let absent: [(&str, &dyn std::fmt::Display); 1] = [("memory_id", &"m")];
+    let id = || "m".to_owned();
+    refused(client.memory("m").await, "MEMORY_NOT_FOUND", &absent);
+    let with_uid =
+        GetMemoryRequest { memory_id: id(), uid: Some(uid.to_owned()), ..Default::default() };
+    refused(client.get_memory(with_uid).await, "MEMORY_NOT_FOUND", &absent);
+    refused(client.read("m", 0, 1).await, "MEMORY_NOT_FOUND", &absent);
+    refused(client.write("m", 0, "x").await, "MEMORY_NOT_FOUND", &absent);
+    refused(client.fill("m", 0, 1, 1).await, "MEMORY_NOT_FOUND", &absent);
+    refused(client.grow("m", 1).await, "MEMORY_NOT_FOUND", &absent);
+    refused(client.delete("m").await, "MEMORY_NOT_FOUND", &absent);
+    let keep = linmemd::client::proto::KeepAliveMemoryRequest { memory_id: id(), uid: None };
+    refused(client.keep_alive_memory(keep).await, "MEMORY_NOT_FOUND", &absent);
+    let update = UpdateMemoryRequest { memory_id: id(), ..Default::default() };
+    refused(client.update_memory(update).await, "MEMORY_NOT_FOUND", &absent);
+    let download = DownloadMemoryRequest { memory_id: id(), ..Default::default() };
+    refused(client.download(download).await.map(drop), "MEMORY_NOT_FOUND", &absent);
+    let upload = client.upload_chunks(Upload::to("m"), [Bytes::from_static(b"x")], |_| ()).await;
+    let written = [absent[0], ("bytes_written", &0)];
+    refused(upload, "MEMORY_NOT_FOUND", &written);
+}
+
+#[tokio::test]
+async fn one_tenants_quota_is_not_anothers() {
+    let house = House::with(|config| {
+        config.tenants = vec![tenant("red", Some(64 * PAGE)), tenant("blue", Some(64 * PAGE))];
+    });
+    let (red, blue) = (house.client_of("red").await, house.client_of("blue").await);
+    red.create(Some("most"), pages(60)).await.unwrap();
+    let outcome = red.create(Some("more"), pages(60)).await;
+    let failure = outcome.unwrap_err().failure().cloned().unwrap();
+    assert_eq!(failure.reason, "QUOTA_EXCEEDED");
+    assert_eq!(failure.number("limit"), Some(64 * PAGE));
+    blue.create(Some("most"), pages(60)).await.unwrap();
+    let info = blue.server_info().await.unwrap();
+    assert_eq!(info.tenant, "blue");
+    let memories = info.quotas.iter().find(|quota| quota.resource == "memories").unwrap();
+    assert_eq!(memories.used, 1);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_not_configured_is_a_mismatch_and_so_is_a_missing_default() {
+    let house = House::with(|config| config.tenants = vec![tenant("red", None)]);
+    for (client, named) in [
+        (house.client_of("green").await, "green"),
+        (house.client_of("RED").await, "RED"),
+        (house.client().await, "default"),
+    ] {
+        refused(client.server_info().await, "TENANT_MISMATCH", &[("tenant", &named)]);
+        refused(client.create(None, pages(1)).await, "TENANT_MISMATCH", &[("tenant", &named)]);
+    }
+    assert_eq!(house.client_of("red").await.server_info().await.unwrap().tenant, "red");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn each_tenant_has_families_of_its_own() {
+    let house = two();
+    let (red, blue) = (house.client_of("red").await, house.client_of("blue").await);
+    Witness::of(&red, "m").await;
+    Witness::of(&blue, "m").await;
+    blue.read("m", 0, 10).await.unwrap();
+    let page = house.scrape().await;
+    let reads =
+        |name| page.value("linmemd_accesses_total", &[("tenant", name), ("operation", "read")]);
+    assert_eq!((reads("red"), reads("blue"), reads("default")), (0.0, 1.0, 0.0));
+    for name in ["red", "blue"] {
+        let labels = [("tenant", name)];
+        assert_eq!(page.value("linmemd_tenant_memories", &labels), 1.0);
+        assert_eq!(page.value("linmemd_tenant_size_bytes", &labels), 2.0 * PAGE as f64);
+    }
+    house.stop().await;
+}
