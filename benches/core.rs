@@ -162,7 +162,7 @@ fn copies(floor: &Floor, length: u64) {
         figures[4].push(nanoseconds(calls, || {
             // Once past 256 KiB a gate is passed for good, so each has its own, as each call has.
             let occasion = Occasion { gate: Gate::new(), ..*occasion };
-            let write = floor.access.write(&occasion, target("copies"), 128, data.clone());
+            let write = floor.access.write(&occasion, target("copies"), 128, vec![data.clone()]);
             block_on(write).unwrap();
         }));
     }

@@ -100,7 +100,7 @@ impl Floors {
         offset: u64,
         data: Vec<u8>,
     ) -> Result<(), linmemd::error::Failure> {
-        block_on(self.access.write(&occasion(), target(id), offset, data.into()))
+        block_on(self.access.write(&occasion(), target(id), offset, vec![data.into()]))
     }
 
     pub(crate) fn read(

@@ -71,7 +71,7 @@ impl Library {
         let mut at = offset;
         for chunk in if chunks.is_empty() { &nothing[..] } else { chunks } {
             let record = std::sync::Arc::clone(&record);
-            block_on(access.upload(&occasion, record, at, chunk.clone().into()))?;
+            block_on(access.upload(&occasion, record, at, vec![chunk.clone().into()]))?;
             occasion.gate.rearm();
             at = at.saturating_add(chunk.len() as u64);
         }
