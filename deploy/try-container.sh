@@ -4,7 +4,9 @@
 #   1. as it comes: listens on the container's loopback only, nobody outside reaches it;
 #   2. configured by deploy/linmemd.container.toml: ready, scraped, and a file uploaded and
 #      downloaded, all from outside the container;
-#   3. docker stop: drains, exit code 0.
+#   3. under a memory limit: the budget is 80 % of it, what goes beyond is refused, and a memory
+#      filled up to it does not get the container killed;
+#   4. docker stop while a fill runs: drains, the fill ends well, exit code 0.
 #
 # usage: deploy/try-container.sh [IMAGE]     (default: linmemd)
 # environment: DOCKER (docker), LINMEMCTL (linmemctl of this checkout, built where it is not)
@@ -15,6 +17,9 @@ image=${1:-linmemd}
 docker=${DOCKER:-docker}
 here=$(cd "$(dirname "$0")" && pwd)
 name=linmemd-try-$$
+# The container's memory limit, and the whole pages of 64 KiB in 80 % of it, less one for overhead.
+limit_mib=512
+pages=$((limit_mib * 16 * 80 / 100 - 1))
 work=$(mktemp -d)
 
 cleanup() {
@@ -38,7 +43,7 @@ fail() {
 # run OPTION...: the container, confined as the manifests here confine it.
 run() {
     show "$docker" run -d --name "$name" --read-only --cap-drop ALL \
-        --security-opt no-new-privileges --memory 1g \
+        --security-opt no-new-privileges --memory "${limit_mib}m" \
         -p 127.0.0.1::7420 -p 127.0.0.1::9420 "$@" "$image" >"$work/id" || fail "docker run"
     cat "$work/id"
     grpc=$("$docker" port "$name" 7420/tcp | head -n 1)
@@ -122,10 +127,36 @@ if command -v promtool >/dev/null; then
 fi
 ctl rm try
 
-say "Stopped"
+say "Filled to the budget, under a memory limit of $limit_mib MiB"
+ctl host >"$work/host"
+grep -E '^(LIMIT|committed_bytes)' "$work/host"
+grep -q '^committed_bytes.* 80 % of .*cgroup' "$work/host" || fail "the budget is not the control group's"
+printf '$ linmemctl create beyond --pages %s\n' "$((pages + 2))"
+if "$LINMEMCTL" --endpoint "http://$grpc" create beyond --pages "$((pages + 2))" \
+    --max "$((pages + 2))" >"$work/beyond" 2>&1; then
+    fail "a memory beyond the budget was made"
+fi
+cat "$work/beyond"
+grep -qE 'QUOTA_EXCEEDED|HOST_EXHAUSTED' "$work/beyond" || fail "refused for another reason"
+ctl create full --pages "$pages" --max "$pages"
+ctl fill full 0 "$((pages * 65536))" 7
+[ "$("$docker" inspect --format '{{.State.Running}} {{.State.OOMKilled}}' "$name")" = "true false" ] ||
+    fail "the container did not outlive it"
+echo "the container lives"
+# Made anew, so that the next fill meets fresh pages and takes its time.
+ctl rm full
+ctl create full --pages "$pages" --max "$pages"
+
+say "Stopped while a fill runs"
+"$LINMEMCTL" --endpoint "http://$grpc" fill full 0 "$((pages * 65536))" 7 >"$work/fill" 2>&1 &
+fill=$!
+sleep 0.1
+if kill -0 "$fill" 2>/dev/null; then echo "the fill runs"; else echo "the fill is over already"; fi
 stop
+wait "$fill" || fail "the fill was cut: $(cat "$work/fill")"
+cat "$work/fill"
 "$docker" logs "$name" >"$work/log" 2>&1
 printf '$ docker logs | tail -n 15\n'
 tail -n 15 "$work/log"
 grep -qi drain "$work/log" || fail "the log says nothing of the drain"
-say "OK: as it comes it is closed; configured it was reached, scraped and drained"
+say "OK: as it comes it is closed; configured it was reached, scraped, filled and drained"
