@@ -48,7 +48,12 @@ impl Floors {
             reserved_bytes: RESERVED_BYTES,
             memories: u64::from(MEMORIES),
         };
-        let host = Limits { bytes: 1 << 40, memories: u64::MAX, ..account };
+        let host = Limits {
+            bytes: 1 << 40,
+            mappings: 1 << 20,
+            reserved_bytes: 1 << 46,
+            memories: u64::MAX,
+        };
         let allocator = Box::new(MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(2, || ()).unwrap();
         let registry = Registry::new(settings, Account::new(host), allocator, pool, now());
