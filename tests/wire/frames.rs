@@ -39,11 +39,12 @@ impl Frames {
         Self { stream }
     }
 
-    /// Connects and says the preface and empty settings.
+    /// Connects and says the preface and empty settings, to whoever listens still.
     pub(crate) async fn greet(address: SocketAddr) -> Self {
         let mut frames = Self::connect(address).await;
-        frames.write(PREFACE).await.unwrap();
-        frames.write(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        let greeting = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        // A connection that is not wanted may be closed already; reading tells.
+        let _closed = frames.write(&greeting).await;
         frames
     }
 

@@ -2,16 +2,16 @@
 //! what a description holds.
 
 use bytes::Bytes;
-use linmemd::client::Client;
 use linmemd::client::proto::{
     self, DeleteMemoryRequest, GetMemoryRequest, GrowMemoryRequest, MemoryView, ReadMemoryRequest,
     UpdateMemoryRequest, UploadMemoryRequest, WriteMemoryRequest,
 };
+use linmemd::client::{Client, Upload};
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
 use crate::contract::{invalid, refused};
-use crate::harness::{House, PAGE, Witness, eventually, pages};
+use crate::harness::{House, PAGE, Witness, eventually, pages, pattern};
 
 const OTHER: &str = "6a04f3d2-0f0e-4e0a-9d5c-000000000000";
 
@@ -106,6 +106,34 @@ async fn an_upload_stays_bound_to_its_memory_when_the_name_passes_to_another() {
     let numbers: [(&str, &dyn std::fmt::Display); 2] = [("memory_id", &"m"), ("bytes_written", &5)];
     refused(outcome, "MEMORY_NOT_FOUND", &numbers);
     is_zero(&client, 0, PAGE).await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn uploads_and_downloads_in_messages_of_any_size_are_whole_without_a_repeat() {
+    let house = House::start();
+    let client = house.client().await;
+    let size = 8 << 20;
+    client.create(Some("m"), pages(size / PAGE)).await.unwrap();
+    for chunk_bytes in [PAGE, 256 << 10, 1 << 20, 63 * PAGE] {
+        let bytes = pattern(size, u8::try_from(chunk_bytes % 251).unwrap());
+        let chunk = usize::try_from(chunk_bytes).unwrap();
+        let upload = Upload { chunk_bytes: chunk, ..Upload::to("m") };
+        let uploaded = client.upload_chunks(upload, [bytes.clone()], |_| ()).await.unwrap();
+        assert_eq!(uploaded.bytes_written, size);
+        let request = proto::DownloadMemoryRequest {
+            memory_id: "m".to_owned(),
+            chunk_bytes: Some(chunk_bytes),
+            checksum: true,
+            ..Default::default()
+        };
+        let mut download = client.download(request).await.unwrap();
+        let mut found = Vec::new();
+        while let Some(data) = download.next().await.unwrap() {
+            found.extend_from_slice(&data);
+        }
+        assert!(found == bytes, "in messages of {chunk_bytes} bytes");
+    }
     house.stop().await;
 }
 
