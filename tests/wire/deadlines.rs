@@ -230,6 +230,7 @@ async fn a_deadline_ends_a_download_whose_reader_takes_nothing() {
     assert_eq!(calls.value("linmemd_streams_open", &open), 1.0);
     client.read("m", 0, 1).await.unwrap();
     drop((kept, patient));
+    wire.connection.abort();
     house.stop().await;
 }
 
