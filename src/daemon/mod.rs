@@ -24,5 +24,5 @@ mod tick;
 mod unix_socket;
 pub mod verbs;
 
-pub use run::{Exit, run};
+pub use run::{Exit, Signals, run};
 pub use start::{Addresses, Daemon, StartError};

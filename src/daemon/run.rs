@@ -9,7 +9,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::daemon::start::Daemon;
@@ -28,15 +29,34 @@ pub enum Exit {
     Forced,
 }
 
+/// The signals that end a daemon, and what waits for them. Had before anything is served: a signal
+/// at the first moment drains too, and a crowd that takes every descriptor comes too late for these.
+#[derive(Debug)]
+pub struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals from their default, which is to end the process.
+    ///
+    /// # Errors
+    /// Where the host gives no runtime or no signals.
+    pub fn take() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+}
+
 /// Runs until a drain is over.
-///
-/// # Errors
-/// Where the host gives no runtime or no signals.
-pub fn run(daemon: &Daemon, drain_limit: Duration) -> io::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn run(daemon: &Daemon, signals: Signals, drain_limit: Duration) -> Exit {
+    let Signals { runtime, mut terminate, mut interrupt } = signals;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
             _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
@@ -44,14 +64,14 @@ pub fn run(daemon: &Daemon, drain_limit: Duration) -> io::Result<Exit> {
         }
         let over = tokio::select! {
             over = daemon.drain(drain_limit) => over,
-            _ = terminate.recv() => return Ok(Exit::Forced),
-            _ = interrupt.recv() => return Ok(Exit::Forced),
+            _ = terminate.recv() => return Exit::Forced,
+            _ = interrupt.recv() => return Exit::Forced,
         };
         match over {
             Ok(()) => tracing::info!("drained"),
             Err(cut) => tracing::warn!(calls = cut, "drain limit reached; calls were cut"),
         }
-        Ok(Exit::Drained)
+        Exit::Drained
     })
 }
 
