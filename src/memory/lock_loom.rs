@@ -32,7 +32,7 @@ fn inside(owner: &Owner) -> &Locked<UnsafeCell<u64>> {
 
 fn explore(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
+    model.preemption_bound = Some(3);
     model.check(move || {
         let owner = Arc::new(Owner(Locked::new(UnsafeCell::new(0))));
         test(Arc::clone(&owner));

@@ -38,7 +38,7 @@ impl Lives for Owner {
 
 fn explore(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
+    model.preemption_bound = Some(3);
     model.check(move || {
         let quarantined = Arc::new(AtomicU64::new(0));
         let life = Lifecycle::new(Cell(UnsafeCell::new(1)), Arc::clone(&quarantined));

@@ -10,7 +10,7 @@ use linmemd::model::Uuid;
 use linmemd::tenancy::Target;
 use linmemd::units::PAGE_BYTES;
 
-use crate::floors::{Floors, MEMORIES, block_on, now, occasion};
+use crate::floors::{Floors, MEMORIES, PAGE, block_on, now, occasion};
 
 const THREADS: u64 = 4;
 const ROUNDS: u64 = 400;
@@ -142,7 +142,7 @@ fn growths_of_one_memory_at_once_are_gapless_and_stop_at_the_maximum() {
     });
     previous.sort_unstable();
     assert_eq!(previous, (0..16).collect::<Vec<u64>>());
-    assert_eq!(floors.read("m", 0, 16 * PAGE_BYTES).unwrap(), vec![0; 16 * PAGE_BYTES as usize]);
+    assert_eq!(floors.read("m", 0, 16 * PAGE_BYTES).unwrap(), vec![0; 16 * PAGE]);
     floors.delete("m").unwrap();
     floors.assert_empty();
 }

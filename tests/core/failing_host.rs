@@ -7,7 +7,7 @@ use linmemd::os::kernel::{Advice, Call};
 use linmemd::registry::QuarantinedRange;
 use linmemd::units::PAGE_BYTES;
 
-use crate::floors::{Floors, block_on, occasion};
+use crate::floors::{Floors, PAGE, block_on, occasion};
 
 const ERRNOS: [i32; 4] = [libc::ENOMEM, libc::EINVAL, libc::EAGAIN, libc::EPERM];
 const CANARY: u8 = 0xA5;
@@ -17,7 +17,7 @@ const SECRET: u8 = 0x5E;
 fn with_neighbour() -> Floors {
     let floors = Floors::new();
     floors.create("neighbour", 1).unwrap();
-    floors.write("neighbour", 0, vec![CANARY; PAGE_BYTES as usize]).unwrap();
+    floors.write("neighbour", 0, vec![CANARY; PAGE]).unwrap();
     floors
 }
 
@@ -120,7 +120,7 @@ fn reads_writes_and_fills_make_no_call_that_could_fail() {
     let floors = with_neighbour();
     floors.create("m", 8).unwrap();
     floors.kernel.forget();
-    floors.write("m", 0, vec![SECRET; 8 * PAGE_BYTES as usize]).unwrap();
+    floors.write("m", 0, vec![SECRET; 8 * PAGE]).unwrap();
     let id = crate::floors::target("m");
     block_on(floors.access.fill(&occasion(), id, 0, 8 * PAGE_BYTES, 1)).unwrap();
     floors.read("m", 0, 8 * PAGE_BYTES).unwrap();
@@ -139,7 +139,7 @@ fn a_look_at_the_host_that_fails_changes_nothing_and_the_next_one_succeeds() {
     let calls = each_call(
         |floors| {
             floors.create("m", 2).unwrap();
-            floors.write("m", 0, vec![SECRET; PAGE_BYTES as usize]).unwrap();
+            floors.write("m", 0, vec![SECRET; PAGE]).unwrap();
         },
         observe,
         |floors, call, errno, outcome| {
@@ -157,7 +157,7 @@ fn a_delete_that_any_call_fails_is_ok_and_the_range_stays_charged_until_the_swee
     let calls = each_call(
         |floors| {
             floors.create("m", 2).unwrap();
-            floors.write("m", 0, vec![SECRET; 2 * PAGE_BYTES as usize]).unwrap();
+            floors.write("m", 0, vec![SECRET; 2 * PAGE]).unwrap();
         },
         |floors| floors.delete("m"),
         |floors, call, errno, outcome| {

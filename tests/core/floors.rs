@@ -16,6 +16,8 @@ use linmemd::registry::{Account, Gate, Limits, NamespaceLimits, Pool, Record, Re
 use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
 use linmemd::units::{ByteCount, WasmPages};
 
+/// A page, as long as a vector is.
+pub(crate) const PAGE: usize = 65_536;
 /// Bytes that a tenant may be charged here and in `served.rs`.
 pub(crate) const QUOTA_BYTES: u64 = 64 << 20;
 /// Memories that a tenant may have at a time, here and there.

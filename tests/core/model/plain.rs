@@ -21,6 +21,17 @@ struct Modelled {
     seen: Seen,
 }
 
+/// An access outside a memory of this size, in bytes.
+struct Trap {
+    size: u64,
+}
+
+impl From<Trap> for Answer {
+    fn from(trap: Trap) -> Self {
+        Self::Refused("OUT_OF_BOUNDS".to_owned(), Some(trap.size))
+    }
+}
+
 fn refused(reason: &str) -> Answer {
     Answer::Refused(reason.to_owned(), None)
 }
@@ -80,17 +91,17 @@ impl Model {
                 None => refused("MEMORY_NOT_FOUND"),
             },
             Deed::Read { name, offset, length } => self.with(*name, |memory| {
-                memory.read(*offset, *length).map_or_else(|trap| trap, Answer::Bytes)
+                memory.read(*offset, *length).map_or_else(Answer::from, Answer::Bytes)
             }),
             Deed::Write { name, offset, data } => self.with(*name, |memory| {
-                memory.write(*offset, data).map_or_else(|trap| trap, |()| Answer::Done)
+                memory.write(*offset, data).map_or_else(Answer::from, |()| Answer::Done)
             }),
             Deed::Fill { name, offset, length, value } => self.with(*name, |memory| {
                 let written = memory.within(*offset, *length).map(|(from, to)| {
                     memory.bytes[from..to].fill(*value);
                     memory.written(*length);
                 });
-                written.map_or_else(|trap| trap, |()| Answer::Done)
+                written.map_or_else(Answer::from, |()| Answer::Done)
             }),
             Deed::Upload { name, offset, chunks } => self.with(*name, |memory| {
                 let mut at = *offset;
@@ -98,7 +109,7 @@ impl Model {
                 let messages = if chunks.is_empty() { &nothing[..] } else { chunks };
                 for chunk in messages {
                     if let Err(trap) = memory.write(at, chunk) {
-                        return trap;
+                        return trap.into();
                     }
                     at = at.saturating_add(chunk.len() as u64);
                 }
@@ -113,7 +124,7 @@ impl Model {
                         }
                         Answer::Bytes(bytes)
                     }
-                    Err(trap) => trap,
+                    Err(trap) => trap.into(),
                 })
             }
         }
@@ -191,22 +202,22 @@ impl Modelled {
         Seen { size_pages: self.bytes.len() as u64 / PAGE, ..self.seen.clone() }
     }
 
-    fn within(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Answer> {
+    fn within(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
         let (size, end) = (self.bytes.len() as u64, u128::from(offset) + u128::from(length));
         if end > u128::from(size) {
             self.seen.trap_count += 1;
-            return Err(Answer::Refused("OUT_OF_BOUNDS".to_owned(), Some(size)));
+            return Err(Trap { size });
         }
         Ok((usize::try_from(offset).unwrap(), usize::try_from(end).unwrap()))
     }
 
-    fn read(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, Answer> {
+    fn read(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, Trap> {
         let (from, to) = self.within(offset, length)?;
         self.was_read(length);
         Ok(self.bytes[from..to].to_vec())
     }
 
-    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Answer> {
+    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Trap> {
         let length = data.len() as u64;
         let (from, to) = self.within(offset, length)?;
         self.bytes[from..to].copy_from_slice(data);
