@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tonic::{Code, Status};
 
+use crate::error::Failure;
 use crate::rpc::admission::{InFlight, InFlightBytes};
 use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
@@ -52,7 +53,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// Holds reply bytes.
-    pub(crate) fn hold(&self, bytes: u64) -> Result<InFlight, crate::error::Failure> {
+    pub(crate) fn hold(&self, bytes: u64) -> Result<InFlight, Failure> {
         self.in_flight.hold(bytes)
     }
 
@@ -63,6 +64,13 @@ impl Call {
             tenant = %self.access.tenant().namespace.name, failure = %refusal.failure, "refused"
         );
         status(refusal, &self.id.to_string())
+    }
+
+    /// The status of a call whose handler panicked, counted and logged.
+    pub(crate) fn broken(&self) -> Status {
+        self.server.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(call_id = %self.id, method = self.method.name(), "a handler panicked");
+        self.refuse(&Refusal::from(Failure::InternalFault))
     }
 
     /// What is counted of its method.

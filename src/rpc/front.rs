@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
@@ -108,11 +107,7 @@ async fn answer(
             reply::stream(transfer::stream(*download, call.clone(), deadline), served)
         }
         Ended::Over(Err(refusal)) => refuse(&call.refuse(&refusal), served),
-        Ended::Broken => {
-            call.server.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(call_id = %call.id, method = call.method.name(), "a handler panicked");
-            refuse(&call.refuse(&Failure::InternalFault.into()), served)
-        }
+        Ended::Broken => refuse(&call.broken(), served),
     }
 }
 

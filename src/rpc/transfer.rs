@@ -18,7 +18,7 @@ use tonic::Status;
 
 use crate::error::Failure;
 use crate::proto::v1;
-use crate::registry::Record;
+use crate::registry::{Panicked, Record, catch};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
@@ -282,7 +282,10 @@ impl<S: ReplyStream + Unpin> ReplyStream for Until<S> {
             self.call.occasion.gate.close();
             return Poll::Ready(Err(self.call.refuse(&Failure::DeadlinePassed.into())));
         }
-        Pin::new(&mut self.messages).poll_message(context)
+        match catch(|| Pin::new(&mut self.messages).poll_message(context)) {
+            Ok(polled) => polled,
+            Err(Panicked) => Poll::Ready(Err(self.call.broken())),
+        }
     }
 }
 

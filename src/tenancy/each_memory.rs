@@ -33,7 +33,12 @@ impl EachMemory {
         if self.cap == 0 {
             return;
         }
+        let key = (tenant.to_owned(), record.id.clone(), record.uid);
         let mut shown = self.shown();
+        // A repeat of a remembered create.
+        if shown.contains_key(&key) {
+            return;
+        }
         if shown.len() >= self.cap {
             shown.retain(|_, record| is_there(record));
         }
@@ -41,7 +46,6 @@ impl EachMemory {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let key = (tenant.to_owned(), record.id.clone(), record.uid);
         shown.insert(key, std::sync::Arc::downgrade(record));
     }
 
