@@ -28,7 +28,7 @@ use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabili
 use crate::rpc::message::{MessageLimit, Messages, WithData};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
-use crate::units::{ByteCount, ByteRange, OutOfBounds};
+use crate::units::{ByteCount, ByteRange};
 
 /// Numbers of the fields of `DownloadMemoryResponse`.
 const OFFSET_FIELD: u32 = 1;
@@ -192,15 +192,9 @@ pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> 
     }
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let record = call.access.find(target, call.occasion.now)?;
+    // An offset past the end leaves nothing, and is a trap below like any other.
     let size = record.size().bytes().get();
-    let length = match request.length {
-        Some(length) => length,
-        None => size.checked_sub(request.offset).ok_or(Failure::OutOfBounds(OutOfBounds {
-            offset: request.offset,
-            length: 0,
-            size,
-        }))?,
-    };
+    let length = request.length.unwrap_or_else(|| size.saturating_sub(request.offset));
     let rest = call.access.within(&record, request.offset, length)?;
     Ok(Reply::Download(Box::new(Download {
         record,
