@@ -5,7 +5,6 @@
 //! leases or states: who asks checks.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -21,7 +20,6 @@ const SHARDS: usize = 16;
 pub(super) struct Directory {
     shards: [RwLock<HashMap<MemoryId, Arc<Record>>>; SHARDS],
     names: RwLock<BTreeSet<MemoryId>>,
-    hasher: RandomState,
 }
 
 /// A page of a list.
@@ -35,11 +33,7 @@ pub struct Listing {
 
 impl Directory {
     pub(super) fn new() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| RwLock::default()),
-            names: RwLock::default(),
-            hasher: RandomState::new(),
-        }
+        Self { shards: std::array::from_fn(|_| RwLock::default()), names: RwLock::default() }
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Record>> {
@@ -110,8 +104,50 @@ impl Directory {
         listing
     }
 
+    /// Names are hashed once, by the map: which shard is no secret, for a tenant that chooses names
+    /// of one shard slows down nobody but itself.
     fn shard(&self, id: &str) -> Option<&RwLock<HashMap<MemoryId, Arc<Record>>>> {
-        let hash = self.hasher.hash_one(id);
-        self.shards.get(usize::try_from(hash.checked_rem(SHARDS as u64)?).ok()?)
+        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let name = id.as_bytes();
+        let number = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(first), Some(last)) => {
+                u64::from_le_bytes(*first).rotate_left(32) ^ u64::from_le_bytes(*last)
+            }
+            _ => name.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        };
+        // Both halves of the product folded, so that every bit of the name counts.
+        let product = u128::from(number).wrapping_mul(u128::from(SPREAD));
+        let mixed = (product >> 64 ^ product & u128::from(u64::MAX)) >> 8;
+        self.shards.get(usize::try_from(mixed.checked_rem(SHARDS as u128)?).ok()?)
+    }
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_usual_kind_spread_over_the_shards() {
+        let directory = Directory::new();
+        let kinds: [fn(u32) -> String; 4] = [
+            |n| format!("m{n}"),
+            |n| format!("memory-{n}"),
+            |n| format!("{n:08}-of-the-same-tail"),
+            |n| {
+                MemoryId::random(
+                    u128::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
+                )
+                .to_string()
+            },
+        ];
+        for name in kinds {
+            let mut counts = [0_u32; SHARDS];
+            for n in 0..16_000 {
+                let found = directory.shard(&name(n)).unwrap();
+                let at = directory.shards.iter().position(|shard| std::ptr::eq(shard, found));
+                counts[at.unwrap()] += 1;
+            }
+            assert!(counts.iter().all(|count| (300..3000).contains(count)), "{counts:?}");
+        }
     }
 }
