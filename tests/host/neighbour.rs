@@ -75,7 +75,8 @@ fn a_tenant_that_fills_8_gib_leaves_anothers_p99_within_twice_of_its_own() {
     ratios.sort_by(f64::total_cmp);
     let median = ratios[ROUNDS / 2];
     say(&format!("p99 beside / p99 alone, median of {ROUNDS}: {median:.2}"));
-    assert!(median <= 2.0, "{ratios:?}");
+    let at_most = at_most();
+    assert!(median <= at_most, "{ratios:?}, at most {at_most}");
     daemon.stop();
 }
 
@@ -117,6 +118,12 @@ fn reads(daemon: &Daemon, begin: Instant, number: u32, over: &AtomicBool) -> His
         offset = (offset + 4_160) % (16 * 65_536 - 64);
     }
     latencies
+}
+
+/// Twice, unless `HOST_P99_AT_MOST` allows more for a machine that has just built everything.
+fn at_most() -> f64 {
+    let allowed = std::env::var("HOST_P99_AT_MOST").ok();
+    allowed.map_or(2.0, |allowed| allowed.parse().expect("a ratio"))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
