@@ -1,8 +1,8 @@
 //! [`Gathered`]: one message as the frames that it came in, uncopied.
 //!
 //! Law: a frame of any size worth keeping is kept as it is; small ones are joined, so that a message
-//! sent a byte at a time costs no more than its length. [`Gathered::take_frames`] hands bytes on without
-//! copying those either. Knows nothing of gRPC.
+//! sent a byte at a time costs no more than its length. [`Gathered::take_frames`] hands bytes on
+//! without copying those either. Knows nothing of gRPC.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -23,6 +23,12 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
+    /// A message that came in one frame, whatever its size: nothing to join.
+    pub(crate) fn whole(frame: Bytes) -> Self {
+        let length = frame.len();
+        Self { frames: VecDeque::from([frame]), joined: BytesMut::new(), length }
+    }
+
     /// Appends a frame.
     pub(crate) fn push(&mut self, frame: Bytes) {
         self.length = self.length.saturating_add(frame.len());

@@ -161,6 +161,9 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     }
 
     async fn collect(&mut self, length: usize, gate: &Gate) -> Result<Gathered, Failure> {
+        if self.buffered.len() >= length {
+            return Ok(Gathered::whole(self.buffered.split_to(length)));
+        }
         let mut gathered = Gathered::default();
         loop {
             let wanted = length.saturating_sub(gathered.len());
