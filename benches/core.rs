@@ -137,7 +137,7 @@ fn copies(floor: &Floor, length: u64) {
     let count = usize::try_from(length).unwrap();
     let (source, mut sink) = (vec![7_u8; count], vec![0_u8; count]);
     let data = Bytes::from(source.clone());
-    let sources = [data.clone()];
+    let sources = linmemd::memory::Sources::from(data.clone());
     let mut out = Vec::with_capacity(count);
     // Beyond 256 KiB the registry's way leads over the pool: a look at the hand-over, too.
     let calls = (2_000_000 / (length + 200)).max(20);
@@ -162,7 +162,7 @@ fn copies(floor: &Floor, length: u64) {
         figures[4].push(nanoseconds(calls, || {
             // Once past 256 KiB a gate is passed for good, so each has its own, as each call has.
             let occasion = Occasion { gate: Gate::new(), ..*occasion };
-            let write = floor.access.write(&occasion, target("copies"), 128, vec![data.clone()]);
+            let write = floor.access.write(&occasion, target("copies"), 128, data.clone().into());
             block_on(write).unwrap();
         }));
     }

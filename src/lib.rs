@@ -19,7 +19,8 @@
 //!
 //! A floor uses only floors below it; `tests/house.rs` reads every `crate::` path and fails on an
 //! upward one. Beside the floors stand [`config`] (seen by daemon only), [`proto`] (rpc and client),
-//! [`metrics`] (every family) and [`client`] (what the command line, tests and benches share).
+//! [`metrics`] (every family), [`checksum`] (of a stream, for both its ends) and [`client`] (what the
+//! command line, tests and benches share).
 //!
 //! # The life of a write
 //!
@@ -80,6 +81,7 @@
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 
+pub mod checksum;
 pub mod client;
 pub mod config;
 pub mod daemon;

@@ -22,18 +22,20 @@ const FLOORS: [(&str, u8); 9] = [
 ];
 
 /// What stands beside the floors, and who may see it.
-const BESIDE: [(&str, &[&str]); 4] = [
+const BESIDE: [(&str, &[&str]); 5] = [
     ("config", &["config", "daemon"]),
     ("proto", &["proto", "rpc", "client"]),
     ("metrics", &["metrics", "tenancy", "rpc", "daemon"]),
     ("client", &["client"]),
+    ("checksum", &["checksum", "memory", "rpc", "client"]),
 ];
 
 /// Who never sees what, although it stands below or outside (the design's last column).
-const NEVER: [(&str, &[&str]); 8] = [
+const NEVER: [(&str, &[&str]); 9] = [
     ("units", &["tokio", "tonic", "libc", "nix"]),
     ("model", &["tokio", "tonic", "libc", "nix"]),
     ("error", &["tokio", "tonic", "libc", "nix"]),
+    ("checksum", &["tokio", "tonic", "libc", "nix"]),
     ("os", &["tokio", "tonic"]),
     ("memory", &["tokio", "tonic", "libc", "nix"]),
     ("registry", &["tokio", "tonic", "libc", "nix"]),

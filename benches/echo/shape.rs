@@ -9,7 +9,7 @@ use clap::ValueEnum;
 /// Receive window of a connection, in bytes.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Receive window of a stream, in bytes.
-pub(crate) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Largest HTTP/2 frame that is received, in bytes.
 pub(crate) const FRAME_BYTES: u32 = 1 << 20;
 /// Streams that one connection may have open.
@@ -69,7 +69,7 @@ impl Operation {
     pub(crate) fn concurrency(self) -> (u64, u64) {
         match self {
             Self::Read => (8, 16),
-            Self::Upload | Self::Download => (4, 1),
+            Self::Upload | Self::Download => (8, 1),
         }
     }
 

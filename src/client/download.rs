@@ -9,6 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
+use crate::checksum;
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
 use crate::client::proto::{DownloadMemoryRequest, DownloadMemoryResponse};
@@ -78,7 +79,7 @@ impl Client {
             let before = all.bytes;
             let error = match self
                 .pass_on(&request, &mut attempts, writer, |data| {
-                    all.crc32c = crc32c::crc32c_append(all.crc32c, data);
+                    all.crc32c = checksum::crc32c_append(all.crc32c, data);
                     all.bytes = all.bytes.saturating_add(length_of(data));
                     progress(all.bytes);
                 })
@@ -152,7 +153,7 @@ impl Checker {
         }
         match message.crc32c {
             Some(expected) => {
-                let found = crc32c::crc32c(&message.data);
+                let found = checksum::crc32c(&message.data);
                 if found != expected {
                     return Err(ClientError::Checksum { offset, expected, found });
                 }
@@ -198,7 +199,7 @@ mod tests {
     }
 
     fn message(offset: u64, data: &'static [u8]) -> DownloadMemoryResponse {
-        let crc32c = Some(crc32c::crc32c(data));
+        let crc32c = Some(checksum::crc32c(data));
         DownloadMemoryResponse { offset, data: Bytes::from_static(data), crc32c }
     }
 

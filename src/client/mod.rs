@@ -20,6 +20,7 @@ mod retry;
 mod service_config;
 mod upload;
 
+pub use crate::checksum::{crc32c, crc32c_append};
 pub use crate::proto::v1 as proto;
 pub use connect::{Client, ConnectOptions, TENANT_METADATA};
 pub use download::{Download, Downloaded};

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
+use crate::checksum;
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
 use crate::client::proto::UploadMemoryRequest;
@@ -191,7 +192,7 @@ async fn pump(
     };
     let mut first = true;
     while let Some(data) = source.next().await.map_err(ClientError::Source)? {
-        sent.crc32c = crc32c::crc32c_append(sent.crc32c, &data);
+        sent.crc32c = checksum::crc32c_append(sent.crc32c, &data);
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         if first {
             held.data = data;
@@ -235,7 +236,7 @@ mod tests {
         let lengths: Vec<usize> = all.iter().map(|message| message.data.len()).collect();
         assert_eq!(lengths, [300, 300, 300, 100]);
         assert_eq!((all[0].offset, all[0].length), (Some(7), Some(1000)));
-        assert_eq!(all[3].crc32c, Some(crc32c::crc32c(&bytes)));
+        assert_eq!(all[3].crc32c, Some(checksum::crc32c(&bytes)));
     }
 
     #[tokio::test]

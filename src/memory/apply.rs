@@ -48,7 +48,7 @@ fn bytes(pages: &dyn Pages, opened: ByteCount, plan: &Plan<'_>) -> Result<(), No
         Change::Fill { range, value } => access::set(pages, opened, range, value),
         Change::Write { range, sources } => {
             let mut rest = Some(range);
-            for source in sources {
+            for source in sources.pieces() {
                 let Some(range) = rest else { break };
                 let (here, after) = range.split(ByteCount::of(source));
                 access::put(pages, opened, here, source)?;

@@ -29,6 +29,7 @@ mod lock_loom;
 mod lock_tests;
 mod mmap;
 mod plan;
+mod sources;
 pub(crate) mod sync;
 
 pub use allocator::{Footprint, PageAllocator, Pages, Unallocated};
@@ -36,3 +37,4 @@ pub use layout::{Layout, Unrepresentable};
 pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased};
 pub use mmap::MmapAllocator;
 pub use plan::Plan;
+pub use sources::Sources;

@@ -3,8 +3,7 @@
 //! Law: a plan that exists has its range within the size and its sources in hand, exactly as long as
 //! the range; nothing has been done. `apply.rs` alone carries plans out.
 
-use bytes::Bytes;
-
+use crate::memory::sources::Sources;
 use crate::units::{ByteCount, ByteRange, OutOfBounds};
 
 /// A checked mutation of one memory.
@@ -13,10 +12,10 @@ pub struct Plan<'a>(pub(super) Change<'a>);
 
 #[derive(Debug)]
 pub(super) enum Change<'a> {
-    /// `sources`, one after the other, are as long as `range`.
+    /// `sources` are as long as `range`.
     Write {
         range: ByteRange,
-        sources: &'a [Bytes],
+        sources: &'a Sources,
     },
     Fill {
         range: ByteRange,
@@ -25,16 +24,12 @@ pub(super) enum Change<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Puts `sources`, one after the other, at `offset` of a memory of `size` bytes.
+    /// Puts `sources` at `offset` of a memory of `size` bytes.
     ///
     /// # Errors
     /// [`OutOfBounds`] where they do not lie within the size.
-    pub fn write(offset: u64, sources: &'a [Bytes], size: ByteCount) -> Result<Self, OutOfBounds> {
-        // Bytes that exist in this process cannot add up to more than 64 bits say.
-        let length = sources
-            .iter()
-            .fold(0u64, |sum, source| sum.saturating_add(ByteCount::of(source).get()));
-        let range = ByteRange::within(offset, length, size)?;
+    pub fn write(offset: u64, sources: &'a Sources, size: ByteCount) -> Result<Self, OutOfBounds> {
+        let range = ByteRange::within(offset, sources.length().get(), size)?;
         Ok(Self(Change::Write { range, sources }))
     }
 

@@ -1,41 +1,70 @@
-//! [`Job`]: one piece of slow work, and [`Completion`], the wait for its result.
+//! [`Job`]: one piece of slow work, a future that is polled by the pool's threads; [`Completion`],
+//! the wait for its result; and [`turn`], with which it goes to the back of its tenant's lane.
+//!
+//! ```text
+//!            ┌──────── wake ────────> QUEUED ──a pool thread──> RUNNING ──ready, panic──> OVER
+//! begun ──> IDLE <──────pending───────────────────────────────────┤
+//! RUNNING on the caller's thread      QUEUED <─pending, was woken─┘
+//! ```
+//!
+//! It is first polled where it is made, so that it stands in a memory's queue in the order of its
+//! arrival; from its first [`turn`] on it runs on the pool. Who lets go of a memory's lock wakes the
+//! next job straight into the pool: no serving thread in between.
 //!
 //! Law: what a job holds (guards, charges) is dropped by the job, before its caller hears of it and
 //! whatever becomes of the call; a call that goes before the job's first effect (its [`Gate`]) takes
-//! the job with it. Completion is by [`Waker`]. Does not know threads or turns (`pool.rs`).
+//! the job with it. Lock order: a job's state is a leaf, held while nothing is polled, dropped, woken
+//! or queued. Does not know threads or turns (`pool.rs`).
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use crate::error::Failure;
 use crate::memory::sync::{Mutex, lock};
 use crate::registry::gate::Gate;
-use crate::registry::unwound::{catch, drop_as_unwound};
+use crate::registry::unwound::{Panicked, catch, drop_as_unwound};
+
+/// Gives way: what follows runs on a pool thread, behind the tenant's other jobs.
+pub(super) async fn turn() {
+    let mut given_way = false;
+    poll_fn(|context| match mem::replace(&mut given_way, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Where jobs wait for a thread.
+pub(super) trait Turns: Send + Sync {
+    /// Puts a job at the back of a lane.
+    ///
+    /// # Errors
+    /// Why not; what has begun is never refused for want of room.
+    fn enter(&self, lane: u32, begun: bool, job: Arc<dyn Runnable>) -> Result<(), Failure>;
+
+    /// A job panicked.
+    fn panicked(&self);
+}
 
 /// The wait for a job's result. Dropped before that came, it takes a job that has had no effect
 /// with it.
 #[must_use = "a job whose completion is dropped at once may never run"]
 pub struct Completion<T> {
     job: Arc<Job<T>>,
-    gate: Arc<Gate>,
     /// The result was handed over: the gate is the call's again, for a stream's next message.
     over: bool,
 }
 
-impl<T> Completion<T> {
-    pub(super) fn new(job: Arc<Job<T>>, gate: Arc<Gate>) -> Self {
-        Self { job, gate, over: false }
-    }
-}
-
 impl<T> fmt::Debug for Completion<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completion").field("gate", &self.gate).finish_non_exhaustive()
+        f.debug_struct("Completion").field("gate", &self.job.gate).finish_non_exhaustive()
     }
 }
 
@@ -43,7 +72,7 @@ impl<T> Future for Completion<T> {
     type Output = Result<T, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.job.poll(&self.gate, context);
+        let polled = self.job.poll(context);
         self.over |= polled.is_ready();
         polled
     }
@@ -51,104 +80,180 @@ impl<T> Future for Completion<T> {
 
 impl<T> Drop for Completion<T> {
     fn drop(&mut self) {
-        if !self.over && self.gate.close() {
-            drop(take(&self.job.work));
+        if !self.over && self.job.gate.close() {
+            let withdrawn = lock(&self.job.state).withdraw();
+            drop(withdrawn);
         }
     }
 }
 
-type Work<T> = Box<dyn FnMut() -> Option<T> + Send>;
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Some work, its result, and who waits for it.
 pub(super) struct Job<T> {
-    /// Absent while a thread runs it, and once it is done or withdrawn.
-    work: Mutex<Option<Work<T>>>,
-    outcome: Mutex<Outcome<T>>,
+    turns: Arc<dyn Turns>,
+    lane: u32,
+    gate: Arc<Gate>,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    stage: Stage<T>,
+    /// Whether a pool thread has polled it.
+    begun: bool,
+    outcome: Option<Result<T, Failure>>,
+    caller: Option<Waker>,
+}
+
+enum Stage<T> {
+    /// It waits for something that will wake it.
+    Idle(Work<T>),
+    /// It waits for a thread.
+    Queued(Work<T>),
+    /// It is being polled; `woken` in the meantime.
+    Running { woken: bool },
+    /// It is done, or was withdrawn.
+    Over,
+}
+
+impl<T> State<T> {
+    /// The work, if nobody is polling it.
+    fn withdraw(&mut self) -> Option<Work<T>> {
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Idle(work) | Stage::Queued(work) => Some(work),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> Job<T> {
+    /// Begins `work` on the calling thread. Its gate is the call's.
+    pub(super) fn begin(
+        turns: Arc<dyn Turns>,
+        lane: u32,
+        gate: Arc<Gate>,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Completion<T> {
+        let stage = Stage::Running { woken: false };
+        let state = Mutex::new(State { stage, begun: false, outcome: None, caller: None });
+        let job = Arc::new(Self { turns, lane, gate, state });
+        job.advance(Box::pin(work));
+        Completion { job, over: false }
+    }
+
+    fn advance(self: &Arc<Self>, mut work: Work<T>) {
+        let waker = Waker::from(Arc::clone(self));
+        match catch(|| work.as_mut().poll(&mut Context::from_waker(&waker))) {
+            Ok(Poll::Pending) => self.keep(work),
+            Ok(Poll::Ready(result)) => {
+                drop(work);
+                self.end(Ok(result));
+            }
+            Err(Panicked) => {
+                drop_as_unwound(work);
+                // Counted before the caller hears of it.
+                self.turns.panicked();
+                self.end(Err(Failure::InternalFault));
+            }
+        }
+    }
+
+    /// Until it is woken, or where it was, until its turn.
+    fn keep(self: &Arc<Self>, work: Work<T>) {
+        let mut state = lock(&self.state);
+        // Whoever closed the gate while the work was being polled could not withdraw it.
+        if self.gate.is_closed() {
+            drop(state);
+            drop(work);
+            return self.end(Err(Failure::DeadlinePassed));
+        }
+        if matches!(state.stage, Stage::Running { woken: true }) {
+            state.stage = Stage::Queued(work);
+            let begun = state.begun;
+            drop(state);
+            self.enter(begun);
+        } else {
+            state.stage = Stage::Idle(work);
+        }
+    }
+
+    fn enter(self: &Arc<Self>, begun: bool) {
+        let job = Arc::clone(self) as Arc<dyn Runnable>;
+        if let Err(refusal) = self.turns.enter(self.lane, begun, job) {
+            let withdrawn = lock(&self.state).withdraw();
+            if withdrawn.is_some() {
+                drop(withdrawn);
+                self.end(Err(refusal));
+            }
+        }
+    }
+
+    fn end(&self, outcome: Result<T, Failure>) {
+        let mut state = lock(&self.state);
+        state.stage = Stage::Over;
+        state.outcome = Some(outcome);
+        let caller = state.caller.take();
+        drop(state);
+        if let Some(caller) = caller {
+            caller.wake();
+        }
+    }
 }
 
 impl<T> Job<T> {
-    pub(super) fn new(step: impl FnMut() -> Option<T> + Send + 'static) -> Arc<Self> {
-        let work: Work<T> = Box::new(step);
-        Arc::new(Self { work: Mutex::new(Some(work)), outcome: Mutex::new(Outcome::Pending(None)) })
-    }
-
-    /// Gives back what it holds, undone.
-    pub(super) fn refuse(&self, why: Failure) {
-        drop(take(&self.work));
-        *lock(&self.outcome) = Outcome::Refused(why);
-    }
-
-    fn poll(&self, gate: &Gate, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
-        // Queued, not running: nothing has happened and dropping the work gives all back.
-        if gate.is_closed()
-            && let Some(work) = take(&self.work)
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<T, Failure>> {
+        let mut state = lock(&self.state);
+        if let Some(outcome) = state.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        // Not running: nothing has happened, and dropping the work gives all back.
+        if self.gate.is_closed()
+            && let Some(work) = state.withdraw()
         {
+            drop(state);
             drop(work);
             return Poll::Ready(Err(Failure::DeadlinePassed));
         }
-        let mut outcome = lock(&self.outcome);
-        match mem::replace(&mut *outcome, Outcome::Pending(None)) {
-            Outcome::Done(result) => Poll::Ready(Ok(result)),
-            Outcome::Panicked => Poll::Ready(Err(Failure::InternalFault)),
-            Outcome::Refused(failure) => Poll::Ready(Err(failure)),
-            Outcome::Pending(_) => {
-                *outcome = Outcome::Pending(Some(context.waker().clone()));
-                Poll::Pending
+        state.caller = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T: Send + 'static> Wake for Job<T> {
+    fn wake(self: Arc<Self>) {
+        let mut state = lock(&self.state);
+        match mem::replace(&mut state.stage, Stage::Over) {
+            Stage::Idle(work) => {
+                state.stage = Stage::Queued(work);
+                let begun = state.begun;
+                drop(state);
+                self.enter(begun);
             }
+            Stage::Running { .. } => state.stage = Stage::Running { woken: true },
+            other @ (Stage::Queued(_) | Stage::Over) => state.stage = other,
         }
     }
 }
 
-enum Outcome<T> {
-    Pending(Option<Waker>),
-    Done(T),
-    Panicked,
-    Refused(Failure),
-}
-
-/// What became of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// It is to be run again.
-    Again,
-    /// It is over, or was withdrawn.
-    Ended,
-}
-
-/// A job, whatever its result is.
+/// A job that has its turn, whatever its result is.
 pub(super) trait Runnable: Send + Sync {
-    /// Runs it once, on the calling thread. A panic is caught, and counted there.
-    fn step(&self, panics: &AtomicU64) -> Step;
+    /// Polls it once, on the calling thread.
+    fn run(self: Arc<Self>);
 }
 
-impl<T: Send> Runnable for Job<T> {
-    fn step(&self, panics: &AtomicU64) -> Step {
-        let Some(mut work) = take(&self.work) else { return Step::Ended };
-        let (outcome, step) = match catch(&mut work) {
-            Ok(None) => {
-                *lock(&self.work) = Some(work);
-                return Step::Again;
+impl<T: Send + 'static> Runnable for Job<T> {
+    fn run(self: Arc<Self>) {
+        let mut state = lock(&self.state);
+        match mem::replace(&mut state.stage, Stage::Running { woken: false }) {
+            Stage::Queued(work) => {
+                state.begun = true;
+                drop(state);
+                self.advance(work);
             }
-            Ok(Some(result)) => {
-                // Guards and charges are back before the caller hears of it.
-                drop(work);
-                (Outcome::Done(result), Step::Ended)
-            }
-            Err(_panicked) => {
-                drop_as_unwound(work);
-                // Counted before the caller hears of it.
-                panics.fetch_add(1, Ordering::Relaxed);
-                (Outcome::Panicked, Step::Ended)
-            }
-        };
-        let before = mem::replace(&mut *lock(&self.outcome), outcome);
-        if let Outcome::Pending(Some(waker)) = before {
-            waker.wake();
+            other => state.stage = other,
         }
-        step
     }
-}
-
-fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    lock(slot).take()
 }

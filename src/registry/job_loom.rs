@@ -10,8 +10,11 @@ use loom::future::block_on;
 use loom::thread;
 
 use crate::error::Failure;
+use crate::memory::lock::Locked;
+use crate::memory::sync::{Mutex, lock};
 use crate::registry::gate::Gate;
-use crate::registry::job::{Completion, Job, Runnable, Step};
+use crate::registry::job::{Completion, Job, Runnable, Turns, turn};
+use crate::registry::pool::in_steps;
 
 fn explore(test: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
@@ -19,20 +22,52 @@ fn explore(test: impl Fn() + Send + Sync + 'static) {
     model.check(test);
 }
 
-/// A pool's thread, for one job.
-fn work(job: &dyn Runnable) {
-    let panics = AtomicU64::new(0);
-    while job.step(&panics) == Step::Again {}
-    assert_eq!(panics.load(Ordering::Relaxed), 0);
+/// A pool for one job.
+#[derive(Default)]
+struct OneJob {
+    queued: Mutex<Option<Arc<dyn Runnable>>>,
+    panics: AtomicU64,
 }
 
-/// A job of two slices that passes its gate and adds 1 to `effects` in each; and what it holds.
-fn slices(gate: &Arc<Gate>, effects: &Arc<AtomicU64>) -> Arc<Job<Result<(), Failure>>> {
-    let (gate, effects) = (Arc::clone(gate), Arc::clone(effects));
-    Job::new(move || match gate.pass() {
-        Ok(()) => (effects.fetch_add(1, Ordering::Relaxed) == 1).then_some(Ok(())),
+impl Turns for OneJob {
+    fn enter(&self, _lane: u32, _begun: bool, job: Arc<dyn Runnable>) -> Result<(), Failure> {
+        assert!(lock(&self.queued).replace(job).is_none(), "queued once");
+        Ok(())
+    }
+
+    fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl OneJob {
+    /// What a pool's thread does, until nothing is queued.
+    fn work(&self) {
+        loop {
+            let job = lock(&self.queued).take();
+            match job {
+                Some(job) => job.run(),
+                None => break,
+            }
+        }
+        assert_eq!(self.panics.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// Starts a job of two slices that passes its gate and adds 1 to `effects` in each, on a pool
+/// thread; and waits for it.
+fn slices(
+    gate: &Arc<Gate>,
+    effects: &Arc<AtomicU64>,
+) -> (Completion<Result<(), Failure>>, thread::JoinHandle<()>) {
+    let pool = Arc::new(OneJob::default());
+    let (passes, adds) = (Arc::clone(gate), Arc::clone(effects));
+    let work = in_steps(move || match passes.pass() {
+        Ok(()) => (adds.fetch_add(1, Ordering::Relaxed) == 1).then_some(Ok(())),
         Err(failure) => Some(Err(failure)),
-    })
+    });
+    let completion = Job::begin(Arc::clone(&pool) as Arc<dyn Turns>, 0, Arc::clone(gate), work);
+    (completion, thread::spawn(move || pool.work()))
 }
 
 #[test]
@@ -70,10 +105,8 @@ fn loom_a_close_within_a_streams_message_takes_effect_before_the_next() {
 fn loom_a_result_always_reaches_who_waits_for_it() {
     explore(|| {
         let (gate, effects) = (Gate::new(), Arc::new(AtomicU64::new(0)));
-        let job = slices(&gate, &effects);
-        let runs = Arc::clone(&job);
-        let pool = thread::spawn(move || work(&*runs));
-        assert_eq!(block_on(Completion::new(job, gate)), Ok(Ok(())));
+        let (completion, pool) = slices(&gate, &effects);
+        assert_eq!(block_on(completion), Ok(Ok(())));
         pool.join().unwrap();
         assert_eq!(effects.load(Ordering::Relaxed), 2);
     });
@@ -83,10 +116,7 @@ fn loom_a_result_always_reaches_who_waits_for_it() {
 fn loom_a_job_whose_caller_goes_happens_whole_or_not_at_all_and_gives_back_what_it_holds() {
     explore(|| {
         let (gate, effects) = (Gate::new(), Arc::new(AtomicU64::new(0)));
-        let job = slices(&gate, &effects);
-        let runs = Arc::clone(&job);
-        let pool = thread::spawn(move || work(&*runs));
-        let mut completion = Completion::new(job, gate);
+        let (mut completion, pool) = slices(&gate, &effects);
         let polled = Pin::new(&mut completion).poll(&mut Context::from_waker(Waker::noop()));
         drop(completion);
         pool.join().unwrap();
@@ -101,10 +131,7 @@ fn loom_a_job_whose_caller_goes_happens_whole_or_not_at_all_and_gives_back_what_
 fn loom_a_deadline_answers_that_nothing_was_done_exactly_when_nothing_was() {
     explore(|| {
         let (gate, effects) = (Gate::new(), Arc::new(AtomicU64::new(0)));
-        let job = slices(&gate, &effects);
-        let runs = Arc::clone(&job);
-        let pool = thread::spawn(move || work(&*runs));
-        let mut completion = Completion::new(job, Arc::clone(&gate));
+        let (mut completion, pool) = slices(&gate, &effects);
         let undone = gate.close();
         // Whoever closes the gate polls next; a job that runs is waited for.
         let first = Pin::new(&mut completion).poll(&mut Context::from_waker(Waker::noop()));
@@ -122,5 +149,46 @@ fn loom_a_deadline_answers_that_nothing_was_done_exactly_when_nothing_was() {
             assert_eq!(effects.load(Ordering::Relaxed), 2);
         }
         assert_eq!(Arc::strong_count(&effects), 1, "the work was dropped");
+    });
+}
+
+struct Owner(Locked<u64>);
+
+#[test]
+fn loom_a_job_that_waits_for_a_lock_runs_when_it_is_let_go_or_is_withdrawn_at_the_deadline() {
+    explore(|| {
+        let owner = Arc::new(Owner(Locked::new(0)));
+        let Ok(held) = Locked::try_write(Arc::clone(&owner), |owner| &owner.0) else {
+            unreachable!("nobody else is there")
+        };
+        let (gate, pool) = (Gate::new(), Arc::new(OneJob::default()));
+        let (locks, passes) = (Arc::clone(&owner), Arc::clone(&gate));
+        let work = async move {
+            let mut value = Locked::write(locks, |owner: &Owner| &owner.0, usize::MAX).await;
+            turn().await;
+            passes.pass()?;
+            if let Ok(value) = &mut value {
+                **value += 1;
+            }
+            Ok(())
+        };
+        let turns = Arc::clone(&pool) as Arc<dyn Turns>;
+        let mut completion = Job::begin(turns, 0, Arc::clone(&gate), work);
+        let lets_go = thread::spawn(move || {
+            drop(held);
+            pool.work();
+        });
+        let undone = gate.close();
+        let first = Pin::new(&mut completion).poll(&mut Context::from_waker(Waker::noop()));
+        let answer = match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => block_on(completion),
+        };
+        lets_go.join().unwrap();
+        let outcome = answer.and_then(|outcome: Result<(), Failure>| outcome);
+        let expected = if undone { Err(Failure::DeadlinePassed) } else { Ok(()) };
+        assert_eq!(outcome, expected);
+        let value = Locked::try_write(owner, |owner| &owner.0).map(|value| *value);
+        assert_eq!(value.ok(), Some(u64::from(!undone)), "and the lock is free");
     });
 }

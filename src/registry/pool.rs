@@ -6,12 +6,14 @@
 //! lanes   3: [job]  0: [job][job]  7: [job]   goes to the back
 //! ```
 //!
-//! Law: a job is a step repeated until it yields a result; between steps it goes to the back of its
-//! tenant's lane. What a job is and how its caller hears of it is in `job.rs`; no runtime is known
-//! here.
+//! Law: a job is a future; whenever it gives way it goes to the back of its tenant's lane, and while
+//! it waits for a memory it stands in none. What a job is and how its caller hears of it is in
+//! `job.rs`; no runtime is known here. Lock order: the queues are a leaf.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::future::Future;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::registry::gate::Gate;
-use crate::registry::job::{Completion, Job, Runnable, Step};
+use crate::registry::job::{Completion, Job, Runnable, Turns, turn};
 
 /// Jobs that may wait, over all tenants.
 const MAX_QUEUED: usize = 16_384;
@@ -56,7 +58,8 @@ impl Pool {
         Ok(Self { shared, threads: Mutex::new(handles) })
     }
 
-    /// Runs `step` on a pool thread, again and again until it yields a result.
+    /// Runs `work`: up to its first [`turn`] on the calling thread, which it must not keep, and from
+    /// there on on pool threads.
     ///
     /// `gate` is the call's: where it closes first, the job is dropped unrun or, if it runs, is
     /// waited for.
@@ -64,34 +67,48 @@ impl Pool {
         &self,
         lane: u32,
         gate: Arc<Gate>,
-        step: impl FnMut() -> Option<T> + Send + 'static,
+        work: impl Future<Output = T> + Send + 'static,
     ) -> Completion<T> {
-        let job = Job::new(step);
-        if !self.shared.push(lane, Arc::clone(&job) as Arc<dyn Runnable>) {
-            job.refuse(Failure::Overloaded {
-                limit_name: "queued_jobs",
-                limit: MAX_QUEUED as u64,
-                after: RETRY_AFTER,
-            });
-        }
-        Completion::new(job, gate)
+        Job::begin(Arc::clone(&self.shared) as Arc<dyn Turns>, lane, gate, work)
     }
 
-    /// [`Self::run`] for a job of one step.
+    /// [`Self::run`] for work of one turn.
     pub fn run_once<T: Send + 'static>(
         &self,
         lane: u32,
         gate: Arc<Gate>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Completion<T> {
-        let mut work = Some(work);
-        self.run(lane, gate, move || work.take().map(|work| work()))
+        self.run(lane, gate, async move {
+            turn().await;
+            work()
+        })
+    }
+
+    /// [`Self::run`] for a step that is repeated until it yields a result, a turn each time.
+    pub fn run_in_steps<T: Send + 'static>(
+        &self,
+        lane: u32,
+        gate: Arc<Gate>,
+        step: impl FnMut() -> Option<T> + Send + 'static,
+    ) -> Completion<T> {
+        self.run(lane, gate, in_steps(step))
     }
 
     /// Jobs that panicked since the start.
     #[must_use]
     pub fn panics(&self) -> u64 {
         self.shared.panics.load(Ordering::Relaxed)
+    }
+}
+
+/// Repeats a step until it yields a result, a turn each time.
+pub(super) async fn in_steps<T>(mut step: impl FnMut() -> Option<T>) -> T {
+    loop {
+        turn().await;
+        if let Some(result) = step() {
+            return result;
+        }
     }
 }
 
@@ -115,6 +132,11 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").finish_non_exhaustive()
     }
+}
+
+thread_local! {
+    /// Whether this is a pool thread.
+    static ON_POOL: Cell<bool> = const { Cell::new(false) };
 }
 
 #[derive(Default)]
@@ -143,7 +165,7 @@ impl Queues {
         self.queued = self.queued.saturating_add(1);
     }
 
-    fn pop(&mut self) -> Option<(u32, Arc<dyn Runnable>)> {
+    fn pop(&mut self) -> Option<Arc<dyn Runnable>> {
         let lane = self.turn.pop_front()?;
         let jobs = self.lanes.get_mut(&lane)?;
         let job = jobs.pop_front()?;
@@ -153,33 +175,19 @@ impl Queues {
             self.turn.push_back(lane);
         }
         self.queued = self.queued.saturating_sub(1);
-        Some((lane, job))
+        Some(job)
     }
 }
 
 impl Shared {
-    fn push(&self, lane: u32, job: Arc<dyn Runnable>) -> bool {
-        let mut queues = lock(&self.queues);
-        if queues.closed || queues.queued >= MAX_QUEUED {
-            return false;
-        }
-        queues.push(lane, job);
-        drop(queues);
-        self.work_came.notify_one();
-        true
-    }
-
     fn work(&self) {
-        while let Some((lane, job)) = self.next() {
-            match job.step(&self.panics) {
-                Step::Ended => {}
-                // Admitted once: what has begun is never refused for want of room.
-                Step::Again => lock(&self.queues).push(lane, job),
-            }
+        ON_POOL.set(true);
+        while let Some(job) = self.next() {
+            job.run();
         }
     }
 
-    fn next(&self) -> Option<(u32, Arc<dyn Runnable>)> {
+    fn next(&self) -> Option<Arc<dyn Runnable>> {
         let mut queues = lock(&self.queues);
         loop {
             if let Some(next) = queues.pop() {
@@ -190,6 +198,30 @@ impl Shared {
             }
             queues = self.work_came.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+impl Turns for Shared {
+    fn enter(&self, lane: u32, begun: bool, job: Arc<dyn Runnable>) -> Result<(), Failure> {
+        let mut queues = lock(&self.queues);
+        if !begun && (queues.closed || queues.queued >= MAX_QUEUED) {
+            return Err(Failure::Overloaded {
+                limit_name: "queued_jobs",
+                limit: MAX_QUEUED as u64,
+                after: RETRY_AFTER,
+            });
+        }
+        queues.push(lane, job);
+        drop(queues);
+        // A pool thread that queues something is about to look for its next job itself.
+        if !ON_POOL.get() {
+            self.work_came.notify_one();
+        }
+        Ok(())
+    }
+
+    fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
     }
 }
 

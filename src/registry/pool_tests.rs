@@ -37,7 +37,7 @@ fn say(pool: &Pool, lane: u32, said: &Said, word: &'static str) -> Completion<()
 
 fn say_in_slices(pool: &Pool, lane: u32, said: &Said, words: [&'static str; 3]) -> Completion<()> {
     let (said, mut words) = (Arc::clone(said), words.into_iter());
-    pool.run(lane, Gate::new(), move || match words.next() {
+    pool.run_in_steps(lane, Gate::new(), move || match words.next() {
         Some(word) => {
             said.lock().unwrap().push(word);
             None
@@ -133,7 +133,7 @@ async fn what_has_passed_its_gate_runs_to_its_end_though_nobody_waits() {
     let ((passed, has_passed), (go, wait), (ended, end)) = (channel(), channel::<()>(), channel());
     let job_gate = Arc::clone(&gate);
     let mut slices = 0;
-    let unwanted = pool.run(0, Arc::clone(&gate), move || {
+    let unwanted = pool.run_in_steps(0, Arc::clone(&gate), move || {
         job_gate.pass().unwrap();
         slices += 1;
         if slices == 1 {

@@ -76,7 +76,7 @@ impl Floor {
     }
 
     async fn write(&self, record: &Arc<Record>) {
-        let source = [bytes::Bytes::from_static(b"canary")];
+        let source = bytes::Bytes::from_static(b"canary").into();
         self.registry.write(0, Arc::clone(record), 0, source, &Gate::new()).await.unwrap();
     }
 

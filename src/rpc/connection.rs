@@ -24,8 +24,8 @@ use crate::tenancy::{Access, Caller};
 
 /// Room for one connection's unread bytes: h2's budget for small frames follows from it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
-/// Room for one stream's unread bytes: a whole unary write.
-const STREAM_WINDOW: u32 = 4 << 20;
+/// Room for one stream's unread bytes: a message of a stream. More only goes cold in the cache.
+const STREAM_WINDOW: u32 = 1 << 20;
 /// A frame's payload at most: large messages then come in few frames.
 const FRAME: u32 = 1 << 20;
 /// What a connection may have buffered for sending on each stream.

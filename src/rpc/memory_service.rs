@@ -84,7 +84,7 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let messages = Messages::new(body, message_limit, call.in_flight.clone());
     let Incoming { message: WithData { message: request, data }, held: _held } =
         messages.only_with_data::<v1::WriteMemoryRequest>(&call.occasion.gate).await?;
-    let length = total(&data);
+    let length = data.length().get();
     if length > limit {
         return Err(Failure::TooLarge {
             field: "data",
@@ -98,11 +98,6 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     call.access.write(&call.occasion, target, request.offset, data).await?;
     answer(&v1::WriteMemoryResponse {})
-}
-
-/// How many bytes some frames hold.
-pub(crate) fn total(frames: &[bytes::Bytes]) -> u64 {
-    frames.iter().fold(0, |sum, frame| sum.saturating_add(frame.len() as u64))
 }
 
 pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {

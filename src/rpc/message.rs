@@ -19,6 +19,7 @@ use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint};
 
 use crate::error::Failure;
+use crate::memory::Sources;
 use crate::proto::v1;
 use crate::registry::Gate;
 use crate::rpc::admission::{InFlight, InFlightBytes};
@@ -42,8 +43,17 @@ pub(crate) struct MessageLimit {
 pub(crate) struct Messages<B> {
     body: B,
     buffered: Bytes,
+    /// The header of the message that comes next, read but not admitted.
+    header: Option<Header>,
     limit: MessageLimit,
     in_flight: InFlightBytes,
+}
+
+/// The five bytes before a message.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    compressed: u8,
+    length: u32,
 }
 
 /// One message and its part of the in-flight budgets.
@@ -57,7 +67,7 @@ pub(crate) struct Incoming<M> {
 
 impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     pub(crate) fn new(body: B, limit: MessageLimit, in_flight: InFlightBytes) -> Self {
-        Self { body, buffered: Bytes::new(), limit, in_flight }
+        Self { body, buffered: Bytes::new(), header: None, limit, in_flight }
     }
 
     /// The next message; none at the request's end. Given up when the gate closes.
@@ -77,7 +87,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     /// The same for a message with tenant bytes, which are left in the frames that they came in.
     ///
     /// # Errors
-    /// As [`Self::next`].
+    /// As [`Self::next`]; but after OVERLOADED it may be asked for the same message again.
     pub(crate) async fn next_with_data<M: Carrier>(
         &mut self,
         gate: &Gate,
@@ -88,18 +98,23 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     }
 
     async fn bytes(&mut self, gate: &Gate) -> Result<Option<(Gathered, InFlight)>, Failure> {
-        while self.buffered.len() < HEADER {
-            if !self.more(gate).await? {
-                if self.buffered.is_empty() {
-                    return Ok(None);
+        let Some(header) = self.header(gate).await? else { return Ok(None) };
+        let held = self.admit(header)?;
+        self.header = None;
+        Ok(Some((self.collect(header.length as usize, gate).await?, held)))
+    }
+
+    async fn header(&mut self, gate: &Gate) -> Result<Option<Header>, Failure> {
+        if self.header.is_none() {
+            while self.buffered.len() < HEADER {
+                if !self.more(gate).await? {
+                    return if self.buffered.is_empty() { Ok(None) } else { Err(torn()) };
                 }
-                return Err(torn());
             }
+            let (compressed, length) = (self.buffered.get_u8(), self.buffered.get_u32());
+            self.header = Some(Header { compressed, length });
         }
-        let compressed = self.buffered.get_u8();
-        let length = self.buffered.get_u32();
-        let held = self.admit(compressed, length)?;
-        Ok(Some((self.collect(length as usize, gate).await?, held)))
+        Ok(self.header)
     }
 
     /// The only message of the request.
@@ -139,15 +154,15 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Ok(())
     }
 
-    fn admit(&self, compressed: u8, length: u32) -> Result<InFlight, Failure> {
-        if compressed != 0 {
+    fn admit(&self, header: Header) -> Result<InFlight, Failure> {
+        if header.compressed != 0 {
             return Err(Failure::CapabilityUnavailable {
                 field: "grpc-encoding",
                 value: "compressed".to_owned(),
                 why: "compressed messages are refused; send identity",
             });
         }
-        let length = u64::from(length);
+        let length = u64::from(header.length);
         if length > self.limit.bytes {
             return Err(Failure::TooLarge {
                 field: "message",
@@ -239,13 +254,13 @@ pub(crate) struct WithData<M> {
     /// The message without them.
     pub(crate) message: M,
     /// They, in the frames that they came in.
-    pub(crate) data: Vec<Bytes>,
+    pub(crate) data: Sources,
 }
 
 /// What `Message::decode` does, with one field left in its frames.
 fn split<M: Carrier>(mut bytes: Gathered) -> Result<WithData<M>, Failure> {
     let mut message = M::default();
-    let mut data = Vec::new();
+    let mut data = Sources::default();
     while bytes.has_remaining() {
         let (tag, wire_type) = decode_key(&mut bytes).map_err(|_malformed| malformed())?;
         if tag == M::DATA_FIELD && wire_type == WireType::LengthDelimited {
@@ -255,7 +270,7 @@ fn split<M: Carrier>(mut bytes: Gathered) -> Result<WithData<M>, Failure> {
                 return Err(malformed());
             }
             // Of a field that comes twice the last counts.
-            data = bytes.take_frames(length);
+            data = Sources::new(bytes.take_frames(length));
         } else {
             message
                 .merge_field(tag, wire_type, &mut bytes, DecodeContext::default())

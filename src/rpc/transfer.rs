@@ -2,10 +2,11 @@
 //!
 //! Law: each message is one operation, atomic, checked and counted by itself; the memory is bound at
 //! the first, so a name that is used anew never gets the rest. A failure says how many bytes stand.
-//! Between two messages the deadline and the drain limit may end a stream, never within one.
+//! Between two messages the deadline and the drain limit may end a stream, never within one. While
+//! one message of an upload is written the next one comes in; it is looked at only afterwards.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -16,16 +17,18 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use tokio::time::Sleep;
 use tonic::Status;
 
+use crate::checksum;
 use crate::error::Failure;
+use crate::memory::Sources;
 use crate::proto::v1;
-use crate::registry::{Panicked, Record, catch};
+use crate::registry::{Gate, Panicked, Record, catch};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities, total};
-use crate::rpc::message::{MessageLimit, Messages, WithData};
+use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities};
+use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
 use crate::units::{ByteCount, ByteRange};
@@ -74,9 +77,8 @@ impl Upload {
         let mut messages = Messages::new(body, message_limit, call.in_flight.clone());
         let mut destination = None;
         let mut wanted = None;
-        while let Some(incoming) = messages.next_with_data::<v1::UploadMemoryRequest>(gate).await? {
-            let _held = incoming.held;
-            let WithData { message, data } = incoming.message;
+        let mut next: Arrival = messages.next_with_data(gate).await?;
+        while let Some(Incoming { message: WithData { message, data }, held }) = next {
             if let Some(meters) = call.meters() {
                 meters.received();
             }
@@ -91,8 +93,13 @@ impl Upload {
                     to
                 }
             };
-            self.write(call, to, data, limit).await?;
-            gate.rearm();
+            let write = async {
+                self.write(call, to, data, limit).await?;
+                gate.rearm();
+                drop(held);
+                Ok(())
+            };
+            next = beside(write, &mut messages, gate).await?;
         }
         let Some(to) = destination else {
             return Err(invalid("message", "is missing: the first one names the memory"));
@@ -115,10 +122,10 @@ impl Upload {
         &mut self,
         call: &Call,
         to: &Destination,
-        data: Vec<Bytes>,
+        data: Sources,
         limit: u64,
     ) -> Result<(), Failure> {
-        let length = total(&data);
+        let length = data.length().get();
         if length > limit {
             return Err(Failure::TooLarge {
                 field: "data",
@@ -132,14 +139,44 @@ impl Upload {
         if to.length.is_some_and(|announced| after > announced) {
             return Err(invalid("data", "is more than the length announced"));
         }
-        let crc32c = data.iter().fold(self.crc32c, |crc, frame| crc32c::crc32c_append(crc, frame));
         // Past 2^64 there is no memory, and u64::MAX says so to the bounds check.
         let offset = to.offset.saturating_add(self.written);
-        call.access.upload(&call.occasion, Arc::clone(&to.record), offset, data).await?;
+        let record = Arc::clone(&to.record);
+        self.crc32c = call.access.upload(&call.occasion, record, offset, data, self.crc32c).await?;
         self.written = after;
-        self.crc32c = crc32c;
         Ok(())
     }
+}
+
+/// What comes of one message of an upload.
+type Arrival = Option<Incoming<WithData<v1::UploadMemoryRequest>>>;
+
+/// Writes one message while the next one comes in. A failure to write is told at once; one of the
+/// next message only when the write is over, so that what is said to stand does.
+async fn beside(
+    write: impl Future<Output = Result<(), Failure>>,
+    messages: &mut Messages<Body>,
+    gate: &Gate,
+) -> Result<Arrival, Failure> {
+    let mut write = pin!(write);
+    {
+        let mut coming = pin!(messages.next_with_data(gate));
+        let came = tokio::select! {
+            biased;
+            written = &mut write => {
+                written?;
+                return coming.await;
+            }
+            came = &mut coming => came,
+        };
+        write.await?;
+        match came {
+            // It may have been the message just written that was in the way.
+            Err(Failure::Overloaded { .. }) => {}
+            came => return came,
+        }
+    }
+    messages.next_with_data(gate).await
 }
 
 fn begin(call: &Call, first: &v1::UploadMemoryRequest) -> Result<Destination, Failure> {
@@ -244,7 +281,7 @@ impl Download {
         let record = Arc::clone(&self.record);
         let mut out = call.access.download(&call.occasion, record, here, out).await?;
         if self.checksum {
-            let crc32c = crc32c::crc32c(out.get(data_begins..).unwrap_or_default());
+            let crc32c = checksum::crc32c(out.get(data_begins..).unwrap_or_default());
             encode_key(CRC32C_FIELD, WireType::ThirtyTwoBit, &mut out);
             out.extend_from_slice(&crc32c.to_le_bytes());
         }

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
 use crate::error::Failure;
+use crate::memory::Sources;
 use crate::metrics::{GrowOutcome, OperationMeters};
 use crate::model::{Id, MemoryId, MemorySpec, Now, RequestKey, Uuid};
 use crate::registry::{
@@ -232,24 +231,35 @@ impl Access {
         occasion: &Occasion,
         target: Target<'_>,
         offset: u64,
-        data: Vec<Bytes>,
+        data: Sources,
     ) -> Result<(), Failure> {
         let record = self.find(target, occasion.now)?;
-        self.write_at(occasion, record, offset, data, &self.tenant.meters.write).await
+        let length = data.length().get();
+        self.within(&record, offset, length)?;
+        let lane = self.tenant.namespace.lane();
+        self.registry.write(lane, record, offset, data, &occasion.gate).await?;
+        self.tenant.meters.write.count(length);
+        Ok(())
     }
 
-    /// Writes a part of an upload.
+    /// Writes a part of an upload; answers the CRC-32C of the upload so far, which was `crc32c`.
     ///
     /// # Errors
-    /// As [`Registry::write`].
+    /// As [`Registry::write_checked`].
     pub async fn upload(
         &self,
         occasion: &Occasion,
         record: Arc<Record>,
         offset: u64,
-        data: Vec<Bytes>,
-    ) -> Result<(), Failure> {
-        self.write_at(occasion, record, offset, data, &self.tenant.meters.upload).await
+        data: Sources,
+        crc32c: u32,
+    ) -> Result<u32, Failure> {
+        let length = data.length().get();
+        self.within(&record, offset, length)?;
+        let (lane, gate) = (self.tenant.namespace.lane(), &occasion.gate);
+        let crc32c = self.registry.write_checked(lane, record, offset, data, crc32c, gate).await?;
+        self.tenant.meters.upload.count(length);
+        Ok(crc32c)
     }
 
     /// Sets every byte of a range.
@@ -308,23 +318,6 @@ impl Access {
         let out = self.registry.read(lane, record, range, out, &occasion.gate).await?;
         meters.count(range.length().get());
         Ok(out)
-    }
-
-    async fn write_at(
-        &self,
-        occasion: &Occasion,
-        record: Arc<Record>,
-        offset: u64,
-        data: Vec<Bytes>,
-        meters: &OperationMeters,
-    ) -> Result<(), Failure> {
-        let length =
-            data.iter().fold(0, |sum: u64, bytes| sum.saturating_add(ByteCount::of(bytes).get()));
-        self.within(&record, offset, length)?;
-        let lane = self.tenant.namespace.lane();
-        self.registry.write(lane, record, offset, data, &occasion.gate).await?;
-        meters.count(length);
-        Ok(())
     }
 }
 

@@ -107,7 +107,12 @@ impl Floors {
         offset: u64,
         data: Vec<u8>,
     ) -> Result<(), linmemd::error::Failure> {
-        block_on(self.access.write(&occasion(), target(id), offset, vec![data.into()]))
+        block_on(self.access.write(
+            &occasion(),
+            target(id),
+            offset,
+            bytes::Bytes::from(data).into(),
+        ))
     }
 
     pub(crate) fn read(

@@ -24,3 +24,4 @@ mod request_ids;
 mod specs;
 mod tenants;
 mod transport;
+mod uploads;

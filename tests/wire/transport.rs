@@ -46,7 +46,7 @@ async fn settings_show_the_streams_allowed_and_the_windows_that_never_adapt() {
             .map(|entry| u32::from_be_bytes([entry[2], entry[3], entry[4], entry[5]]))
     };
     assert_eq!(value(3), Some(256), "max concurrent streams");
-    assert_eq!(value(4), Some(4 << 20), "a stream's window holds a whole unary write");
+    assert_eq!(value(4), Some(1 << 20), "a stream's window holds a message of a stream");
     assert_eq!(value(6), Some(16 << 10), "header list");
     house.stop().await;
 }

@@ -1,15 +1,15 @@
-//! Reads, writes and fills. Up to `Settings::inline` bytes on the caller's thread, more on the pool;
-//! fills in slices, with the memory's lock kept from the first to the last.
+//! Reads, writes and fills. Up to `Settings::inline` bytes on the caller's thread, more on the pool,
+//! where jobs follow one another on a memory without a serving thread in between; fills in slices, with the memory's lock kept from the first to the last.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::error::Failure;
-use crate::memory::Plan;
+use crate::memory::{Plan, Sources};
 use crate::registry::gate::Gate;
+use crate::registry::job::turn;
 use crate::registry::lifecycle::{self, NotHad, Reading, Writing};
 use crate::registry::operations::{faulted, not_had};
+use crate::registry::pool::in_steps;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::units::{ByteCount, ByteRange};
@@ -27,23 +27,21 @@ impl Registry {
         mut out: Vec<u8>,
         gate: &Arc<Gate>,
     ) -> Result<Vec<u8>, Failure> {
-        let reading = match lifecycle::read(Arc::clone(&record), gate).await {
-            Ok(reading) => reading,
-            Err(why) => return Err(not_had(&record, why)),
-        };
         if range.length() <= self.settings.inline {
-            read_held(&reading, range, &mut out)?;
+            read_held(&reading(record, gate).await?, range, &mut out)?;
             return Ok(out);
         }
-        self.pool
-            .run_once(lane, Arc::clone(gate), move || {
-                read_held(&reading, range, &mut out)?;
-                Ok(out)
-            })
-            .await?
+        let job_gate = Arc::clone(gate);
+        let job = async move {
+            let reading = reading(record, &job_gate).await?;
+            turn().await;
+            read_held(&reading, range, &mut out)?;
+            Ok(out)
+        };
+        self.pool.run(lane, Arc::clone(gate), job).await?
     }
 
-    /// Puts `sources`, one after the other, at `offset`.
+    /// Puts `sources` at `offset`.
     ///
     /// # Errors
     /// OUT_OF_BOUNDS, MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
@@ -52,24 +50,59 @@ impl Registry {
         lane: u32,
         record: Arc<Record>,
         offset: u64,
-        sources: impl AsRef<[Bytes]> + Send + 'static,
+        sources: Sources,
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
-        let length = Plan::write(offset, sources.as_ref(), record.size.bytes())?.range().length();
-        let writing = match lifecycle::write(Arc::clone(&record), gate).await {
-            Ok(writing) => writing,
-            Err(why) => return Err(not_had(&record, why)),
-        };
-        if length <= self.settings.inline {
-            return write_held(&writing, offset, sources.as_ref());
+        self.write_and(lane, record, offset, sources, gate, |_written| ()).await
+    }
+
+    /// The same; answers the CRC-32C of what came before, whose own is `before`, and `sources`.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_checked(
+        &self,
+        lane: u32,
+        record: Arc<Record>,
+        offset: u64,
+        sources: Sources,
+        before: u32,
+        gate: &Arc<Gate>,
+    ) -> Result<u32, Failure> {
+        self.write_and(lane, record, offset, sources, gate, move |written| written.crc32c(before))
+            .await
+    }
+
+    /// Writes, gives the memory back, and says something about what was written, all where the
+    /// bytes are in the cache.
+    async fn write_and<T: Send + 'static>(
+        &self,
+        lane: u32,
+        record: Arc<Record>,
+        offset: u64,
+        sources: Sources,
+        gate: &Arc<Gate>,
+        then: impl FnOnce(&Sources) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        Plan::write(offset, &sources, record.size.bytes())?;
+        if sources.length() <= self.settings.inline {
+            let writing = writing(record, gate).await?;
+            write_held(&writing, offset, &sources)?;
+            drop(writing);
+            return Ok(then(&sources));
         }
         let job_gate = Arc::clone(gate);
-        self.pool
-            .run_once(lane, Arc::clone(gate), move || {
-                job_gate.pass()?;
-                write_held(&writing, offset, sources.as_ref())
-            })
-            .await?
+        let job = async move {
+            let writing = writing(record, &job_gate).await?;
+            turn().await;
+            job_gate.pass()?;
+            write_held(&writing, offset, &sources)?;
+            drop(writing);
+            // The sources go back to be freed by the thread that allocated them.
+            Ok::<_, Failure>((then(&sources), sources))
+        };
+        let (said, _sources) = self.pool.run(lane, Arc::clone(gate), job).await??;
+        Ok(said)
     }
 
     /// Sets every byte of a range.
@@ -84,27 +117,32 @@ impl Registry {
         value: u8,
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
-        let writing = match lifecycle::write(Arc::clone(&record), gate).await {
-            Ok(writing) => writing,
-            Err(why) => return Err(not_had(&record, why)),
-        };
         if range.length() <= self.settings.inline {
+            let writing = writing(record, gate).await?;
             apply(&writing, &Plan::fill(range, value))?;
-            record.note_write(range.length());
+            writing.owner().note_write(range.length());
             return Ok(());
         }
         let (job_gate, slice) = (Arc::clone(gate), self.settings.slice);
-        let mut rest = range;
-        self.pool
-            .run(lane, Arc::clone(gate), move || {
-                fill_slice(&writing, &mut rest, slice, value, &job_gate).inspect(|outcome| {
-                    if outcome.is_ok() {
-                        record.note_write(range.length());
-                    }
-                })
-            })
-            .await?
+        let job = async move {
+            let writing = writing(record, &job_gate).await?;
+            let mut rest = range;
+            in_steps(|| fill_slice(&writing, &mut rest, slice, value, &job_gate)).await?;
+            writing.owner().note_write(range.length());
+            Ok(())
+        };
+        self.pool.run(lane, Arc::clone(gate), job).await?
     }
+}
+
+async fn reading(record: Arc<Record>, gate: &Gate) -> Result<Reading<Record>, Failure> {
+    let reading = lifecycle::read(Arc::clone(&record), gate).await;
+    reading.map_err(|why| not_had(&record, why))
+}
+
+async fn writing(record: Arc<Record>, gate: &Gate) -> Result<Writing<Record>, Failure> {
+    let writing = lifecycle::write(Arc::clone(&record), gate).await;
+    writing.map_err(|why| not_had(&record, why))
 }
 
 fn read_held(
@@ -119,7 +157,7 @@ fn read_held(
     Ok(())
 }
 
-fn write_held(writing: &Writing<Record>, offset: u64, sources: &[Bytes]) -> Result<(), Failure> {
+fn write_held(writing: &Writing<Record>, offset: u64, sources: &Sources) -> Result<(), Failure> {
     let record = writing.owner();
     let plan = Plan::write(offset, sources, record.size.bytes())?;
     apply(writing, &plan)?;

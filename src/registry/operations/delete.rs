@@ -48,7 +48,9 @@ impl Registry {
         let lane = record.namespace.upgrade().map_or(0, |namespace| namespace.lane);
         let mut death = Death::Waiting { whole, deletion };
         let (registry, job_gate) = (Arc::clone(self), Arc::clone(gate));
-        self.pool.run(lane, Arc::clone(gate), move || death.step(&registry, &job_gate)).await?
+        self.pool
+            .run_in_steps(lane, Arc::clone(gate), move || death.step(&registry, &job_gate))
+            .await?
     }
 
     /// Ends a memory whose lease has run out. Where the pool has no room it is tried again when

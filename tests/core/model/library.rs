@@ -68,10 +68,13 @@ impl Library {
         let record = access.find(target(&name(number)), now())?;
         let occasion = occasion();
         let nothing = [Vec::new()];
-        let mut at = offset;
+        let (mut at, mut crc32c) = (offset, 0);
         for chunk in if chunks.is_empty() { &nothing[..] } else { chunks } {
             let record = std::sync::Arc::clone(&record);
-            block_on(access.upload(&occasion, record, at, vec![chunk.clone().into()]))?;
+            let data = bytes::Bytes::from(chunk.clone()).into();
+            let expected = crc32c::crc32c_append(crc32c, chunk);
+            crc32c = block_on(access.upload(&occasion, record, at, data, crc32c))?;
+            assert_eq!(crc32c, expected, "of all chunks so far");
             occasion.gate.rearm();
             at = at.saturating_add(chunk.len() as u64);
         }

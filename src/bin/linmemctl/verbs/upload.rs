@@ -259,7 +259,9 @@ fn beyond(chunks: &[Bytes], mut done: u64) -> Vec<Bytes> {
 async fn checksum(again: Again, length: u64) -> std::io::Result<u32> {
     let mut file = match again {
         Again::Held(chunks) => {
-            return Ok(chunks.iter().fold(0, |crc, chunk| crc32c::crc32c_append(crc, chunk)));
+            return Ok(chunks
+                .iter()
+                .fold(0, |crc, chunk| linmemd::client::crc32c_append(crc, chunk)));
         }
         Again::File(file) => file,
     };
@@ -267,7 +269,7 @@ async fn checksum(again: Again, length: u64) -> std::io::Result<u32> {
     let (mut crc, mut reader) = (0, file.take(length));
     let mut chunk = BytesMut::with_capacity(HELD_CHUNK_BYTES);
     while reader.read_buf(&mut chunk).await? > 0 {
-        crc = crc32c::crc32c_append(crc, &chunk);
+        crc = linmemd::client::crc32c_append(crc, &chunk);
         chunk.clear();
     }
     Ok(crc)
@@ -293,7 +295,7 @@ mod tests {
         std::fs::write(&path, b"abcde").unwrap();
         let file = File::open(&path).await.unwrap();
         let held = vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de")];
-        let expected = crc32c::crc32c(b"abcde");
+        let expected = linmemd::client::crc32c(b"abcde");
         assert_eq!(checksum(Again::File(file), 5).await.unwrap(), expected);
         assert_eq!(checksum(Again::Held(held), 5).await.unwrap(), expected);
     }
