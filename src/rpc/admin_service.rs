@@ -17,21 +17,22 @@ use crate::rpc::status::Refusal;
 
 pub(crate) async fn host(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::GetHostRequest>(call, body).await?;
-    let draining = call.server.is_draining();
+    let draining = call.door.server.is_draining();
     // A few files of the kernel's are read: not on a serving thread.
-    let (server, gate) = (Arc::clone(&call.server), Arc::clone(&call.occasion.gate));
-    let lane = call.access.tenant().namespace.lane();
-    let view = call.server.registry.pool.run_once(lane, gate, move || server.host.view()).await?;
+    let (server, gate) = (Arc::clone(&call.door.server), Arc::clone(&call.occasion.gate));
+    let lane = call.door.access.tenant().namespace.lane();
+    let view =
+        call.door.server.registry.pool.run_once(lane, gate, move || server.host.view()).await?;
     let host = Some(message(view, draining));
     answer(&v1::GetHostResponse { host })
 }
 
 pub(crate) async fn drain(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::DrainRequest>(call, body).await?;
-    call.access.require_operator("Drain")?;
+    call.door.access.require_operator("Drain")?;
     tracing::info!(call_id = %call.id, "a drain was asked for over the wire");
-    call.server.ask_for_drain();
-    let drain_limit = call.server.limits.drain_limit.try_into().ok();
+    call.door.server.ask_for_drain();
+    let drain_limit = call.door.server.limits.drain_limit.try_into().ok();
     answer(&v1::DrainResponse { drain_limit })
 }
 

@@ -1,38 +1,75 @@
-//! Admission: how many calls and how many bytes may be in flight, in all and for each tenant.
+//! [`Door`]: one connection's door to one tenant, and admission through it: how many calls and how
+//! many bytes may be in flight, in all and for each tenant.
 //!
 //! Law: a call is admitted before its first message is read, bytes before they are buffered, reply
 //! bytes before they are copied; each is given back by `Drop`, with the call, the message or the
-//! reply. Quotas on memories are the ledger's business.
+//! reply. What is held keeps the door and nothing else, for a connection is served by one thread and
+//! its door is counted there, where the budgets are everybody's. Quotas on memories are the ledger's
+//! business.
 
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::tenancy::{Budget, Held, Tenant};
+use crate::rpc::server::Server;
+use crate::tenancy::Access;
 
-/// The two budgets that a call's bytes count against.
-#[derive(Clone, Debug)]
-pub(crate) struct InFlightBytes {
-    tenant: Arc<Budget>,
-    all: Arc<Budget>,
+/// What a call of one connection goes through.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// To one tenant's memories.
+    pub(crate) access: Access,
+    /// What all calls share.
+    pub(crate) server: Arc<Server>,
 }
 
 /// Bytes in flight. Given back when dropped.
+#[must_use = "given back when dropped"]
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    _tenant: Held,
-    _all: Held,
+    door: Arc<Door>,
+    bytes: u64,
 }
 
-impl InFlightBytes {
-    pub(crate) fn new(tenant: &Tenant, all: &Arc<Budget>) -> Self {
-        Self { tenant: Arc::clone(&tenant.in_flight_bytes), all: Arc::clone(all) }
-    }
+/// A place among the tenant's running calls. Given back when dropped.
+#[must_use = "given back when dropped"]
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Door>);
 
-    /// Holds so many bytes.
+impl Door {
+    /// Takes so many bytes in flight. The tenant's part is looked at first, so that one tenant's
+    /// excess is never another's refusal.
     ///
     /// # Errors
     /// OVERLOADED naming the limit.
-    pub(crate) fn hold(&self, bytes: u64) -> Result<InFlight, Failure> {
-        Ok(InFlight { _tenant: self.tenant.hold(bytes)?, _all: self.all.hold(bytes)? })
+    pub(crate) fn hold(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
+        let tenant = &self.access.tenant().in_flight_bytes;
+        tenant.take(bytes)?;
+        if let Err(refusal) = self.server.in_flight_bytes.take(bytes) {
+            tenant.give_back(bytes);
+            return Err(refusal);
+        }
+        Ok(InFlight { door: Arc::clone(self), bytes })
+    }
+
+    /// Takes a place among the tenant's running calls.
+    ///
+    /// # Errors
+    /// OVERLOADED naming the limit.
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<Running, Failure> {
+        self.access.tenant().handlers.take(1)?;
+        Ok(Running(Arc::clone(self)))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.door.server.in_flight_bytes.give_back(self.bytes);
+        self.door.access.tenant().in_flight_bytes.give_back(self.bytes);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.access.tenant().handlers.give_back(1);
     }
 }

@@ -11,13 +11,13 @@ use std::time::Instant;
 use tonic::{Code, Status};
 
 use crate::error::Failure;
-use crate::rpc::admission::{InFlight, InFlightBytes};
+use crate::rpc::admission::{Door, InFlight, Running};
 use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
 use crate::rpc::server::Server;
 use crate::rpc::status::{Refusal, status};
-use crate::tenancy::{Access, Held, Occasion};
+use crate::tenancy::Occasion;
 
 /// Which call of which connection of which run of the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -45,37 +45,35 @@ impl fmt::Display for CallId {
 pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) method: Method,
-    pub(crate) server: Arc<Server>,
-    pub(crate) access: Arc<Access>,
+    pub(crate) door: Arc<Door>,
     pub(crate) occasion: Occasion,
-    pub(crate) in_flight: InFlightBytes,
 }
 
 impl Call {
     /// Holds reply bytes.
     pub(crate) fn hold(&self, bytes: u64) -> Result<InFlight, Failure> {
-        self.in_flight.hold(bytes)
+        self.door.hold(bytes)
     }
 
     /// The status of a refusal of this call, logged.
     pub(crate) fn refuse(&self, refusal: &Refusal) -> Status {
         tracing::debug!(
             call_id = %self.id, method = self.method.name(),
-            tenant = %self.access.tenant().namespace.name, failure = %refusal.failure, "refused"
+            tenant = %self.door.access.tenant().namespace.name, failure = %refusal.failure, "refused"
         );
         status(refusal, &self.id.to_string())
     }
 
     /// The status of a call whose handler panicked, counted and logged.
     pub(crate) fn broken(&self) -> Status {
-        self.server.panics.fetch_add(1, Ordering::Relaxed);
+        self.door.server.panics.fetch_add(1, Ordering::Relaxed);
         tracing::error!(call_id = %self.id, method = self.method.name(), "a handler panicked");
         self.refuse(&Refusal::from(Failure::InternalFault))
     }
 
     /// What is counted of its method.
     pub(crate) fn meters(&self) -> Option<&MethodMeters> {
-        self.server.meters.get(self.method.index())
+        self.door.server.meters.get(self.method.index())
     }
 }
 
@@ -87,7 +85,7 @@ pub(crate) struct Served {
     started: Instant,
     /// Absent once counted.
     code: Option<Code>,
-    _handler: Option<Held>,
+    _place: Option<Running>,
 }
 
 impl Served {
@@ -101,7 +99,7 @@ impl Served {
             method,
             started,
             code: Some(Code::Cancelled),
-            _handler: None,
+            _place: None,
         };
         if let Some(meters) = served.meters() {
             meters.begun();
@@ -110,8 +108,8 @@ impl Served {
     }
 
     /// Keeps the tenant's place among running calls.
-    pub(crate) fn keep(&mut self, handler: Held) {
-        self._handler = Some(handler);
+    pub(crate) fn keep(&mut self, place: Running) {
+        self._place = Some(place);
     }
 
     /// The call ended so. Counted once.

@@ -16,11 +16,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Failure;
+use crate::rpc::admission::Door;
 use crate::rpc::front;
 use crate::rpc::server::{Phase, Place, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::wire::{Progress, Watched};
-use crate::tenancy::{Access, Caller};
+use crate::tenancy::Caller;
 
 /// Room for one connection's unread bytes: h2's budget for small frames follows from it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -73,7 +74,7 @@ pub(crate) struct Connection {
     pub(crate) number: u64,
     caller: Caller,
     /// The door to the tenant of calls that name none.
-    default: Result<Arc<Access>, Failure>,
+    default: Result<Arc<Door>, Failure>,
     calls_ever: AtomicU64,
     calls: AtomicUsize,
     epoch: Instant,
@@ -86,7 +87,7 @@ impl Connection {
     fn new(server: Arc<Server>, caller: Caller, place: Place) -> Arc<Self> {
         Arc::new(Self {
             number: server.connections_ever.fetch_add(1, Ordering::Relaxed),
-            default: server.tenants.access(caller, None).map(Arc::new),
+            default: door(&server, caller, None),
             server,
             caller,
             calls_ever: AtomicU64::new(0),
@@ -98,10 +99,10 @@ impl Connection {
     }
 
     /// The door to the tenant that a call names, or to the default.
-    pub(crate) fn access(&self, named: Option<&[u8]>) -> Result<Arc<Access>, Failure> {
+    pub(crate) fn door(&self, named: Option<&[u8]>) -> Result<Arc<Door>, Failure> {
         match named {
             None => self.default.clone(),
-            Some(_) => self.server.tenants.access(self.caller, named).map(Arc::new),
+            Some(_) => door(&self.server, self.caller, named),
         }
     }
 
@@ -128,6 +129,11 @@ impl Connection {
         let since = Duration::from_nanos(self.quiet_since.load(Ordering::Acquire));
         self.epoch.elapsed().saturating_sub(since)
     }
+}
+
+fn door(server: &Arc<Server>, caller: Caller, named: Option<&[u8]>) -> Result<Arc<Door>, Failure> {
+    let access = server.tenants.access(caller, named)?;
+    Ok(Arc::new(Door { access, server: Arc::clone(server) }))
 }
 
 /// Serves one connection to its end.

@@ -17,7 +17,7 @@ use tower::Service;
 use crate::error::Failure;
 use crate::model::Now;
 use crate::registry::Gate;
-use crate::rpc::admission::{InFlight, InFlightBytes};
+use crate::rpc::admission::InFlight;
 use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
@@ -79,13 +79,12 @@ fn admit(
         return Err(Failure::Draining);
     }
     let headers = request.headers();
-    let access = connection.access(headers.get("linmem-tenant").map(HeaderValue::as_bytes))?;
-    served.keep(access.tenant().handlers.hold(1)?);
+    let door = connection.door(headers.get("linmem-tenant").map(HeaderValue::as_bytes))?;
+    served.keep(door.enter()?);
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
     let now = Now { steady: started, wall: SystemTime::now() };
-    let in_flight = InFlightBytes::new(access.tenant(), &server.in_flight_bytes);
     let occasion = Occasion { now, gate: Gate::new() };
-    let call = Call { id, method, server: Arc::clone(server), access, occasion, in_flight };
+    let call = Call { id, method, door, occasion };
     Ok((call, deadline))
 }
 

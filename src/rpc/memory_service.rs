@@ -2,6 +2,8 @@
 //!
 //! Law: a handler validates, calls one method of Access, and converts; it decides nothing else.
 
+use std::sync::Arc;
+
 use hyper::body::Incoming as Body;
 use prost::Message;
 
@@ -40,7 +42,7 @@ pub(crate) async fn plain<M: Message + Default>(
     call: &Call,
     body: Body,
 ) -> Result<Incoming<M>, Failure> {
-    Messages::new(body, PLAIN, call.in_flight.clone()).only(&call.occasion.gate).await
+    Messages::new(body, PLAIN, Arc::clone(&call.door)).only(&call.occasion.gate).await
 }
 
 /// A reply that carries no tenant bytes.
@@ -51,7 +53,7 @@ pub(crate) fn answer(message: &impl Message) -> Result<Reply, Refusal> {
 pub(crate) async fn read(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::ReadMemoryRequest>(call, body).await?;
     let v1::ReadMemoryRequest { memory_id, uid, offset, length } = &request.message;
-    let limit = call.server.limits.max_read_bytes;
+    let limit = call.door.server.limits.max_read_bytes;
     if *length > limit {
         return Err(Failure::TooLarge {
             field: "length",
@@ -65,6 +67,7 @@ pub(crate) async fn read(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let target = convert::target(memory_id, uid.as_deref())?;
     let mut held = None;
     let out = call
+        .door
         .access
         .read(&call.occasion, target, *offset, *length, |length| {
             held = Some(call.hold(length.get())?);
@@ -75,13 +78,13 @@ pub(crate) async fn read(call: &Call, body: Body) -> Result<Reply, Refusal> {
 }
 
 pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
-    let limit = call.server.limits.max_write_bytes;
+    let limit = call.door.server.limits.max_write_bytes;
     let message_limit = MessageLimit {
         bytes: limit.saturating_add(ENVELOPE_BYTES),
         name: "max_write_bytes",
         instead: "use UploadMemory",
     };
-    let messages = Messages::new(body, message_limit, call.in_flight.clone());
+    let messages = Messages::new(body, message_limit, Arc::clone(&call.door));
     let Incoming { message: WithData { message: request, data }, held: _held } =
         messages.only_with_data::<v1::WriteMemoryRequest>(&call.occasion.gate).await?;
     let length = data.length().get();
@@ -96,7 +99,7 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
         .into());
     }
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    call.access.write(&call.occasion, target, request.offset, data).await?;
+    call.door.access.write(&call.occasion, target, request.offset, data).await?;
     answer(&v1::WriteMemoryResponse {})
 }
 
@@ -107,7 +110,7 @@ pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {
         why: format!("is {}; a byte is 0 to 255", request.value),
     })?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    call.access.fill(&call.occasion, target, request.offset, request.length, value).await?;
+    call.door.access.fill(&call.occasion, target, request.offset, request.length, value).await?;
     answer(&v1::FillMemoryResponse {})
 }
 
@@ -117,6 +120,7 @@ pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let key = convert::request_key(call.method, request_id, &request)?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let grown = call
+        .door
         .access
         .grow(&call.occasion, target, request.delta_pages, request.expected_pages, key)
         .await?;
@@ -133,9 +137,9 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
     require_capabilities(&request.required_capabilities)?;
     let id = request.memory_id.as_deref().map(convert::memory_id).transpose()?;
     let spec = spec::wanted(request.spec.unwrap_or_default())?;
-    let record = call.access.create(&call.occasion, id, spec, key).await?;
+    let record = call.door.access.create(&call.occasion, id, spec, key).await?;
     tracing::info!(
-        call_id = %call.id, tenant = %call.access.tenant().namespace.name,
+        call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
         memory_id = %record.id, uid = %record.uid, size_pages = record.size().get(), "created"
     );
     answer(&v1::CreateMemoryResponse { memory: Some(convert::memory(&record)) })
@@ -145,7 +149,7 @@ pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::GetMemoryRequest>(call, body).await?.message;
     let view = spec::known("view", request.view)?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let record = call.access.find(target, call.occasion.now)?;
+    let record = call.door.access.find(target, call.occasion.now)?;
     let memory = match view {
         v1::MemoryView::Unspecified | v1::MemoryView::Basic => convert::memory(&record),
         v1::MemoryView::Full => in_full(call, &record).await?,
@@ -153,10 +157,10 @@ pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     answer(&v1::GetMemoryResponse { memory: Some(memory) })
 }
 
-async fn in_full(call: &Call, record: &std::sync::Arc<Record>) -> Result<v1::Memory, Failure> {
-    match call.access.observe(&call.occasion, record).await? {
+async fn in_full(call: &Call, record: &Arc<Record>) -> Result<v1::Memory, Failure> {
+    match call.door.access.observe(&call.occasion, record).await? {
         Some(observation) => {
-            let nodes = call.server.nodes.clone();
+            let nodes = call.door.server.nodes.clone();
             Ok(convert::memory_in_full(record, &observation, nodes))
         }
         None => Ok(convert::memory(record)),
@@ -180,7 +184,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
         size => size.min(LONGEST_LIST),
     };
     let listing =
-        call.access.list(&selector, after.as_ref(), page_size as usize, call.occasion.now);
+        call.door.access.list(&selector, after.as_ref(), page_size as usize, call.occasion.now);
     answer(&v1::ListMemoriesResponse {
         memories: listing.records.iter().map(|record| convert::memory(record)).collect(),
         next_page_token: listing
@@ -207,7 +211,7 @@ pub(crate) async fn update(call: &Call, body: Body) -> Result<Reply, Refusal> {
         },
     };
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let record = call.access.update(target, change, call.occasion.now)?;
+    let record = call.door.access.update(target, change, call.occasion.now)?;
     answer(&v1::UpdateMemoryResponse { memory: Some(convert::memory(&record)) })
 }
 
@@ -246,9 +250,9 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DeleteMemoryRequest>(call, body).await?.message;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let deletion = Deletion { etag: request.etag };
-    match call.access.delete(&call.occasion, target, deletion).await {
+    match call.door.access.delete(&call.occasion, target, deletion).await {
         Ok(()) => tracing::info!(
-            call_id = %call.id, tenant = %call.access.tenant().namespace.name,
+            call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
             memory_id = request.memory_id, "deleted"
         ),
         Err(Failure::MemoryNotFound { .. }) if request.allow_missing => {}
@@ -260,13 +264,13 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
 pub(crate) async fn keep_alive(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::KeepAliveMemoryRequest>(call, body).await?.message;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let expire_time = call.access.keep_alive(target, call.occasion.now)?;
+    let expire_time = call.door.access.keep_alive(target, call.occasion.now)?;
     answer(&v1::KeepAliveMemoryResponse { expire_time: Some(expire_time.into()) })
 }
 
 pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::GetServerInfoRequest>(call, body).await?;
-    let tenant = call.access.tenant();
+    let tenant = call.door.access.tenant();
     let quotas = tenant.namespace.account.holdings().map(|holding| v1::Quota {
         resource: holding.resource.to_owned(),
         limit: holding.limit,
@@ -274,19 +278,19 @@ pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusa
     });
     let server_info = v1::ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot_id: call.server.boot_id.to_string(),
+        boot_id: call.door.server.boot_id.to_string(),
         capabilities: CAPABILITIES.iter().map(capability).collect(),
         limits: Some(limits(call)),
         tenant: tenant.namespace.name.to_string(),
-        roles: call.access.roles().iter().map(|role| role.word().to_owned()).collect(),
+        roles: call.door.access.roles().iter().map(|role| role.word().to_owned()).collect(),
         quotas: quotas.into(),
     };
     answer(&v1::GetServerInfoResponse { server_info: Some(server_info) })
 }
 
 fn limits(call: &Call) -> v1::Limits {
-    let (limits, settings) = (&call.server.limits, &call.server.registry.settings);
-    let tenant = call.access.tenant();
+    let (limits, settings) = (&call.door.server.limits, &call.door.server.registry.settings);
+    let tenant = call.door.access.tenant();
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     v1::Limits {
         max_read_bytes: limits.max_read_bytes,

@@ -11,6 +11,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -22,7 +23,7 @@ use crate::error::Failure;
 use crate::memory::Sources;
 use crate::proto::v1;
 use crate::registry::Gate;
-use crate::rpc::admission::{InFlight, InFlightBytes};
+use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::gathered::Gathered;
 
 /// Bytes of a gRPC message's header.
@@ -46,7 +47,7 @@ pub(crate) struct Messages<B> {
     /// The header of the message that comes next, read but not admitted.
     header: Option<Header>,
     limit: MessageLimit,
-    in_flight: InFlightBytes,
+    door: Arc<Door>,
 }
 
 /// The five bytes before a message.
@@ -66,8 +67,8 @@ pub(crate) struct Incoming<M> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
-    pub(crate) fn new(body: B, limit: MessageLimit, in_flight: InFlightBytes) -> Self {
-        Self { body, buffered: Bytes::new(), header: None, limit, in_flight }
+    pub(crate) fn new(body: B, limit: MessageLimit, door: Arc<Door>) -> Self {
+        Self { body, buffered: Bytes::new(), header: None, limit, door }
     }
 
     /// The next message; none at the request's end. Given up when the gate closes.
@@ -172,7 +173,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 instead: self.limit.instead,
             });
         }
-        self.in_flight.hold(length)
+        self.door.hold(length)
     }
 
     async fn collect(&mut self, length: usize, gate: &Gate) -> Result<Gathered, Failure> {

@@ -79,7 +79,7 @@ pub struct Server {
     /// The host's NUMA nodes, any of which may hold a page under policy LOCAL.
     pub(crate) nodes: Vec<u32>,
     pub(crate) host: Arc<dyn HostSource>,
-    pub(crate) in_flight_bytes: Arc<Budget>,
+    pub(crate) in_flight_bytes: Budget,
     pub(crate) meters: Vec<MethodMeters>,
     pub(crate) running: AtomicU64,
     pub(crate) connections: AtomicU64,

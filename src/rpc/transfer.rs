@@ -68,13 +68,13 @@ struct Destination {
 impl Upload {
     async fn receive(&mut self, call: &Call, body: Body) -> Result<(), Failure> {
         let gate = &call.occasion.gate;
-        let limit = call.server.limits.max_chunk_bytes;
+        let limit = call.door.server.limits.max_chunk_bytes;
         let message_limit = MessageLimit {
             bytes: limit.saturating_add(ENVELOPE_BYTES),
             name: "max_chunk_bytes",
             instead: "send the data in more messages",
         };
-        let mut messages = Messages::new(body, message_limit, call.in_flight.clone());
+        let mut messages = Messages::new(body, message_limit, Arc::clone(&call.door));
         let mut destination = None;
         let mut wanted = None;
         let mut next: Arrival = messages.next_with_data(gate).await?;
@@ -142,7 +142,8 @@ impl Upload {
         // Past 2^64 there is no memory, and u64::MAX says so to the bounds check.
         let offset = to.offset.saturating_add(self.written);
         let record = Arc::clone(&to.record);
-        self.crc32c = call.access.upload(&call.occasion, record, offset, data, self.crc32c).await?;
+        self.crc32c =
+            call.door.access.upload(&call.occasion, record, offset, data, self.crc32c).await?;
         self.written = after;
         Ok(())
     }
@@ -185,10 +186,10 @@ fn begin(call: &Call, first: &v1::UploadMemoryRequest) -> Result<Destination, Fa
         return Err(invalid("memory_id", "is missing: the first message names the memory"));
     };
     let target = convert::target(memory_id, first.uid.as_deref())?;
-    let record = call.access.find(target, call.occasion.now)?;
+    let record = call.door.access.find(target, call.occasion.now)?;
     let offset = first.offset.unwrap_or(0);
     if let Some(length) = first.length {
-        call.access.within(&record, offset, length)?;
+        call.door.access.within(&record, offset, length)?;
     }
     Ok(Destination { record, offset, length: first.length })
 }
@@ -220,7 +221,7 @@ pub(crate) struct Download {
 pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DownloadMemoryRequest>(call, body).await?.message;
     require_capabilities(&request.required_capabilities)?;
-    let limits = &call.server.limits;
+    let limits = &call.door.server.limits;
     let chunk = request.chunk_bytes.unwrap_or(limits.default_chunk_bytes);
     if !(limits.min_chunk_bytes..=limits.max_chunk_bytes).contains(&chunk) {
         let (least, most) = (limits.min_chunk_bytes, limits.max_chunk_bytes);
@@ -228,11 +229,11 @@ pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> 
         return Err(Failure::InvalidField { field: "chunk_bytes", why }.into());
     }
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let record = call.access.find(target, call.occasion.now)?;
+    let record = call.door.access.find(target, call.occasion.now)?;
     // An offset past the end leaves nothing, and is a trap below like any other.
     let size = record.size().bytes().get();
     let length = request.length.unwrap_or_else(|| size.saturating_sub(request.offset));
-    let rest = call.access.within(&record, request.offset, length)?;
+    let rest = call.door.access.within(&record, request.offset, length)?;
     Ok(Reply::Download(Box::new(Download {
         record,
         rest,
@@ -279,7 +280,7 @@ impl Download {
         let out = framed(&before, DATA_FIELD, length.as_usize(), checksum_bytes);
         let data_begins = out.len();
         let record = Arc::clone(&self.record);
-        let mut out = call.access.download(&call.occasion, record, here, out).await?;
+        let mut out = call.door.access.download(&call.occasion, record, here, out).await?;
         if self.checksum {
             let crc32c = checksum::crc32c(out.get(data_begins..).unwrap_or_default());
             encode_key(CRC32C_FIELD, WireType::ThirtyTwoBit, &mut out);

@@ -1,9 +1,8 @@
-//! [`Budget`]: so much at once, for one tenant and for all together; [`Held`]: a part of it.
+//! [`Budget`]: so much at once, for one tenant or for all together.
 //!
-//! Law: held before anything is buffered or begun, given back by `Drop`. The tenant's part is looked
-//! at first, so that one tenant's excess is never another's refusal. Does not know what is held.
+//! Law: taken before anything is buffered or begun; whoever takes gives back as much, by `Drop`. Does
+//! not know what is taken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,10 +21,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of which nothing is held.
+    /// A budget of which nothing is taken.
     #[must_use]
-    pub fn new(limit_name: &'static str, limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit_name, limit, used: AtomicU64::new(0), refused: AtomicU64::new(0) })
+    pub const fn new(limit_name: &'static str, limit: u64) -> Self {
+        Self { limit_name, limit, used: AtomicU64::new(0), refused: AtomicU64::new(0) }
     }
 
     /// How much there may be.
@@ -34,7 +33,7 @@ impl Budget {
         self.limit
     }
 
-    /// How much is held.
+    /// How much is taken.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -46,17 +45,16 @@ impl Budget {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Holds so much until the value is dropped.
+    /// Takes so much, to be given back.
     ///
     /// # Errors
-    /// [`Failure::Overloaded`] naming the limit.
-    pub fn hold(self: &Arc<Self>, amount: u64) -> Result<Held, Failure> {
+    /// [`Failure::Overloaded`] naming the limit; nothing is taken.
+    pub fn take(&self, amount: u64) -> Result<(), Failure> {
         let sum = self.used.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
-        let held = Held { budget: Arc::clone(self), amount };
         if sum <= self.limit {
-            return Ok(held);
+            return Ok(());
         }
-        drop(held);
+        self.give_back(amount);
         self.refused.fetch_add(1, Ordering::Relaxed);
         Err(Failure::Overloaded {
             limit_name: self.limit_name,
@@ -64,19 +62,10 @@ impl Budget {
             after: RETRY_AFTER,
         })
     }
-}
 
-/// A part of a budget. Dropped, it is given back.
-#[must_use = "given back when dropped"]
-#[derive(Debug)]
-pub struct Held {
-    budget: Arc<Budget>,
-    amount: u64,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.amount, Ordering::AcqRel);
+    /// Gives back what was taken.
+    pub fn give_back(&self, amount: u64) {
+        self.used.fetch_sub(amount, Ordering::AcqRel);
     }
 }
 
@@ -85,12 +74,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_holds_nothing_and_what_is_dropped_comes_back() {
+    fn what_is_refused_takes_nothing_and_what_is_given_back_is_there_again() {
         let budget = Budget::new("in_flight_bytes", 10);
-        let held = budget.hold(10).unwrap();
-        assert!(matches!(budget.hold(1), Err(Failure::Overloaded { limit: 10, .. })));
+        budget.take(10).unwrap();
+        assert!(matches!(budget.take(1), Err(Failure::Overloaded { limit: 10, .. })));
         assert_eq!((budget.used(), budget.refused()), (10, 1));
-        drop(held);
+        budget.give_back(10);
         assert_eq!(budget.used(), 0);
     }
 }

@@ -22,7 +22,7 @@ mod tenant;
 mod tenants;
 
 pub use access::{Access, Occasion, Target};
-pub use budget::{Budget, Held};
+pub use budget::Budget;
 pub use each_memory::EachMemory;
 pub use tenant::{Tenant, TenantLimits};
 pub use tenants::{Caller, Role, Tenants};

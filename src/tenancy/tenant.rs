@@ -23,9 +23,9 @@ pub struct Tenant {
     /// Its memories.
     pub namespace: Arc<Namespace>,
     /// Its request and reply bytes.
-    pub in_flight_bytes: Arc<Budget>,
+    pub in_flight_bytes: Budget,
     /// Its running calls.
-    pub handlers: Arc<Budget>,
+    pub handlers: Budget,
     /// The label of its series: its name, or [`crate::metrics::OTHER_TENANTS`].
     pub label: Arc<str>,
     pub(super) meters: TenantMeters,
