@@ -135,8 +135,8 @@ impl fmt::Debug for Pool {
 }
 
 thread_local! {
-    /// Whether this is a pool thread.
-    static ON_POOL: Cell<bool> = const { Cell::new(false) };
+    /// The pool whose thread this is, by address.
+    static OWN_POOL: Cell<usize> = const { Cell::new(0) };
 }
 
 #[derive(Default)]
@@ -181,10 +181,14 @@ impl Queues {
 
 impl Shared {
     fn work(&self) {
-        ON_POOL.set(true);
+        OWN_POOL.set(self.address());
         while let Some(job) = self.next() {
             job.run();
         }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn next(&self) -> Option<Arc<dyn Runnable>> {
@@ -214,7 +218,7 @@ impl Turns for Shared {
         queues.push(lane, job);
         drop(queues);
         // A pool thread that queues something is about to look for its next job itself.
-        if !ON_POOL.get() {
+        if OWN_POOL.get() != self.address() {
             self.work_came.notify_one();
         }
         Ok(())

@@ -1,0 +1,176 @@
+//! The handles of one tenant, or of all that share the label of those past the cap.
+//!
+//! Law: accesses, traps and growths are pushed; what a tenant holds is set at the scrape.
+
+use metrics::{Counter, Gauge};
+
+use crate::metrics::{
+    ACCESS_BYTES_TOTAL, ACCESSES_TOTAL, GROWS_TOTAL, Metrics, QUOTA_LIMIT, QUOTA_USED,
+    TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, float,
+};
+
+const QUOTAS: [&str; 5] =
+    ["committed_bytes", "overhead_bytes", "mappings", "reserved_bytes", "memories"];
+
+impl Metrics {
+    /// The handles of one tenant.
+    #[must_use]
+    pub fn tenant(&self, label: &str) -> TenantMeters {
+        let of = |operation| OperationMeters {
+            accesses: self.counter(ACCESSES_TOTAL, &[("tenant", label), ("operation", operation)]),
+            bytes: self.counter(ACCESS_BYTES_TOTAL, &[("tenant", label), ("operation", operation)]),
+        };
+        let gauge = |name| self.gauge(name, &[("tenant", label)]);
+        let quota = |resource| {
+            let labels = [("tenant", label), ("resource", resource)];
+            (self.gauge(QUOTA_LIMIT, &labels), self.gauge(QUOTA_USED, &labels))
+        };
+        TenantMeters {
+            read: of("read"),
+            write: of("write"),
+            fill: of("fill"),
+            upload: of("upload"),
+            download: of("download"),
+            traps: self.counter(TRAPS_TOTAL, &[("tenant", label), ("reason", "OUT_OF_BOUNDS")]),
+            grows: GrowOutcome::ALL.map(|outcome| {
+                self.counter(GROWS_TOTAL, &[("tenant", label), ("outcome", outcome.word())])
+            }),
+            memories: gauge(TENANT_MEMORIES),
+            size_bytes: gauge(TENANT_SIZE_BYTES),
+            peak_bytes: gauge(TENANT_PEAK_BYTES),
+            quotas: QUOTAS.map(quota),
+        }
+    }
+}
+
+/// What became of a growth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrowOutcome {
+    /// The size is larger.
+    Grown,
+    /// MAXIMUM_REACHED.
+    MaximumReached,
+    /// SIZE_MISMATCH.
+    SizeMismatch,
+    /// QUOTA_EXCEEDED.
+    QuotaExceeded,
+    /// HOST_EXHAUSTED.
+    HostExhausted,
+    /// Anything else.
+    Failed,
+}
+
+impl GrowOutcome {
+    const ALL: [Self; 6] = [
+        Self::Grown,
+        Self::MaximumReached,
+        Self::SizeMismatch,
+        Self::QuotaExceeded,
+        Self::HostExhausted,
+        Self::Failed,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Grown => "grown",
+            Self::MaximumReached => "maximum_reached",
+            Self::SizeMismatch => "size_mismatch",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::HostExhausted => "host_exhausted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What one operation counts.
+#[derive(Debug)]
+pub struct OperationMeters {
+    accesses: Counter,
+    bytes: Counter,
+}
+
+impl OperationMeters {
+    /// One range accessed with success.
+    pub fn count(&self, bytes: u64) {
+        self.accesses.increment(1);
+        self.bytes.increment(bytes);
+    }
+}
+
+/// The handles of one tenant.
+#[derive(Debug)]
+pub struct TenantMeters {
+    /// ReadMemory.
+    pub read: OperationMeters,
+    /// WriteMemory.
+    pub write: OperationMeters,
+    /// FillMemory.
+    pub fill: OperationMeters,
+    /// Messages of UploadMemory.
+    pub upload: OperationMeters,
+    /// Messages of DownloadMemory.
+    pub download: OperationMeters,
+    traps: Counter,
+    grows: [Counter; 6],
+    memories: Gauge,
+    size_bytes: Gauge,
+    peak_bytes: Gauge,
+    quotas: [(Gauge, Gauge); 5],
+}
+
+/// What a tenant, or all folded tenants together, hold at a scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Occupancy {
+    /// Memories.
+    pub memories: u64,
+    /// Sum of sizes.
+    pub size_bytes: u64,
+    /// Largest sum of sizes.
+    pub peak_bytes: u64,
+    /// Limit and use of each quota, in the ledger's order.
+    pub quotas: [(u64, u64); 5],
+}
+
+impl TenantMeters {
+    /// An access was refused for its range.
+    pub fn trap(&self) {
+        self.traps.increment(1);
+    }
+
+    /// A growth ended.
+    pub fn grow(&self, outcome: GrowOutcome) {
+        for (counter, this) in self.grows.iter().zip(GrowOutcome::ALL) {
+            if this == outcome {
+                counter.increment(1);
+            }
+        }
+    }
+
+    /// What it holds now.
+    pub fn set(&self, occupancy: &Occupancy) {
+        self.memories.set(float(occupancy.memories));
+        self.size_bytes.set(float(occupancy.size_bytes));
+        self.peak_bytes.set(float(occupancy.peak_bytes));
+        for ((limit_gauge, used_gauge), (limit, used)) in self.quotas.iter().zip(occupancy.quotas) {
+            limit_gauge.set(float(limit));
+            used_gauge.set(float(used));
+        }
+    }
+}
+
+impl Occupancy {
+    /// The sum with another tenant's.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut quotas = self.quotas;
+        for (sum, more) in quotas.iter_mut().zip(other.quotas) {
+            *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
+        }
+        Self {
+            memories: self.memories.saturating_add(other.memories),
+            size_bytes: self.size_bytes.saturating_add(other.size_bytes),
+            peak_bytes: self.peak_bytes.saturating_add(other.peak_bytes),
+            quotas,
+        }
+    }
+}
