@@ -253,7 +253,7 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     match call.door.access.delete(&call.occasion, target, deletion).await {
         Ok(()) => tracing::info!(
             call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
-            memory_id = request.memory_id, "deleted"
+            memory_id = %request.memory_id, "deleted"
         ),
         Err(Failure::MemoryNotFound { .. }) if request.allow_missing => {}
         Err(failure) => return Err(failure.into()),
