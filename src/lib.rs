@@ -32,7 +32,7 @@
 //! 3. [`tenancy::Access::write`] finds the record among the tenant's own and checks the range
 //!    against the published size, before any lock.
 //! 4. The registry takes the memory's lock by try; on contention the task queues, in order. Up to
-//!    256 KiB it goes on at once, beyond that on the pool, with the guard.
+//!    256 KiB it goes on at once; beyond that it is a pool job, which queues for the lock itself.
 //! 5. [`memory::Plan`] says what will change; `memory/apply.rs` carries it out, noting first what it
 //!    touches; `memory/access.rs` calls the copy routine of `os/copy.rs`, which answers a host fault
 //!    with a count instead of a signal.

@@ -2,19 +2,23 @@
 //! the wait for its result; and [`turn`], with which it goes to the back of its tenant's lane.
 //!
 //! ```text
-//!            ┌──────── wake ────────> QUEUED ──a pool thread──> RUNNING ──ready, panic──> OVER
-//! begun ──> IDLE <──────pending───────────────────────────────────┤
-//! RUNNING on the caller's thread      QUEUED <─pending, was woken─┘
+//!            ┌─────── wake ──────────────┐
+//!          IDLE <──pending──┐            ▼
+//! made ──> RUNNING ─────────┤         QUEUED ──a pool thread──> RUNNING
+//!                           ├──pending, was woken──^
+//!                           └──ready, panic──> OVER <──withdrawn, refused── IDLE, QUEUED
 //! ```
 //!
 //! It is first polled where it is made, so that it stands in a memory's queue in the order of its
-//! arrival; from its first [`turn`] on it runs on the pool. Who lets go of a memory's lock wakes the
-//! next job straight into the pool: no serving thread in between.
+//! arrival; from its first wait or [`turn`] on it runs on the pool. Who lets go of a memory's lock
+//! wakes the next job straight into the pool: no serving thread in between.
 //!
 //! Law: what a job holds (guards, charges) is dropped by the job, before its caller hears of it and
 //! whatever becomes of the call; a call that goes before the job's first effect (its [`Gate`]) takes
-//! the job with it. Lock order: a job's state is a leaf, held while nothing is polled, dropped, woken
-//! or queued. Does not know threads or turns (`pool.rs`).
+//! the job with it. Room is judged once, when it first asks for a turn: a job that waited for a memory
+//! and was granted it is never refused, so letting go of a lock never runs a chain of refusals. Lock
+//! order: a job's state is a leaf, held while no work is polled, dropped, woken or queued. Does not
+//! know threads or turns (`pool.rs`).
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -43,11 +47,14 @@ pub(super) async fn turn() {
 
 /// Where jobs wait for a thread.
 pub(super) trait Turns: Send + Sync {
-    /// Puts a job at the back of a lane.
+    /// Puts a job at the back of a lane, if there is room.
     ///
     /// # Errors
-    /// Why not; what has begun is never refused for want of room.
-    fn enter(&self, lane: u32, begun: bool, job: Arc<dyn Runnable>) -> Result<(), Failure>;
+    /// Why not.
+    fn enter(&self, lane: u32, job: Arc<dyn Runnable>) -> Result<(), Failure>;
+
+    /// Puts a job that was admitted once at the back of a lane.
+    fn enter_again(&self, lane: u32, job: Arc<dyn Runnable>);
 
     /// A job panicked.
     fn panicked(&self);
@@ -99,8 +106,6 @@ pub(super) struct Job<T> {
 
 struct State<T> {
     stage: Stage<T>,
-    /// Whether a pool thread has polled it.
-    begun: bool,
     outcome: Option<Result<T, Failure>>,
     caller: Option<Waker>,
 }
@@ -138,16 +143,17 @@ impl<T: Send + 'static> Job<T> {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Completion<T> {
         let stage = Stage::Running { woken: false };
-        let state = Mutex::new(State { stage, begun: false, outcome: None, caller: None });
+        let state = Mutex::new(State { stage, outcome: None, caller: None });
         let job = Arc::new(Self { turns, lane, gate, state });
-        job.advance(Box::pin(work));
+        job.advance(Box::pin(work), Self::enter);
         Completion { job, over: false }
     }
 
-    fn advance(self: &Arc<Self>, mut work: Work<T>) {
+    /// Polls the work; where it gave way, `enter` queues it.
+    fn advance(self: &Arc<Self>, mut work: Work<T>, enter: fn(&Arc<Self>)) {
         let waker = Waker::from(Arc::clone(self));
         match catch(|| work.as_mut().poll(&mut Context::from_waker(&waker))) {
-            Ok(Poll::Pending) => self.keep(work),
+            Ok(Poll::Pending) => self.keep(work, enter),
             Ok(Poll::Ready(result)) => {
                 drop(work);
                 self.end(Ok(result));
@@ -162,7 +168,7 @@ impl<T: Send + 'static> Job<T> {
     }
 
     /// Until it is woken, or where it was, until its turn.
-    fn keep(self: &Arc<Self>, work: Work<T>) {
+    fn keep(self: &Arc<Self>, work: Work<T>, enter: fn(&Arc<Self>)) {
         let mut state = lock(&self.state);
         // Whoever closed the gate while the work was being polled could not withdraw it.
         if self.gate.is_closed() {
@@ -172,17 +178,20 @@ impl<T: Send + 'static> Job<T> {
         }
         if matches!(state.stage, Stage::Running { woken: true }) {
             state.stage = Stage::Queued(work);
-            let begun = state.begun;
             drop(state);
-            self.enter(begun);
+            enter(self);
         } else {
             state.stage = Stage::Idle(work);
         }
     }
 
-    fn enter(self: &Arc<Self>, begun: bool) {
+    fn enter_again(self: &Arc<Self>) {
+        self.turns.enter_again(self.lane, Arc::clone(self) as Arc<dyn Runnable>);
+    }
+
+    fn enter(self: &Arc<Self>) {
         let job = Arc::clone(self) as Arc<dyn Runnable>;
-        if let Err(refusal) = self.turns.enter(self.lane, begun, job) {
+        if let Err(refusal) = self.turns.enter(self.lane, job) {
             let withdrawn = lock(&self.state).withdraw();
             if withdrawn.is_some() {
                 drop(withdrawn);
@@ -217,7 +226,9 @@ impl<T> Job<T> {
             drop(work);
             return Poll::Ready(Err(Failure::DeadlinePassed));
         }
-        state.caller = Some(context.waker().clone());
+        let before = state.caller.replace(context.waker().clone());
+        drop(state);
+        drop(before);
         Poll::Pending
     }
 }
@@ -228,9 +239,8 @@ impl<T: Send + 'static> Wake for Job<T> {
         match mem::replace(&mut state.stage, Stage::Over) {
             Stage::Idle(work) => {
                 state.stage = Stage::Queued(work);
-                let begun = state.begun;
                 drop(state);
-                self.enter(begun);
+                self.enter_again();
             }
             Stage::Running { .. } => state.stage = Stage::Running { woken: true },
             other @ (Stage::Queued(_) | Stage::Over) => state.stage = other,
@@ -249,9 +259,8 @@ impl<T: Send + 'static> Runnable for Job<T> {
         let mut state = lock(&self.state);
         match mem::replace(&mut state.stage, Stage::Running { woken: false }) {
             Stage::Queued(work) => {
-                state.begun = true;
                 drop(state);
-                self.advance(work);
+                self.advance(work, Self::enter_again);
             }
             other => state.stage = other,
         }

@@ -5,9 +5,9 @@
 //! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
-//! mutexes (directory shard, name index, presentation, charge, request log, quarantine, pool queue),
-//! none of which is held while another is taken, save the shard around the name index, and the
-//! presentation and the request log around the charge and its accounts.
+//! mutexes (directory shard, name index, presentation, charge, request log, quarantine, pool queue, a
+//! job's state), none of which is held while another is taken, save the shard around the name index,
+//! and the presentation and the request log around the charge and its accounts.
 
 #![cfg_attr(
     not(test),

@@ -58,8 +58,8 @@ impl Pool {
         Ok(Self { shared, threads: Mutex::new(handles) })
     }
 
-    /// Runs `work`: up to its first [`turn`] on the calling thread, which it must not keep, and from
-    /// there on on pool threads.
+    /// Runs `work`: up to its first wait or [`turn`] on the calling thread, which it must not keep, and
+    /// from there on on pool threads.
     ///
     /// `gate` is the call's: where it closes first, the job is dropped unrun or, if it runs, is
     /// waited for.
@@ -102,13 +102,21 @@ impl Pool {
     }
 }
 
-/// Repeats a step until it yields a result, a turn each time.
-pub(super) async fn in_steps<T>(mut step: impl FnMut() -> Option<T>) -> T {
-    loop {
+/// Goes on on a pool thread: at once where this is one, for who waited for a memory had its turn.
+pub(super) async fn onto_pool() {
+    if OWN_POOL.get() == 0 {
         turn().await;
+    }
+}
+
+/// Repeats a step on pool threads until it yields a result, a turn each time.
+pub(super) async fn in_steps<T>(mut step: impl FnMut() -> Option<T>) -> T {
+    onto_pool().await;
+    loop {
         if let Some(result) = step() {
             return result;
         }
+        turn().await;
     }
 }
 
@@ -187,6 +195,16 @@ impl Shared {
         }
     }
 
+    fn push(&self, mut queues: MutexGuard<'_, Queues>, lane: u32, job: Arc<dyn Runnable>) {
+        queues.push(lane, job);
+        let alone = queues.queued == 1;
+        drop(queues);
+        // A pool thread looks for its next job itself, and soon: what it queued alone waits for it.
+        if !(alone && OWN_POOL.get() == self.address()) {
+            self.work_came.notify_one();
+        }
+    }
+
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -206,22 +224,21 @@ impl Shared {
 }
 
 impl Turns for Shared {
-    fn enter(&self, lane: u32, begun: bool, job: Arc<dyn Runnable>) -> Result<(), Failure> {
-        let mut queues = lock(&self.queues);
-        if !begun && (queues.closed || queues.queued >= MAX_QUEUED) {
+    fn enter(&self, lane: u32, job: Arc<dyn Runnable>) -> Result<(), Failure> {
+        let queues = lock(&self.queues);
+        if queues.closed || queues.queued >= MAX_QUEUED {
             return Err(Failure::Overloaded {
                 limit_name: "queued_jobs",
                 limit: MAX_QUEUED as u64,
                 after: RETRY_AFTER,
             });
         }
-        queues.push(lane, job);
-        drop(queues);
-        // A pool thread that queues something is about to look for its next job itself.
-        if OWN_POOL.get() != self.address() {
-            self.work_came.notify_one();
-        }
+        self.push(queues, lane, job);
         Ok(())
+    }
+
+    fn enter_again(&self, lane: u32, job: Arc<dyn Runnable>) {
+        self.push(lock(&self.queues), lane, job);
     }
 
     fn panicked(&self) {

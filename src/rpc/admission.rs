@@ -51,6 +51,20 @@ impl Door {
         Ok(InFlight { door: Arc::clone(self), bytes })
     }
 
+    /// Takes bytes for a message that comes before its turn: only while half of each budget stays
+    /// free, so that who reads ahead is in nobody's way.
+    pub(crate) fn hold_ahead(self: &Arc<Self>, bytes: u64) -> Option<InFlight> {
+        let tenant = &self.access.tenant().in_flight_bytes;
+        if !tenant.take_of_half(bytes) {
+            return None;
+        }
+        if !self.server.in_flight_bytes.take_of_half(bytes) {
+            tenant.give_back(bytes);
+            return None;
+        }
+        Some(InFlight { door: Arc::clone(self), bytes })
+    }
+
     /// Takes a place among the tenant's running calls.
     ///
     /// # Errors

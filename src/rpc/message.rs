@@ -50,11 +50,19 @@ pub(crate) struct Messages<B> {
     door: Arc<Door>,
 }
 
-/// The five bytes before a message.
+/// The five bytes before a message, which is not compressed and within its limit.
 #[derive(Clone, Copy, Debug)]
 struct Header {
-    compressed: u8,
     length: u32,
+}
+
+/// What came of looking for a message before its turn.
+#[derive(Debug)]
+pub(crate) enum Ahead<M> {
+    /// The message, or the request's end.
+    Came(Option<Incoming<WithData<M>>>),
+    /// Its header came; the rest is to be taken in its turn.
+    NoRoom,
 }
 
 /// One message and its part of the in-flight budgets.
@@ -88,7 +96,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     /// The same for a message with tenant bytes, which are left in the frames that they came in.
     ///
     /// # Errors
-    /// As [`Self::next`]; but after OVERLOADED it may be asked for the same message again.
+    /// As [`Self::next`].
     pub(crate) async fn next_with_data<M: Carrier>(
         &mut self,
         gate: &Gate,
@@ -98,9 +106,26 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Ok(Some(Incoming { message, held }))
     }
 
+    /// The same for a message that comes before its turn, which must not be in others' way.
+    ///
+    /// # Errors
+    /// As [`Self::next`], but for OVERLOADED.
+    pub(crate) async fn ahead_with_data<M: Carrier>(
+        &mut self,
+        gate: &Gate,
+    ) -> Result<Ahead<M>, Failure> {
+        let Some(header) = self.header(gate).await? else { return Ok(Ahead::Came(None)) };
+        let Some(held) = self.door.hold_ahead(header.length.into()) else {
+            return Ok(Ahead::NoRoom);
+        };
+        self.header = None;
+        let message = split(self.collect(header.length as usize, gate).await?)?;
+        Ok(Ahead::Came(Some(Incoming { message, held })))
+    }
+
     async fn bytes(&mut self, gate: &Gate) -> Result<Option<(Gathered, InFlight)>, Failure> {
         let Some(header) = self.header(gate).await? else { return Ok(None) };
-        let held = self.admit(header)?;
+        let held = self.door.hold(header.length.into())?;
         self.header = None;
         Ok(Some((self.collect(header.length as usize, gate).await?, held)))
     }
@@ -113,7 +138,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 }
             }
             let (compressed, length) = (self.buffered.get_u8(), self.buffered.get_u32());
-            self.header = Some(Header { compressed, length });
+            self.header = Some(self.judged(compressed, length)?);
         }
         Ok(self.header)
     }
@@ -155,25 +180,24 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Ok(())
     }
 
-    fn admit(&self, header: Header) -> Result<InFlight, Failure> {
-        if header.compressed != 0 {
+    fn judged(&self, compressed: u8, length: u32) -> Result<Header, Failure> {
+        if compressed != 0 {
             return Err(Failure::CapabilityUnavailable {
                 field: "grpc-encoding",
                 value: "compressed".to_owned(),
                 why: "compressed messages are refused; send identity",
             });
         }
-        let length = u64::from(header.length);
-        if length > self.limit.bytes {
+        if u64::from(length) > self.limit.bytes {
             return Err(Failure::TooLarge {
                 field: "message",
-                length,
+                length: length.into(),
                 limit_name: self.limit.name,
                 limit: self.limit.bytes,
                 instead: self.limit.instead,
             });
         }
-        self.door.hold(length)
+        Ok(Header { length })
     }
 
     async fn collect(&mut self, length: usize, gate: &Gate) -> Result<Gathered, Failure> {

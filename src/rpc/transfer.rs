@@ -3,7 +3,7 @@
 //! Law: each message is one operation, atomic, checked and counted by itself; the memory is bound at
 //! the first, so a name that is used anew never gets the rest. A failure says how many bytes stand.
 //! Between two messages the deadline and the drain limit may end a stream, never within one. While
-//! one message of an upload is written the next one comes in; it is looked at only afterwards.
+//! one message of an upload is written the next one comes in; nothing comes of it until then.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -28,7 +28,7 @@ use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities};
-use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
+use crate::rpc::message::{Ahead, Incoming, MessageLimit, Messages, WithData};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
 use crate::units::{ByteCount, ByteRange};
@@ -97,7 +97,8 @@ impl Upload {
                 self.write(call, to, data, limit).await?;
                 gate.rearm();
                 drop(held);
-                Ok(())
+                // A message that is here already has no wait to be called off in.
+                if gate.is_closed() { Err(Failure::DeadlinePassed) } else { Ok(()) }
             };
             next = beside(write, &mut messages, gate).await?;
         }
@@ -160,24 +161,24 @@ async fn beside(
     gate: &Gate,
 ) -> Result<Arrival, Failure> {
     let mut write = pin!(write);
-    {
-        let mut coming = pin!(messages.next_with_data(gate));
-        let came = tokio::select! {
+    let ahead = {
+        let mut coming = pin!(messages.ahead_with_data(gate));
+        tokio::select! {
             biased;
             written = &mut write => {
                 written?;
-                return coming.await;
+                coming.await
             }
-            came = &mut coming => came,
-        };
-        write.await?;
-        match came {
-            // It may have been the message just written that was in the way.
-            Err(Failure::Overloaded { .. }) => {}
-            came => return came,
+            came = &mut coming => {
+                write.await?;
+                came
+            }
         }
+    };
+    match ahead? {
+        Ahead::Came(next) => Ok(next),
+        Ahead::NoRoom => messages.next_with_data(gate).await,
     }
-    messages.next_with_data(gate).await
 }
 
 fn begin(call: &Call, first: &v1::UploadMemoryRequest) -> Result<Destination, Failure> {

@@ -17,14 +17,13 @@ pub struct Budget {
     limit_name: &'static str,
     limit: u64,
     used: AtomicU64,
-    refused: AtomicU64,
 }
 
 impl Budget {
     /// A budget of which nothing is taken.
     #[must_use]
     pub const fn new(limit_name: &'static str, limit: u64) -> Self {
-        Self { limit_name, limit, used: AtomicU64::new(0), refused: AtomicU64::new(0) }
+        Self { limit_name, limit, used: AtomicU64::new(0) }
     }
 
     /// How much there may be.
@@ -39,12 +38,6 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// How often it was refused.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
     /// Takes so much, to be given back.
     ///
     /// # Errors
@@ -55,12 +48,22 @@ impl Budget {
             return Ok(());
         }
         self.give_back(amount);
-        self.refused.fetch_add(1, Ordering::Relaxed);
         Err(Failure::Overloaded {
             limit_name: self.limit_name,
             limit: self.limit,
             after: RETRY_AFTER,
         })
+    }
+
+    /// Takes so much if half of it all, or more, is free then.
+    #[must_use]
+    pub fn take_of_half(&self, amount: u64) -> bool {
+        let sum = self.used.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
+        let had = sum <= self.limit / 2;
+        if !had {
+            self.give_back(amount);
+        }
+        had
     }
 
     /// Gives back what was taken.
@@ -78,8 +81,19 @@ mod tests {
         let budget = Budget::new("in_flight_bytes", 10);
         budget.take(10).unwrap();
         assert!(matches!(budget.take(1), Err(Failure::Overloaded { limit: 10, .. })));
-        assert_eq!((budget.used(), budget.refused()), (10, 1));
+        assert_eq!(budget.used(), 10);
         budget.give_back(10);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_ahead_leaves_half_of_all_to_those_whose_turn_it_is() {
+        let budget = Budget::new("in_flight_bytes", 10);
+        assert!(budget.take_of_half(3));
+        assert!(!budget.take_of_half(3));
+        assert!(budget.take_of_half(2));
+        budget.take(5).unwrap();
+        assert!(!budget.take_of_half(1));
+        assert_eq!(budget.used(), 10);
     }
 }

@@ -1,15 +1,15 @@
 //! Reads, writes and fills. Up to `Settings::inline` bytes on the caller's thread, more on the pool,
-//! where jobs follow one another on a memory without a serving thread in between; fills in slices, with the memory's lock kept from the first to the last.
+//! where jobs follow one another on a memory without a serving thread in between; fills in slices,
+//! with the memory's lock kept from the first to the last.
 
 use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::{Plan, Sources};
 use crate::registry::gate::Gate;
-use crate::registry::job::turn;
 use crate::registry::lifecycle::{self, NotHad, Reading, Writing};
 use crate::registry::operations::{faulted, not_had};
-use crate::registry::pool::in_steps;
+use crate::registry::pool::{in_steps, onto_pool};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::units::{ByteCount, ByteRange};
@@ -34,7 +34,7 @@ impl Registry {
         let job_gate = Arc::clone(gate);
         let job = async move {
             let reading = reading(record, &job_gate).await?;
-            turn().await;
+            onto_pool().await;
             read_held(&reading, range, &mut out)?;
             Ok(out)
         };
@@ -74,7 +74,7 @@ impl Registry {
     }
 
     /// Writes, gives the memory back, and says something about what was written, all where the
-    /// bytes are in the cache.
+    /// bytes are in the cache. `then` must not panic: the memory would have changed by then.
     async fn write_and<T: Send + 'static>(
         &self,
         lane: u32,
@@ -94,7 +94,7 @@ impl Registry {
         let job_gate = Arc::clone(gate);
         let job = async move {
             let writing = writing(record, &job_gate).await?;
-            turn().await;
+            onto_pool().await;
             job_gate.pass()?;
             write_held(&writing, offset, &sources)?;
             drop(writing);

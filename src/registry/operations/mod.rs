@@ -2,8 +2,8 @@
 //! `delete`, `describe` (update, keep alive, observe).
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
-//! last effect there is no await: what waits holds nothing but locks, and what needs the kernel's
-//! time moves into a pool job with everything that it needs.
+//! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
+//! the kernel's time is a pool job with everything that it needs.
 
 mod bytes;
 mod create;
