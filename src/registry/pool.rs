@@ -58,7 +58,7 @@ impl Pool {
         Ok(Self { shared, threads: Mutex::new(handles) })
     }
 
-    /// Runs `work`: up to its first wait or [`turn`] on the calling thread, which it must not keep, and
+    /// Runs `work`: up to its first wait or turn on the calling thread, which it must not keep, and
     /// from there on on pool threads.
     ///
     /// `gate` is the call's: where it closes first, the job is dropped unrun or, if it runs, is
