@@ -71,8 +71,8 @@ impl Gate {
         self.0.load(Ordering::Acquire) == CLOSED
     }
 
-    /// The same wait, ended when the gate closes. Whoever closes the gate polls it, or
-    /// drops it, next.
+    /// The same wait, ended when the gate closes. Whoever closes the gate polls or
+    /// drops it next.
     pub(super) fn guard<F: Future + Unpin>(&self, wait: F) -> Guarded<'_, F> {
         Guarded { gate: self, wait }
     }

@@ -145,15 +145,18 @@ impl<T: Send + 'static> Job<T> {
         let stage = Stage::Running { woken: false };
         let state = Mutex::new(State { stage, outcome: None, caller: None });
         let job = Arc::new(Self { turns, lane, gate, state });
-        job.advance(Box::pin(work), Self::enter);
+        if job.advance(Box::pin(work)) {
+            job.enter();
+        }
         Completion { job, over: false }
     }
 
-    /// Polls the work; where it gave way, `enter` queues it.
-    fn advance(self: &Arc<Self>, mut work: Work<T>, enter: fn(&Arc<Self>)) {
+    /// Polls the work; whether it gave way and is to be queued.
+    #[must_use]
+    fn advance(self: &Arc<Self>, mut work: Work<T>) -> bool {
         let waker = Waker::from(Arc::clone(self));
         match catch(|| work.as_mut().poll(&mut Context::from_waker(&waker))) {
-            Ok(Poll::Pending) => self.keep(work, enter),
+            Ok(Poll::Pending) => return self.keep(work),
             Ok(Poll::Ready(result)) => {
                 drop(work);
                 self.end(Ok(result));
@@ -165,24 +168,22 @@ impl<T: Send + 'static> Job<T> {
                 self.end(Err(Failure::InternalFault));
             }
         }
+        false
     }
 
-    /// Until it is woken, or where it was, until its turn.
-    fn keep(self: &Arc<Self>, work: Work<T>, enter: fn(&Arc<Self>)) {
+    /// Until it is woken, or where it was, until its turn: whether it is to be queued.
+    fn keep(&self, work: Work<T>) -> bool {
         let mut state = lock(&self.state);
         // Whoever closed the gate while the work was being polled could not withdraw it.
         if self.gate.is_closed() {
             drop(state);
             drop(work);
-            return self.end(Err(Failure::DeadlinePassed));
+            self.end(Err(Failure::DeadlinePassed));
+            return false;
         }
-        if matches!(state.stage, Stage::Running { woken: true }) {
-            state.stage = Stage::Queued(work);
-            drop(state);
-            enter(self);
-        } else {
-            state.stage = Stage::Idle(work);
-        }
+        let woken = matches!(state.stage, Stage::Running { woken: true });
+        state.stage = if woken { Stage::Queued(work) } else { Stage::Idle(work) };
+        woken
     }
 
     fn enter_again(self: &Arc<Self>) {
@@ -260,7 +261,9 @@ impl<T: Send + 'static> Runnable for Job<T> {
         match mem::replace(&mut state.stage, Stage::Running { woken: false }) {
             Stage::Queued(work) => {
                 drop(state);
-                self.advance(work, Self::enter_again);
+                if self.advance(work) {
+                    self.enter_again();
+                }
             }
             other => state.stage = other,
         }

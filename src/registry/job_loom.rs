@@ -74,6 +74,21 @@ fn slices(
     (completion, thread::spawn(move || pool.work()))
 }
 
+/// Closes the gate as a deadline does: whether nothing was done by then, and the call's answer.
+fn at_the_deadline(
+    mut completion: Completion<Result<(), Failure>>,
+    gate: &Gate,
+) -> (bool, Result<(), Failure>) {
+    let undone = gate.close();
+    // Whoever closes the gate polls next; a job that runs is waited for.
+    let first = Pin::new(&mut completion).poll(&mut Context::from_waker(Waker::noop()));
+    let answer = match first {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => block_on(completion),
+    };
+    (undone, answer.and_then(|outcome| outcome))
+}
+
 #[test]
 fn loom_of_pass_and_close_the_first_wins_and_both_know() {
     explore(|| {
@@ -135,16 +150,9 @@ fn loom_a_job_whose_caller_goes_happens_whole_or_not_at_all_and_gives_back_what_
 fn loom_a_deadline_answers_that_nothing_was_done_exactly_when_nothing_was() {
     explore(|| {
         let (gate, effects) = (Gate::new(), Arc::new(AtomicU64::new(0)));
-        let (mut completion, pool) = slices(&gate, &effects);
-        let undone = gate.close();
-        // Whoever closes the gate polls next; a job that runs is waited for.
-        let first = Pin::new(&mut completion).poll(&mut Context::from_waker(Waker::noop()));
-        let answer = match first {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => block_on(completion),
-        };
+        let (completion, pool) = slices(&gate, &effects);
+        let (undone, outcome) = at_the_deadline(completion, &gate);
         pool.join().unwrap();
-        let outcome = answer.and_then(|outcome| outcome);
         if undone {
             assert_eq!(outcome, Err(Failure::DeadlinePassed));
             assert_eq!(effects.load(Ordering::Relaxed), 0);
@@ -177,19 +185,13 @@ fn loom_a_job_that_waits_for_a_lock_runs_when_it_is_let_go_or_is_withdrawn_at_th
             Ok(())
         };
         let turns = Arc::clone(&pool) as Arc<dyn Turns>;
-        let mut completion = Job::begin(turns, 0, Arc::clone(&gate), work);
+        let completion = Job::begin(turns, 0, Arc::clone(&gate), work);
         let lets_go = thread::spawn(move || {
             drop(held);
             pool.work();
         });
-        let undone = gate.close();
-        let first = Pin::new(&mut completion).poll(&mut Context::from_waker(Waker::noop()));
-        let answer = match first {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => block_on(completion),
-        };
+        let (undone, outcome) = at_the_deadline(completion, &gate);
         lets_go.join().unwrap();
-        let outcome = answer.and_then(|outcome: Result<(), Failure>| outcome);
         let expected = if undone { Err(Failure::DeadlinePassed) } else { Ok(()) };
         assert_eq!(outcome, expected);
         let value = Locked::try_write(owner, |owner| &owner.0).map(|value| *value);

@@ -85,16 +85,6 @@ impl Pool {
         })
     }
 
-    /// [`Self::run`] for a step that is repeated until it yields a result, a turn each time.
-    pub fn run_in_steps<T: Send + 'static>(
-        &self,
-        lane: u32,
-        gate: Arc<Gate>,
-        step: impl FnMut() -> Option<T> + Send + 'static,
-    ) -> Completion<T> {
-        self.run(lane, gate, in_steps(step))
-    }
-
     /// Jobs that panicked since the start.
     #[must_use]
     pub fn panics(&self) -> u64 {

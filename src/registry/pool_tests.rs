@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use crate::error::Failure;
 use crate::registry::gate::Gate;
 use crate::registry::job::Completion;
-use crate::registry::pool::Pool;
+use crate::registry::pool::{Pool, in_steps};
 
 const OTHER_LANE: u32 = 99;
 
@@ -37,13 +37,14 @@ fn say(pool: &Pool, lane: u32, said: &Said, word: &'static str) -> Completion<()
 
 fn say_in_slices(pool: &Pool, lane: u32, said: &Said, words: [&'static str; 3]) -> Completion<()> {
     let (said, mut words) = (Arc::clone(said), words.into_iter());
-    pool.run_in_steps(lane, Gate::new(), move || match words.next() {
+    let step = move || match words.next() {
         Some(word) => {
             said.lock().unwrap().push(word);
             None
         }
         None => Some(()),
-    })
+    };
+    pool.run(lane, Gate::new(), in_steps(step))
 }
 
 fn poll<T>(completion: &mut Completion<T>) -> Poll<Result<T, Failure>> {
@@ -133,7 +134,7 @@ async fn what_has_passed_its_gate_runs_to_its_end_though_nobody_waits() {
     let ((passed, has_passed), (go, wait), (ended, end)) = (channel(), channel::<()>(), channel());
     let job_gate = Arc::clone(&gate);
     let mut slices = 0;
-    let unwanted = pool.run_in_steps(0, Arc::clone(&gate), move || {
+    let step = move || {
         job_gate.pass().unwrap();
         slices += 1;
         if slices == 1 {
@@ -141,7 +142,8 @@ async fn what_has_passed_its_gate_runs_to_its_end_though_nobody_waits() {
             let _gone = wait.recv();
         }
         (slices == 3).then(|| ended.send(slices).unwrap())
-    });
+    };
+    let unwanted = pool.run(0, Arc::clone(&gate), in_steps(step));
     has_passed.recv().unwrap();
     drop(unwanted);
     drop(go);

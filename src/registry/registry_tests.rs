@@ -77,7 +77,8 @@ impl Floor {
 
     async fn write(&self, record: &Arc<Record>) {
         let source = bytes::Bytes::from_static(b"canary").into();
-        self.registry.write(0, Arc::clone(record), 0, source, &Gate::new()).await.unwrap();
+        let (gate, record) = (Gate::new(), Arc::clone(record));
+        self.registry.write(0, record, 0, source, &gate, |_written| ()).await.unwrap();
     }
 
     fn find(&self, id: &str, now: Now) -> bool {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::rpc::server::Server;
-use crate::tenancy::Access;
+use crate::tenancy::{Access, Budget};
 
 /// What a call of one connection goes through.
 #[derive(Debug)]
@@ -36,33 +36,36 @@ pub(crate) struct InFlight {
 pub(crate) struct Running(Arc<Door>);
 
 impl Door {
-    /// Takes so many bytes in flight. The tenant's part is looked at first, so that one tenant's
-    /// excess is never another's refusal.
+    /// Takes so many bytes in flight.
     ///
     /// # Errors
     /// OVERLOADED naming the limit.
     pub(crate) fn hold(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
-        let tenant = &self.access.tenant().in_flight_bytes;
-        tenant.take(bytes)?;
-        if let Err(refusal) = self.server.in_flight_bytes.take(bytes) {
-            tenant.give_back(bytes);
-            return Err(refusal);
-        }
-        Ok(InFlight { door: Arc::clone(self), bytes })
+        self.hold_by(Budget::take, bytes)
     }
 
     /// Takes bytes for a message that comes before its turn: only while half of each budget stays
     /// free, so that who reads ahead is in nobody's way.
-    pub(crate) fn hold_ahead(self: &Arc<Self>, bytes: u64) -> Option<InFlight> {
+    ///
+    /// # Errors
+    /// OVERLOADED: it is to be taken in its turn.
+    pub(crate) fn hold_ahead(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
+        self.hold_by(Budget::take_of_half, bytes)
+    }
+
+    /// The tenant's part is looked at first, so that one tenant's excess is never another's refusal.
+    fn hold_by(
+        self: &Arc<Self>,
+        take: fn(&Budget, u64) -> Result<(), Failure>,
+        bytes: u64,
+    ) -> Result<InFlight, Failure> {
         let tenant = &self.access.tenant().in_flight_bytes;
-        if !tenant.take_of_half(bytes) {
-            return None;
-        }
-        if !self.server.in_flight_bytes.take_of_half(bytes) {
+        take(tenant, bytes)?;
+        if let Err(refusal) = take(&self.server.in_flight_bytes, bytes) {
             tenant.give_back(bytes);
-            return None;
+            return Err(refusal);
         }
-        Some(InFlight { door: Arc::clone(self), bytes })
+        Ok(InFlight { door: Arc::clone(self), bytes })
     }
 
     /// Takes a place among the tenant's running calls.

@@ -56,14 +56,8 @@ struct Header {
     length: u32,
 }
 
-/// What came of looking for a message before its turn.
-#[derive(Debug)]
-pub(crate) enum Ahead<M> {
-    /// The message, or the request's end.
-    Came(Option<Incoming<WithData<M>>>),
-    /// Its header came; the rest is to be taken in its turn.
-    NoRoom,
-}
+/// How a message's part of the in-flight budgets is taken.
+type Hold = fn(&Arc<Door>, u64) -> Result<InFlight, Failure>;
 
 /// One message and its part of the in-flight budgets.
 #[derive(Debug)]
@@ -88,7 +82,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         &mut self,
         gate: &Gate,
     ) -> Result<Option<Incoming<M>>, Failure> {
-        let Some((bytes, held)) = self.bytes(gate).await? else { return Ok(None) };
+        let Some((bytes, held)) = self.bytes(gate, Door::hold).await? else { return Ok(None) };
         let message = M::decode(bytes).map_err(|_malformed| malformed())?;
         Ok(Some(Incoming { message, held }))
     }
@@ -101,31 +95,37 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         &mut self,
         gate: &Gate,
     ) -> Result<Option<Incoming<WithData<M>>>, Failure> {
-        let Some((bytes, held)) = self.bytes(gate).await? else { return Ok(None) };
-        let message = split(bytes)?;
-        Ok(Some(Incoming { message, held }))
+        self.with_data(gate, Door::hold).await
     }
 
     /// The same for a message that comes before its turn, which must not be in others' way.
     ///
     /// # Errors
-    /// As [`Self::next`], but for OVERLOADED.
+    /// As [`Self::next`]; after OVERLOADED the message is to be asked for in its turn.
     pub(crate) async fn ahead_with_data<M: Carrier>(
         &mut self,
         gate: &Gate,
-    ) -> Result<Ahead<M>, Failure> {
-        let Some(header) = self.header(gate).await? else { return Ok(Ahead::Came(None)) };
-        let Some(held) = self.door.hold_ahead(header.length.into()) else {
-            return Ok(Ahead::NoRoom);
-        };
-        self.header = None;
-        let message = split(self.collect(header.length as usize, gate).await?)?;
-        Ok(Ahead::Came(Some(Incoming { message, held })))
+    ) -> Result<Option<Incoming<WithData<M>>>, Failure> {
+        self.with_data(gate, Door::hold_ahead).await
     }
 
-    async fn bytes(&mut self, gate: &Gate) -> Result<Option<(Gathered, InFlight)>, Failure> {
+    async fn with_data<M: Carrier>(
+        &mut self,
+        gate: &Gate,
+        hold: Hold,
+    ) -> Result<Option<Incoming<WithData<M>>>, Failure> {
+        let Some((bytes, held)) = self.bytes(gate, hold).await? else { return Ok(None) };
+        let message = split(bytes)?;
+        Ok(Some(Incoming { message, held }))
+    }
+
+    async fn bytes(
+        &mut self,
+        gate: &Gate,
+        hold: Hold,
+    ) -> Result<Option<(Gathered, InFlight)>, Failure> {
         let Some(header) = self.header(gate).await? else { return Ok(None) };
-        let held = self.door.hold(header.length.into())?;
+        let held = hold(&self.door, header.length.into())?;
         self.header = None;
         Ok(Some((self.collect(header.length as usize, gate).await?, held)))
     }

@@ -28,7 +28,7 @@ use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities};
-use crate::rpc::message::{Ahead, Incoming, MessageLimit, Messages, WithData};
+use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
 use crate::units::{ByteCount, ByteRange};
@@ -175,9 +175,9 @@ async fn beside(
             }
         }
     };
-    match ahead? {
-        Ahead::Came(next) => Ok(next),
-        Ahead::NoRoom => messages.next_with_data(gate).await,
+    match ahead {
+        Err(Failure::Overloaded { .. }) => messages.next_with_data(gate).await,
+        ahead => ahead,
     }
 }
 

@@ -234,18 +234,14 @@ impl Access {
         data: Sources,
     ) -> Result<(), Failure> {
         let record = self.find(target, occasion.now)?;
-        let length = data.length().get();
-        self.within(&record, offset, length)?;
-        let lane = self.tenant.namespace.lane();
-        self.registry.write(lane, record, offset, data, &occasion.gate).await?;
-        self.tenant.meters.write.count(length);
-        Ok(())
+        let meters = &self.tenant.meters.write;
+        self.write_at(occasion, record, offset, data, meters, |_written| ()).await
     }
 
     /// Writes a part of an upload; answers the CRC-32C of the upload so far, which was `crc32c`.
     ///
     /// # Errors
-    /// As [`Registry::write_checked`].
+    /// As [`Registry::write`].
     pub async fn upload(
         &self,
         occasion: &Occasion,
@@ -254,12 +250,9 @@ impl Access {
         data: Sources,
         crc32c: u32,
     ) -> Result<u32, Failure> {
-        let length = data.length().get();
-        self.within(&record, offset, length)?;
-        let (lane, gate) = (self.tenant.namespace.lane(), &occasion.gate);
-        let crc32c = self.registry.write_checked(lane, record, offset, data, crc32c, gate).await?;
-        self.tenant.meters.upload.count(length);
-        Ok(crc32c)
+        let meters = &self.tenant.meters.upload;
+        let checksum = move |written: &Sources| written.crc32c(crc32c);
+        self.write_at(occasion, record, offset, data, meters, checksum).await
     }
 
     /// Sets every byte of a range.
@@ -318,6 +311,23 @@ impl Access {
         let out = self.registry.read(lane, record, range, out, &occasion.gate).await?;
         meters.count(range.length().get());
         Ok(out)
+    }
+
+    async fn write_at<T: Send + 'static>(
+        &self,
+        occasion: &Occasion,
+        record: Arc<Record>,
+        offset: u64,
+        data: Sources,
+        meters: &OperationMeters,
+        then: impl FnOnce(&Sources) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let length = data.length().get();
+        self.within(&record, offset, length)?;
+        let lane = self.tenant.namespace.lane();
+        let said = self.registry.write(lane, record, offset, data, &occasion.gate, then).await?;
+        meters.count(length);
+        Ok(said)
     }
 }
 

@@ -43,8 +43,20 @@ impl Budget {
     /// # Errors
     /// [`Failure::Overloaded`] naming the limit; nothing is taken.
     pub fn take(&self, amount: u64) -> Result<(), Failure> {
+        self.take_up_to(self.limit, amount)
+    }
+
+    /// The same, but only if half of the budget stays free: for what others' need goes before.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_of_half(&self, amount: u64) -> Result<(), Failure> {
+        self.take_up_to(self.limit / 2, amount)
+    }
+
+    fn take_up_to(&self, most: u64, amount: u64) -> Result<(), Failure> {
         let sum = self.used.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
-        if sum <= self.limit {
+        if sum <= most {
             return Ok(());
         }
         self.give_back(amount);
@@ -53,17 +65,6 @@ impl Budget {
             limit: self.limit,
             after: RETRY_AFTER,
         })
-    }
-
-    /// Takes so much if half of it all, or more, is free then.
-    #[must_use]
-    pub fn take_of_half(&self, amount: u64) -> bool {
-        let sum = self.used.fetch_add(amount, Ordering::AcqRel).saturating_add(amount);
-        let had = sum <= self.limit / 2;
-        if !had {
-            self.give_back(amount);
-        }
-        had
     }
 
     /// Gives back what was taken.
@@ -89,11 +90,11 @@ mod tests {
     #[test]
     fn what_is_taken_ahead_leaves_half_of_all_to_those_whose_turn_it_is() {
         let budget = Budget::new("in_flight_bytes", 10);
-        assert!(budget.take_of_half(3));
-        assert!(!budget.take_of_half(3));
-        assert!(budget.take_of_half(2));
+        assert!(budget.take_of_half(3).is_ok());
+        assert!(budget.take_of_half(3).is_err());
+        assert!(budget.take_of_half(2).is_ok());
         budget.take(5).unwrap();
-        assert!(!budget.take_of_half(1));
+        assert!(budget.take_of_half(1).is_err());
         assert_eq!(budget.used(), 10);
     }
 }

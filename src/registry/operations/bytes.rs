@@ -41,41 +41,12 @@ impl Registry {
         self.pool.run(lane, Arc::clone(gate), job).await?
     }
 
-    /// Puts `sources` at `offset`.
+    /// Puts `sources` at `offset`, gives the memory back, and answers what `then` says of what was
+    /// written, where the bytes are in the cache. `then` must not panic: the memory has changed.
     ///
     /// # Errors
     /// OUT_OF_BOUNDS, MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
-    pub async fn write(
-        &self,
-        lane: u32,
-        record: Arc<Record>,
-        offset: u64,
-        sources: Sources,
-        gate: &Arc<Gate>,
-    ) -> Result<(), Failure> {
-        self.write_and(lane, record, offset, sources, gate, |_written| ()).await
-    }
-
-    /// The same; answers the CRC-32C of what came before, whose own is `before`, and `sources`.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub async fn write_checked(
-        &self,
-        lane: u32,
-        record: Arc<Record>,
-        offset: u64,
-        sources: Sources,
-        before: u32,
-        gate: &Arc<Gate>,
-    ) -> Result<u32, Failure> {
-        self.write_and(lane, record, offset, sources, gate, move |written| written.crc32c(before))
-            .await
-    }
-
-    /// Writes, gives the memory back, and says something about what was written, all where the
-    /// bytes are in the cache. `then` must not panic: the memory would have changed by then.
-    async fn write_and<T: Send + 'static>(
+    pub async fn write<T: Send + 'static>(
         &self,
         lane: u32,
         record: Arc<Record>,

@@ -14,6 +14,7 @@ use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{self, NotHad, Whole};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::not_had;
+use crate::registry::pool::in_steps;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::units::ByteCount;
@@ -48,9 +49,8 @@ impl Registry {
         let lane = record.namespace.upgrade().map_or(0, |namespace| namespace.lane);
         let mut death = Death::Waiting { whole, deletion };
         let (registry, job_gate) = (Arc::clone(self), Arc::clone(gate));
-        self.pool
-            .run_in_steps(lane, Arc::clone(gate), move || death.step(&registry, &job_gate))
-            .await?
+        let steps = in_steps(move || death.step(&registry, &job_gate));
+        self.pool.run(lane, Arc::clone(gate), steps).await?
     }
 
     /// Ends a memory whose lease has run out. Where the pool has no room it is tried again when
