@@ -6,8 +6,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,22 +14,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use crate::rpc::{Place, Server};
+use crate::daemon::arrivals::{Arrival, Seated};
+use crate::rpc::Server;
 use crate::tenancy::Caller;
 
 /// How long to wait for descriptors to come back.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// A connection on its way to the runtime that will serve it.
-#[derive(Debug)]
-pub(super) enum Arrival {
-    Tcp(TcpStream),
-    Unix(UnixStream, Caller),
-}
-
-/// Arrivals and their places, to one runtime. A place is taken here: the runtimes count too late for
-/// a burst.
-pub(super) type Seated = (Arrival, Place);
 
 /// Takes connections for the serving runtimes.
 #[derive(Debug)]

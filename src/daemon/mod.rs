@@ -12,6 +12,7 @@
 //! thread here ever touches a memory.
 
 mod accept;
+mod arrivals;
 mod compose;
 pub mod flags;
 mod host_source;

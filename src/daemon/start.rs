@@ -11,11 +11,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::daemon::accept::{Acceptor, Arrival, Seated};
+use crate::daemon::accept::Acceptor;
+use crate::daemon::arrivals::{Seated, serve};
 use crate::daemon::compose;
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
@@ -31,8 +32,8 @@ use crate::os::kernel::Kernel;
 use crate::os::process::{own_user, raise_open_files};
 use crate::os::threads::set_nice;
 use crate::registry::{Account, Pool, Registry};
-use crate::rpc::{self, ConnectionLimits, Fallback, Listener, Server};
-use crate::tenancy::{Caller, EachMemory, Tenants};
+use crate::rpc::{Fallback, Listener, Server};
+use crate::tenancy::{EachMemory, Tenants};
 
 /// Why a daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +138,9 @@ impl Daemon {
             runtimes.push(sender);
             let limits = compose::connection_limits(config);
             let server = Arc::clone(&parts.server);
-            self.spawn(format!("serving-{number}"), move || serve(arrivals, server, limits))?;
+            let kernel = Arc::clone(&kernel);
+            let name = format!("serving-{number}");
+            self.spawn(name, move || serve(arrivals, server, limits, kernel))?;
         }
         self.accept(config, &parts, runtimes, sockets.grpc, sockets.unix)?;
         let answerer = Http {
@@ -316,28 +319,6 @@ fn pool(config: &Config, kernel: &Arc<dyn Kernel>) -> io::Result<Pool> {
             tracing::warn!(%error, "the pool runs at the daemon's own priority");
         }
     })
-}
-
-async fn serve(
-    mut arrivals: UnboundedReceiver<Seated>,
-    server: Arc<Server>,
-    limits: ConnectionLimits,
-) {
-    while let Some((arrival, place)) = arrivals.recv().await {
-        let server = Arc::clone(&server);
-        match arrival {
-            Arrival::Tcp(stream) => {
-                if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                    tokio::spawn(rpc::serve(stream, Caller::Anonymous, place, server, limits));
-                }
-            }
-            Arrival::Unix(stream, caller) => {
-                if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                    tokio::spawn(rpc::serve(stream, caller, place, server, limits));
-                }
-            }
-        }
-    }
 }
 
 fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -234,6 +235,11 @@ unsafe impl Kernel for FailingKernel {
     fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
         self.admit(Call::SetThreadNice)?;
         Linux.set_thread_nice(nice)
+    }
+
+    fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
+        self.admit(Call::SetReceiveLowWater)?;
+        Linux.set_receive_low_water(socket, bytes)
     }
 }
 

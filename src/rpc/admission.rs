@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::rpc::moderation::Rest;
 use crate::rpc::server::Server;
 use crate::tenancy::{Access, Budget};
 
@@ -20,6 +21,8 @@ pub(crate) struct Door {
     pub(crate) access: Access,
     /// What all calls share.
     pub(crate) server: Arc<Server>,
+    /// Tells the connection's socket of large messages.
+    pub(crate) rest: Arc<Rest>,
 }
 
 /// Bytes in flight. Given back when dropped.

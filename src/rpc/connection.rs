@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::error::Failure;
 use crate::rpc::admission::Door;
 use crate::rpc::front;
+use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::server::{Phase, Place, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::wire::{Progress, Watched};
@@ -73,6 +74,8 @@ pub(crate) struct Connection {
     pub(crate) server: Arc<Server>,
     pub(crate) number: u64,
     caller: Caller,
+    /// To its socket.
+    rest: Arc<Rest>,
     /// The door to the tenant of calls that name none.
     default: Result<Arc<Door>, Failure>,
     calls_ever: AtomicU64,
@@ -85,11 +88,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn new(server: Arc<Server>, caller: Caller, place: Place) -> Arc<Self> {
+        let rest = Arc::default();
         Arc::new(Self {
             number: server.connections_ever.fetch_add(1, Ordering::Relaxed),
-            default: door(&server, caller, None),
+            default: door(&server, caller, None, &rest),
             server,
             caller,
+            rest,
             calls_ever: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             epoch: Instant::now(),
@@ -102,7 +107,7 @@ impl Connection {
     pub(crate) fn door(&self, named: Option<&[u8]>) -> Result<Arc<Door>, Failure> {
         match named {
             None => self.default.clone(),
-            Some(_) => door(&self.server, self.caller, named),
+            Some(_) => door(&self.server, self.caller, named, &self.rest),
         }
     }
 
@@ -131,14 +136,20 @@ impl Connection {
     }
 }
 
-fn door(server: &Arc<Server>, caller: Caller, named: Option<&[u8]>) -> Result<Arc<Door>, Failure> {
+fn door(
+    server: &Arc<Server>,
+    caller: Caller,
+    named: Option<&[u8]>,
+    rest: &Arc<Rest>,
+) -> Result<Arc<Door>, Failure> {
     let access = server.tenants.access(caller, named)?;
-    Ok(Arc::new(Door { access, server: Arc::clone(server) }))
+    Ok(Arc::new(Door { access, server: Arc::clone(server), rest: Arc::clone(rest) }))
 }
 
 /// Serves one connection to its end.
 pub async fn serve<S>(
     stream: S,
+    set_mark: SetMark<S>,
     caller: Caller,
     place: Place,
     server: Arc<Server>,
@@ -149,7 +160,8 @@ pub async fn serve<S>(
     let mut phase = server.phase();
     let connection = Connection::new(server, caller, place);
     let progress = Progress::new();
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress)));
+    let moderation = Moderation::new(set_mark, Arc::clone(&connection.rest));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress), moderation));
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| front::handle(Arc::clone(&connection), request))

@@ -46,6 +46,8 @@ pub(crate) struct Messages<B> {
     buffered: Bytes,
     /// The header of the message that comes next, read but not admitted.
     header: Option<Header>,
+    /// What is to come of the message being collected, until its connection is told.
+    untold: Option<usize>,
     limit: MessageLimit,
     door: Arc<Door>,
 }
@@ -70,7 +72,7 @@ pub(crate) struct Incoming<M> {
 
 impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     pub(crate) fn new(body: B, limit: MessageLimit, door: Arc<Door>) -> Self {
-        Self { body, buffered: Bytes::new(), header: None, limit, door }
+        Self { body, buffered: Bytes::new(), header: None, untold: None, limit, door }
     }
 
     /// The next message; none at the request's end. Given up when the gate closes.
@@ -205,12 +207,17 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             return Ok(Gathered::whole(self.buffered.split_to(length)));
         }
         let mut gathered = Gathered::default();
+        self.untold = Some(length);
         loop {
             let wanted = length.saturating_sub(gathered.len());
             gathered.push(self.buffered.split_to(wanted.min(self.buffered.len())));
             if gathered.len() == length {
                 gathered.settle();
+                self.untold = None;
                 return Ok(gathered);
+            }
+            if let Some(rest) = &mut self.untold {
+                *rest = length.saturating_sub(gathered.len());
             }
             if !self.more(gate).await? {
                 return Err(torn());
@@ -249,7 +256,12 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             return Poll::Ready(Err(Failure::DeadlinePassed));
         }
         match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                if let Some(rest) = self.untold.take() {
+                    self.door.rest.tell(rest);
+                }
+                Poll::Pending
+            }
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             // The stream was reset or the connection lost: nobody will see an answer.
             Poll::Ready(Some(Err(_lost))) => Poll::Ready(Err(torn())),

@@ -36,6 +36,7 @@ mod host;
 mod memory_service;
 mod message;
 mod method;
+mod moderation;
 mod observe;
 mod reply;
 mod server;
@@ -47,5 +48,6 @@ mod wire;
 
 pub use connection::{ConnectionLimits, serve};
 pub use host::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
+pub use moderation::SetMark;
 pub use server::{Limits, Phase, Place, Server};
 pub use status::DOMAIN;

@@ -7,7 +7,7 @@
 //!
 //! Law: the preface, and every frame but DATA, with a header block up to its END_HEADERS, must come
 //! whole within a time limit that `connection.rs` keeps; h2 itself waits for ever. Reads no header,
-//! changes no byte.
+//! changes no byte. How many came is all that `moderation.rs` is told.
 
 use std::io;
 use std::pin::Pin;
@@ -17,6 +17,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::rpc::moderation::Moderation;
 
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
@@ -70,18 +72,27 @@ pub(crate) struct Watched<S> {
     /// In a header block whose END_HEADERS has not come.
     block: bool,
     progress: Arc<Progress>,
+    moderation: Moderation<S>,
 }
 
 #[derive(Debug)]
 enum Place {
     Preface { left: usize },
     Header { bytes: [u8; FRAME_HEADER], have: usize },
-    Payload { left: usize, data: bool },
+    Payload { length: usize, left: usize, data: bool },
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(stream: S, progress: Arc<Progress>) -> Self {
-        Self { stream, place: Place::Preface { left: PREFACE }, block: false, progress }
+    pub(crate) fn new(stream: S, progress: Arc<Progress>, moderation: Moderation<S>) -> Self {
+        Self { stream, place: Place::Preface { left: PREFACE }, block: false, progress, moderation }
+    }
+
+    /// How many bytes have come of a frame that is not whole.
+    fn torn(&self) -> usize {
+        match self.place {
+            Place::Payload { length, left, .. } => length.saturating_sub(left),
+            Place::Preface { .. } | Place::Header { .. } => 0,
+        }
     }
 
     fn see(&mut self, mut bytes: &[u8]) {
@@ -140,7 +151,7 @@ impl<S> Watched<S> {
         self.place = if length == 0 {
             header()
         } else {
-            Place::Payload { left: length, data: kind == DATA }
+            Place::Payload { length, left: length, data: kind == DATA }
         };
     }
 }
@@ -155,12 +166,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.moderation.before(this.torn());
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if read.is_ready() {
-            self.see(buffer.filled().get(before..).unwrap_or_default());
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Ready(read) => {
+                let came = buffer.filled().get(before..).unwrap_or_default();
+                this.moderation.came(came.len());
+                this.see(came);
+                Poll::Ready(read)
+            }
+            Poll::Pending => match this.moderation.idle(&this.stream, context) {
+                Ok(()) => Poll::Pending,
+                Err(stuck) => Poll::Ready(Err(stuck)),
+            },
         }
-        read
     }
 }
 
@@ -206,7 +226,8 @@ mod tests {
 
     fn owes_after(bytes: &[u8], step: usize) -> bool {
         let progress = Progress::new();
-        let mut watched = Watched::new((), Arc::clone(&progress));
+        let moderation = Moderation::new(Box::new(|(), _| false), Arc::default());
+        let mut watched = Watched::new((), Arc::clone(&progress), moderation);
         for piece in bytes.chunks(step) {
             watched.see(piece);
         }

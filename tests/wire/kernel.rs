@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "implements the seam, whose calls are unsafe")]
 
 use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -160,5 +161,10 @@ unsafe impl Kernel for PausingKernel {
 
     fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
         self.plan.set_thread_nice(nice)
+    }
+
+    fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
+        self.meet(Call::SetReceiveLowWater);
+        self.plan.set_receive_low_water(socket, bytes)
     }
 }

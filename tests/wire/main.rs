@@ -16,6 +16,7 @@ mod kernel;
 mod leases;
 mod limits;
 mod lists;
+mod moderation;
 mod numbers;
 mod operators;
 mod process;

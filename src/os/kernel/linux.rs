@@ -1,204 +1,21 @@
-//! The one seam between linmemd and its host: [`Kernel`], a method per system call, and [`Linux`],
-//! the real one.
+//! [`Linux`]: the kernel that this process runs on.
 //!
-//! Law: no method decides anything. Each is one call with its arguments passed on and its error
-//! number handed back, so that what is above can be tested against a host that refuses
-//! (`failing.rs`). Does not retry, log, or know why it was called.
+//! Law: `mod.rs`'s: each method is one call, its arguments unchanged, its error number handed back.
 
 #![expect(unsafe_code, reason = "system calls about address ranges are unsafe by nature")]
 
 use std::ffi::{CStr, c_int, c_uchar, c_ulong};
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
-/// What may be done with the bytes of a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protection {
-    /// Nothing: an access is a fault.
-    None,
-    /// Reading and writing; never executing.
-    ReadWrite,
-}
-
-/// What the kernel is told about a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Advice {
-    /// A child does not inherit it.
-    DontFork,
-    /// A core dump does not contain it.
-    DontDump,
-    /// It is never backed by huge pages, where one touched byte makes 2 MiB resident.
-    NoHugePage,
-    /// Its bytes are given back; they read as zero when touched again (anonymous mappings).
-    DontNeed,
-}
-
-/// Every call that the seam knows and that can be refused, for a double to log and to choose from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// [`Kernel::map_reserved`].
-    MapReserved,
-    /// [`Kernel::unmap`].
-    Unmap,
-    /// [`Kernel::protect`].
-    Protect,
-    /// [`Kernel::advise`] with that advice.
-    Advise(Advice),
-    /// [`Kernel::name`].
-    Name,
-    /// [`Kernel::residency`].
-    Residency,
-    /// [`Kernel::read_file`].
-    ReadFile,
-    /// [`Kernel::count_lines`].
-    CountLines,
-    /// [`Kernel::read_directory`].
-    ReadDirectory,
-    /// [`Kernel::set_thread_nice`].
-    SetThreadNice,
-}
-
-/// The host's kernel. Errors are bare error numbers: the caller knows what it asked for.
-///
-/// # Safety
-/// [`Kernel::map_reserved`] gives a range that nothing else in the process uses, at least as long
-/// as asked, which stays so until it is unmapped; and the other methods either do what their
-/// namesakes do, to the given range only, or fail. [`crate::os::reservation::Reservation`], which
-/// is safe to use, believes both.
-pub unsafe trait Kernel: Send + Sync + fmt::Debug {
-    /// `mmap`: a fresh range of private anonymous memory that nobody can access yet and for which
-    /// no memory is set aside.
-    ///
-    /// # Errors
-    /// ENOMEM when address space or mappings run out; EINVAL for a length of 0.
-    fn map_reserved(&self, length: usize) -> Result<NonNull<u8>, i32>;
-
-    /// `munmap`.
-    ///
-    /// # Safety
-    /// The range lies within ranges that [`Kernel::map_reserved`] gave and that are still mapped,
-    /// and nothing uses it any more, by reference or by address.
-    ///
-    /// # Errors
-    /// ENOMEM at the map limit, where the kernel would have to split a mapping to do it.
-    unsafe fn unmap(&self, address: NonNull<u8>, length: usize) -> Result<(), i32>;
-
-    /// `mprotect`.
-    ///
-    /// # Safety
-    /// The range lies within ranges that [`Kernel::map_reserved`] gave and that are still mapped,
-    /// and nothing holds a reference to its bytes.
-    ///
-    /// # Errors
-    /// ENOMEM at the map limit.
-    unsafe fn protect(
-        &self,
-        address: NonNull<u8>,
-        length: usize,
-        protection: Protection,
-    ) -> Result<(), i32>;
-
-    /// `madvise`.
-    ///
-    /// # Safety
-    /// As for [`Kernel::protect`].
-    ///
-    /// # Errors
-    /// EINVAL where the kernel does not know the advice, or the range cannot take it; ENOMEM at
-    /// the map limit.
-    unsafe fn advise(&self, address: NonNull<u8>, length: usize, advice: Advice)
-    -> Result<(), i32>;
-
-    /// `prctl(PR_SET_VMA_ANON_NAME)`: the name that `/proc/PID/maps` shows for the range.
-    ///
-    /// # Safety
-    /// As for [`Kernel::protect`].
-    ///
-    /// # Errors
-    /// EINVAL where the kernel was built without it.
-    unsafe fn name(&self, address: NonNull<u8>, length: usize, name: &CStr) -> Result<(), i32>;
-
-    /// `mincore`: bit 0 of each byte of `pages` tells whether that host page is resident.
-    ///
-    /// # Safety
-    /// As for [`Kernel::protect`].
-    ///
-    /// # Errors
-    /// EINVAL where `pages` is shorter than the range has host pages.
-    unsafe fn residency(
-        &self,
-        address: NonNull<u8>,
-        length: usize,
-        pages: &mut [u8],
-    ) -> Result<(), i32>;
-
-    /// The whole text of a small file (of `/proc` or `/sys`), with what is no UTF-8 replaced.
-    ///
-    /// # Errors
-    /// That of `open` or `read`.
-    fn read_file(&self, path: &Path) -> Result<String, i32>;
-
-    /// How many lines a file has, without holding them: near the map limit `/proc/self/maps` has
-    /// megabytes, and an allocation of that size needs a mapping that is no longer to be had.
-    ///
-    /// # Errors
-    /// That of `open` or `read`.
-    fn count_lines(&self, path: &Path) -> Result<u64, i32>;
-
-    /// The names in a directory, in order.
-    ///
-    /// # Errors
-    /// That of `open` or `getdents64`.
-    fn read_directory(&self, path: &Path) -> Result<Vec<String>, i32>;
-
-    /// The size of a host page. Handed over by the kernel at process start: it cannot fail, and is
-    /// no [`Call`].
-    fn host_page_bytes(&self) -> u64;
-
-    /// `setpriority` for the calling thread alone.
-    ///
-    /// # Errors
-    /// EACCES where a lower value is asked for than the process may have.
-    fn set_thread_nice(&self, nice: i32) -> Result<(), i32>;
-}
+use crate::os::kernel::{Advice, Kernel, Protection};
 
 /// The kernel that this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Linux;
-
-impl Advice {
-    /// The call with this advice, as an error names it.
-    #[must_use]
-    pub const fn call(self) -> &'static str {
-        match self {
-            Self::DontFork => "madvise(MADV_DONTFORK)",
-            Self::DontDump => "madvise(MADV_DONTDUMP)",
-            Self::NoHugePage => "madvise(MADV_NOHUGEPAGE)",
-            Self::DontNeed => "madvise(MADV_DONTNEED)",
-        }
-    }
-
-    const fn number(self) -> c_int {
-        match self {
-            Self::DontFork => libc::MADV_DONTFORK,
-            Self::DontDump => libc::MADV_DONTDUMP,
-            Self::NoHugePage => libc::MADV_NOHUGEPAGE,
-            Self::DontNeed => libc::MADV_DONTNEED,
-        }
-    }
-}
-
-impl Protection {
-    const fn bits(self) -> c_int {
-        match self {
-            Self::None => libc::PROT_NONE,
-            Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
-        }
-    }
-}
 
 // SAFETY: map_reserved passes no address and no MAP_FIXED, so the kernel chooses a free range; every
 // other method is exactly the system call that it is named after, with its arguments unchanged.
@@ -310,6 +127,42 @@ unsafe impl Kernel for Linux {
         // SAFETY: setpriority takes numbers only. On Linux, 0 is the calling thread.
         outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
     }
+
+    fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
+        let value = c_int::try_from(bytes).map_err(|_| libc::EINVAL)?;
+        let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(|_| libc::EINVAL)?;
+        // SAFETY: the kernel reads one int from `value`, which outlives the call, as the length
+        // says; the descriptor is open as long as it is borrowed.
+        outcome(unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                std::ptr::from_ref(&value).cast(),
+                length,
+            )
+        })
+    }
+}
+
+impl Advice {
+    const fn number(self) -> c_int {
+        match self {
+            Self::DontFork => libc::MADV_DONTFORK,
+            Self::DontDump => libc::MADV_DONTDUMP,
+            Self::NoHugePage => libc::MADV_NOHUGEPAGE,
+            Self::DontNeed => libc::MADV_DONTNEED,
+        }
+    }
+}
+
+impl Protection {
+    const fn bits(self) -> c_int {
+        match self {
+            Self::None => libc::PROT_NONE,
+            Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        }
+    }
 }
 
 fn outcome(returned: c_int) -> Result<(), i32> {
@@ -348,6 +201,29 @@ mod tests {
         assert_eq!(Linux.read_file(nowhere), Err(libc::ENOENT));
         assert_eq!(Linux.count_lines(nowhere), Err(libc::ENOENT));
         assert_eq!(Linux.read_directory(nowhere), Err(libc::ENOENT));
+    }
+
+    #[test]
+    fn a_socket_below_its_low_water_mark_has_nothing_to_read_until_the_mark_is_lowered() {
+        use std::io::Write;
+        use std::net::{TcpListener, TcpStream};
+        use std::os::fd::AsFd;
+
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let readable = |limit: PollTimeout| {
+            poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], limit).unwrap() == 1
+        };
+        Linux.set_receive_low_water(socket.as_fd(), 65_536).unwrap();
+        peer.write_all(&[7; 1000]).unwrap();
+        // On the loopback what was written has arrived.
+        assert!(!readable(PollTimeout::ZERO));
+        Linux.set_receive_low_water(socket.as_fd(), 1).unwrap();
+        assert!(readable(PollTimeout::NONE));
+        assert_eq!(Linux.set_receive_low_water(socket.as_fd(), u32::MAX), Err(libc::EINVAL));
     }
 
     #[test]

@@ -1,0 +1,191 @@
+//! The one seam between linmemd and its host: [`Kernel`], a method per system call, and [`Linux`],
+//! the real one.
+//!
+//! Law: no method decides anything. Each is one call with its arguments passed on and its error
+//! number handed back, so that what is above can be tested against a host that refuses
+//! (`failing.rs`). Does not retry, log, or know why it was called.
+
+#![expect(unsafe_code, reason = "system calls about address ranges are unsafe by nature")]
+
+mod linux;
+
+use std::ffi::CStr;
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::ptr::NonNull;
+
+pub use linux::Linux;
+
+/// What may be done with the bytes of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protection {
+    /// Nothing: an access is a fault.
+    None,
+    /// Reading and writing; never executing.
+    ReadWrite,
+}
+
+/// What the kernel is told about a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Advice {
+    /// A child does not inherit it.
+    DontFork,
+    /// A core dump does not contain it.
+    DontDump,
+    /// It is never backed by huge pages, where one touched byte makes 2 MiB resident.
+    NoHugePage,
+    /// Its bytes are given back; they read as zero when touched again (anonymous mappings).
+    DontNeed,
+}
+
+/// Every call that the seam knows and that can be refused, for a double to log and to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// [`Kernel::map_reserved`].
+    MapReserved,
+    /// [`Kernel::unmap`].
+    Unmap,
+    /// [`Kernel::protect`].
+    Protect,
+    /// [`Kernel::advise`] with that advice.
+    Advise(Advice),
+    /// [`Kernel::name`].
+    Name,
+    /// [`Kernel::residency`].
+    Residency,
+    /// [`Kernel::read_file`].
+    ReadFile,
+    /// [`Kernel::count_lines`].
+    CountLines,
+    /// [`Kernel::read_directory`].
+    ReadDirectory,
+    /// [`Kernel::set_thread_nice`].
+    SetThreadNice,
+    /// [`Kernel::set_receive_low_water`].
+    SetReceiveLowWater,
+}
+
+/// The host's kernel. Errors are bare error numbers: the caller knows what it asked for.
+///
+/// # Safety
+/// [`Kernel::map_reserved`] gives a range that nothing else in the process uses, at least as long
+/// as asked, which stays so until it is unmapped; and the other methods either do what their
+/// namesakes do, to the given range only, or fail. [`crate::os::reservation::Reservation`], which
+/// is safe to use, believes both.
+pub unsafe trait Kernel: Send + Sync + fmt::Debug {
+    /// `mmap`: a fresh range of private anonymous memory that nobody can access yet and for which
+    /// no memory is set aside.
+    ///
+    /// # Errors
+    /// ENOMEM when address space or mappings run out; EINVAL for a length of 0.
+    fn map_reserved(&self, length: usize) -> Result<NonNull<u8>, i32>;
+
+    /// `munmap`.
+    ///
+    /// # Safety
+    /// The range lies within ranges that [`Kernel::map_reserved`] gave and that are still mapped,
+    /// and nothing uses it any more, by reference or by address.
+    ///
+    /// # Errors
+    /// ENOMEM at the map limit, where the kernel would have to split a mapping to do it.
+    unsafe fn unmap(&self, address: NonNull<u8>, length: usize) -> Result<(), i32>;
+
+    /// `mprotect`.
+    ///
+    /// # Safety
+    /// The range lies within ranges that [`Kernel::map_reserved`] gave and that are still mapped,
+    /// and nothing holds a reference to its bytes.
+    ///
+    /// # Errors
+    /// ENOMEM at the map limit.
+    unsafe fn protect(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        protection: Protection,
+    ) -> Result<(), i32>;
+
+    /// `madvise`.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// EINVAL where the kernel does not know the advice, or the range cannot take it; ENOMEM at
+    /// the map limit.
+    unsafe fn advise(&self, address: NonNull<u8>, length: usize, advice: Advice)
+    -> Result<(), i32>;
+
+    /// `prctl(PR_SET_VMA_ANON_NAME)`: the name that `/proc/PID/maps` shows for the range.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// EINVAL where the kernel was built without it.
+    unsafe fn name(&self, address: NonNull<u8>, length: usize, name: &CStr) -> Result<(), i32>;
+
+    /// `mincore`: bit 0 of each byte of `pages` tells whether that host page is resident.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// EINVAL where `pages` is shorter than the range has host pages.
+    unsafe fn residency(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        pages: &mut [u8],
+    ) -> Result<(), i32>;
+
+    /// The whole text of a small file (of `/proc` or `/sys`), with what is no UTF-8 replaced.
+    ///
+    /// # Errors
+    /// That of `open` or `read`.
+    fn read_file(&self, path: &Path) -> Result<String, i32>;
+
+    /// How many lines a file has, without holding them: near the map limit `/proc/self/maps` has
+    /// megabytes, and an allocation of that size needs a mapping that is no longer to be had.
+    ///
+    /// # Errors
+    /// That of `open` or `read`.
+    fn count_lines(&self, path: &Path) -> Result<u64, i32>;
+
+    /// The names in a directory, in order.
+    ///
+    /// # Errors
+    /// That of `open` or `getdents64`.
+    fn read_directory(&self, path: &Path) -> Result<Vec<String>, i32>;
+
+    /// The size of a host page. Handed over by the kernel at process start: it cannot fail, and is
+    /// no [`Call`].
+    fn host_page_bytes(&self) -> u64;
+
+    /// `setpriority` for the calling thread alone.
+    ///
+    /// # Errors
+    /// EACCES where a lower value is asked for than the process may have.
+    fn set_thread_nice(&self, nice: i32) -> Result<(), i32>;
+
+    /// `setsockopt(SO_RCVLOWAT)`: the socket counts as readable once it has so many bytes, or all
+    /// that it can hold, or its end. Wakes who waits, where it has them already.
+    ///
+    /// # Errors
+    /// That of the call: none is known for a stream socket.
+    fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32>;
+}
+
+impl Advice {
+    /// The call with this advice, as an error names it.
+    #[must_use]
+    pub const fn call(self) -> &'static str {
+        match self {
+            Self::DontFork => "madvise(MADV_DONTFORK)",
+            Self::DontDump => "madvise(MADV_DONTDUMP)",
+            Self::NoHugePage => "madvise(MADV_NOHUGEPAGE)",
+            Self::DontNeed => "madvise(MADV_DONTNEED)",
+        }
+    }
+}
