@@ -38,32 +38,41 @@ pub(crate) enum Reply {
 }
 
 /// Answers one call.
-pub(crate) async fn handle(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn keeps its arguments twice, and the future of every call is moved about"
+)]
+pub(crate) fn handle(
     connection: Arc<Connection>,
     request: Request<Body>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let started = Instant::now();
-    if !is_grpc(&request) {
-        return Ok(unsupported_media_type());
-    }
-    let method = Method::of(request.uri().path());
-    let id = CallId::new(&connection.server, connection.number, connection.next_call());
-    let mut served = Served::begin(&connection, method, started);
-    Ok(match method {
-        Method::Unknown => refuse(&status::unimplemented(), served),
-        _ if method.is_foreign() => Box::pin(foreign(&connection, request, served)).await,
-        _ => match admit(&connection, id, method, &request, started, &mut served) {
-            Ok((call, deadline)) => {
-                let response = answer(&call, deadline, request, served).await;
-                answered_within(deadline);
-                response
-            }
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send {
+    async move {
+        let started = Instant::now();
+        if !is_grpc(&request) {
+            return Ok(unsupported_media_type());
+        }
+        let method = Method::of(request.uri().path());
+        let id = CallId::new(&connection.server, connection.number, connection.next_call());
+        let mut served = Served::begin(&connection, method, started);
+        if method == Method::Unknown {
+            return Ok(refuse(&status::unimplemented(), served));
+        }
+        if method.is_foreign() {
+            return Ok(Box::pin(foreign(&connection, request, served)).await);
+        }
+        let (call, deadline) = match admit(&connection, id, method, &request, started, &mut served)
+        {
+            Ok(admitted) => admitted,
             Err(failure) => {
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
-                refuse(&status::status(&Refusal::from(failure), &id.to_string()), served)
+                let status = status::status(&Refusal::from(failure), &id.to_string());
+                return Ok(refuse(&status, served));
             }
-        },
-    })
+        };
+        let response = answer(&call, deadline, request.into_body(), served).await;
+        answered_within(deadline);
+        Ok(response)
+    }
 }
 
 fn admit(
@@ -91,11 +100,11 @@ fn admit(
 async fn answer(
     call: &Call,
     deadline: Option<Instant>,
-    request: Request<Body>,
+    body: Body,
     mut served: Served,
 ) -> Response<ReplyBody> {
     let gate = Arc::clone(&call.occasion.gate);
-    let work = pin!(dispatch(call, request.into_body()));
+    let work = pin!(dispatch(call, body));
     let bounded = Bounded::new(timer(deadline), gate, call.method.kind(), work);
     match bounded.await {
         Ended::Over(Ok(Reply::Message(frame, held))) => {
@@ -183,4 +192,20 @@ fn unsupported_media_type() -> Response<ReplyBody> {
     let mut response = reply::empty();
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     response
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use super::*;
+
+    fn size<F>(_of: impl Fn(Arc<Connection>, Request<Body>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// hyper and tokio copy the future of every call when they make a task of it: at 2,096 bytes a
+    /// small read took 3 % longer than at 1,424.
+    #[test]
+    fn the_future_of_a_call_is_small() {
+        assert!(size(handle) <= 1536, "{} bytes", size(handle));
+    }
 }

@@ -42,7 +42,8 @@ pub(crate) async fn plain<M: Message + Default>(
     call: &Call,
     body: Body,
 ) -> Result<Incoming<M>, Failure> {
-    Messages::new(body, PLAIN, Arc::clone(&call.door)).only(&call.occasion.gate).await
+    let mut messages = Messages::new(body, PLAIN, Arc::clone(&call.door));
+    messages.only(&call.occasion.gate).await
 }
 
 /// A reply that carries no tenant bytes.
@@ -84,9 +85,11 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
         name: "max_write_bytes",
         instead: "use UploadMemory",
     };
-    let messages = Messages::new(body, message_limit, Arc::clone(&call.door));
-    let Incoming { message: WithData { message: request, data }, held: _held } =
-        messages.only_with_data::<v1::WriteMemoryRequest>(&call.occasion.gate).await?;
+    // Gone before the write, so that the future need not hold both.
+    let Incoming { message: WithData { message: request, data }, held: _held } = {
+        let mut messages = Messages::new(body, message_limit, Arc::clone(&call.door));
+        messages.only_with_data::<v1::WriteMemoryRequest>(&call.occasion.gate).await?
+    };
     let length = data.length().get();
     if length > limit {
         return Err(Failure::TooLarge {

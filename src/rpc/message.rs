@@ -150,7 +150,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     /// # Errors
     /// As [`Self::next`], and INVALID_FIELD where there is none or another.
     pub(crate) async fn only<M: Message + Default>(
-        mut self,
+        &mut self,
         gate: &Gate,
     ) -> Result<Incoming<M>, Failure> {
         let one = self.next(gate).await?;
@@ -163,7 +163,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     /// # Errors
     /// As [`Self::only`].
     pub(crate) async fn only_with_data<M: Carrier>(
-        mut self,
+        &mut self,
         gate: &Gate,
     ) -> Result<Incoming<WithData<M>>, Failure> {
         let one = self.next_with_data(gate).await?;
