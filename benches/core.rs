@@ -66,7 +66,7 @@ impl Floor {
             memories: 1 << 50,
         };
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
-        let allocator = Box::new(MmapAllocator::new(Arc::new(Linux)));
+        let allocator = Box::new(MmapAllocator::dedicated(Arc::new(Linux)));
         let pool = Pool::start(2, || ()).unwrap();
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
         let tenant = TenantLimits {
@@ -111,7 +111,7 @@ impl Floor {
 }
 
 fn copies(floor: &Floor, length: u64) {
-    let allocator = MmapAllocator::new(Arc::new(Linux));
+    let allocator = MmapAllocator::dedicated(Arc::new(Linux));
     let shape = Shape {
         initial: pages(PAGES),
         maximum: pages(PAGES),

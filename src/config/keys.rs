@@ -77,6 +77,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("memory", "reserved_bytes", Bytes(GIB, ADDRESS_SPACE), |c| &mut c.memory.reserved_bytes),
         key("memory", "reserved_bytes_per_tenant", Bytes(MIB, ADDRESS_SPACE), |c| &mut c.memory.reserved_bytes_per_tenant),
         key("memory", "mapping_margin", Whole(256, 1_000_000), |c| &mut c.memory.mapping_margin),
+        key("memory", "slabs", Switch, |c| &mut c.memory.slabs),
         key("memory", "max_queued_grows", Whole(0, 1_024), |c| &mut c.memory.max_queued_grows),
 
         key("requests", "window", Time(SECOND, DAY), |c| &mut c.requests.window),

@@ -103,6 +103,8 @@ pub struct Memory {
     pub reserved_bytes_per_tenant: u64,
     /// Mappings kept free below `vm.max_map_count`. Default: 4,096.
     pub mapping_margin: u32,
+    /// Whether small memories share mappings. Default: true.
+    pub slabs: bool,
     /// Growths of one memory that may queue behind the pending one. Default: 16.
     pub max_queued_grows: u32,
 }
@@ -246,6 +248,7 @@ impl Default for Config {
                 reserved_bytes: defaults::RESERVED_BYTES,
                 reserved_bytes_per_tenant: defaults::RESERVED_BYTES_PER_TENANT,
                 mapping_margin: defaults::MAPPING_MARGIN,
+                slabs: true,
                 max_queued_grows: defaults::MAX_QUEUED_GROWS,
             },
             requests: Requests {

@@ -43,6 +43,7 @@ impl HostSource for KernelView {
                     distances: node.distances.clone(),
                 })
                 .collect(),
+            guard_kind: self.registry.allocator.guard_kind(),
             limits: self.limits(),
             fallbacks: self.fallbacks.clone(),
             quarantined_ranges: self.registry.quarantined_ranges(),

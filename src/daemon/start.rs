@@ -267,10 +267,15 @@ impl Parts {
         let metrics = Arc::new(Metrics::new());
         metrics.set_build_info(env!("CARGO_PKG_VERSION"));
         let account = compose::host_account(config, &budget);
+        let (allocator, slabless) = if config.memory.slabs {
+            MmapAllocator::new(Arc::clone(kernel))
+        } else {
+            (MmapAllocator::dedicated(Arc::clone(kernel)), None)
+        };
         let registry = Registry::new(
             compose::settings(config, facts.host_page_bytes),
             Account::new(account),
-            Box::new(MmapAllocator::new(Arc::clone(kernel))),
+            Box::new(allocator),
             pool(config, kernel)?,
             Now { steady: Instant::now(), wall: SystemTime::now() },
         );
@@ -282,14 +287,12 @@ impl Parts {
             Arc::new(EachMemory::new(each as usize)),
             &metrics,
         );
-        let fallbacks: Vec<Fallback> = facts
-            .absent
-            .iter()
-            .map(|absent| Fallback {
-                kind: absent.what.to_string(),
-                reason: absent.reason.to_string(),
-                count: 1,
-            })
+        let absent = facts.absent.iter();
+        let absent = absent.map(|absent| (absent.what.to_string(), absent.reason.to_string()));
+        let slabless = slabless.map(|error| ("slabs".to_owned(), error.to_string()));
+        let fallbacks: Vec<Fallback> = absent
+            .chain(slabless)
+            .map(|(kind, reason)| Fallback { kind, reason, count: 1 })
             .collect();
         let host = KernelView {
             kernel: Arc::clone(kernel),

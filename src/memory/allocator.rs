@@ -25,6 +25,16 @@ pub struct Footprint {
     pub reserved: ByteCount,
 }
 
+/// What makes a guard inaccessible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GuardKind {
+    /// A mapping of its own without any protection bit.
+    #[default]
+    ProtNone,
+    /// Guard page-table entries inside one mapping.
+    GuardInstall,
+}
+
 /// Gets pages from the host, in one way.
 pub trait PageAllocator: Send + Sync + fmt::Debug {
     /// What a memory of this layout costs at its initial size.
@@ -32,6 +42,9 @@ pub trait PageAllocator: Send + Sync + fmt::Debug {
 
     /// What one of these costs more at `pages` than at none: committed bytes, in whole granules.
     fn committed(&self, pages: WasmPages) -> ByteCount;
+
+    /// What the guards of small memories are made of: the best that this host has.
+    fn guard_kind(&self) -> GuardKind;
 
     /// Sets the address space aside and opens the initial size, all zero.
     ///
@@ -58,6 +71,12 @@ pub struct Unallocated {
 pub unsafe trait Pages: Send + Sync + fmt::Debug {
     /// Where the memory's byte 0 lies.
     fn base(&self) -> NonNull<u8>;
+
+    /// The size of a host page there.
+    fn host_page(&self) -> ByteCount;
+
+    /// What its guards are made of.
+    fn guard_kind(&self) -> GuardKind;
 
     /// How many bytes there is address space for.
     fn room(&self) -> ByteCount;

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Law: every length is a multiple of the host page, and the sum fits 64 bits. Does not map
-//! anything; slabs and forks (design, section 3) are layouts to come.
+//! anything: a small memory whose guards are the usual ones is put into a slab's slot (`slab/`),
+//! which has room for this. Forks (design, section 3) are to come.
 
 use crate::model::{Growth, Guard, Shape};
 use crate::units::{ByteCount, WasmPages};

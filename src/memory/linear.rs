@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::access::{self, NotMoved};
-use crate::memory::allocator::{PageAllocator, Pages, Unallocated};
-use crate::memory::apply::{self, Touched};
+use crate::memory::allocator::{GuardKind, PageAllocator, Pages, Unallocated};
+use crate::memory::apply;
 use crate::memory::layout::Layout;
+use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -83,7 +84,7 @@ pub struct Uncreated {
 pub struct LinearMemory {
     pages: Box<dyn Pages>,
     size: PublishedSize,
-    touched: Touched,
+    written: PageMap,
     /// How far [`Self::wipe_some`] came.
     wiped: ByteCount,
 }
@@ -111,8 +112,8 @@ impl LinearMemory {
     }
 
     fn empty(pages: Box<dyn Pages>) -> Self {
-        let (size, touched) = (PublishedSize::default(), Touched::default());
-        Self { pages, size, touched, wiped: ByteCount::ZERO }
+        let written = PageMap::new(pages.room(), pages.host_page());
+        Self { pages, size: PublishedSize::default(), written, wiped: ByteCount::ZERO }
     }
 
     /// Its size, for those who look without a lock.
@@ -135,7 +136,7 @@ impl LinearMemory {
     /// # Errors
     /// [`Fault`] where the host failed in the middle: then bytes are lost.
     pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Fault> {
-        apply::apply(&*self.pages, self.size.bytes(), &self.touched, plan)
+        apply::apply(&*self.pages, self.size.bytes(), &self.written, plan)
             .map_err(|not_moved| fault(plan.range(), not_moved))
     }
 
@@ -160,6 +161,12 @@ impl LinearMemory {
         self.pages.resident(self.size.bytes())
     }
 
+    /// What its guards are made of.
+    #[must_use]
+    pub fn guard_kind(&self) -> GuardKind {
+        self.pages.guard_kind()
+    }
+
     /// Undoes [`Self::open`] of pages that were not shown.
     ///
     /// # Errors
@@ -173,13 +180,11 @@ impl LinearMemory {
     /// # Errors
     /// [`OsError`]: those bytes may still hold what they held.
     pub fn wipe_some(&mut self, slice: ByteCount) -> Result<bool, OsError> {
-        let touched = self.touched.extent();
-        let to = self.wiped.checked_add(slice).unwrap_or(touched).min(touched);
-        if self.wiped < to {
-            self.pages.wipe(self.wiped, to)?;
-            self.wiped = to;
-        }
-        Ok(to == touched)
+        let size = self.size.bytes();
+        let Some((from, to)) = self.written.next(self.wiped, slice, size) else { return Ok(true) };
+        self.pages.wipe(from, to)?;
+        self.wiped = to;
+        Ok(self.written.next(to, slice, size).is_none())
     }
 
     /// Wipes what is left to wipe and gives the address space back.
@@ -187,14 +192,20 @@ impl LinearMemory {
     /// # Errors
     /// [`Unreleased`] with the memory itself, so that it can be tried again.
     pub fn release(mut self) -> Result<(), Box<Unreleased>> {
-        let everything = self.touched.extent();
-        if let Err(error) = self.wipe_some(everything) {
-            let step = ReleaseStep::Wipe;
-            return Err(Box::new(Unreleased { memory: self, step, error }));
+        let everything = self.pages.room();
+        loop {
+            match self.wipe_some(everything) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    let step = ReleaseStep::Wipe;
+                    return Err(Box::new(Unreleased { memory: self, step, error }));
+                }
+            }
         }
-        let Self { pages, size, touched, wiped } = self;
+        let Self { pages, size, written, wiped } = self;
         pages.release().map_err(|(pages, error)| {
-            let memory = Self { pages, size, touched, wiped };
+            let memory = Self { pages, size, written, wiped };
             Box::new(Unreleased { memory, step: ReleaseStep::Release, error })
         })
     }

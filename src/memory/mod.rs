@@ -28,11 +28,13 @@ mod lock_loom;
 #[cfg(all(test, not(linmemd_loom)))]
 mod lock_tests;
 mod mmap;
+mod page_map;
 mod plan;
+mod slab;
 mod sources;
 pub(crate) mod sync;
 
-pub use allocator::{Footprint, PageAllocator, Pages, Unallocated};
+pub use allocator::{Footprint, GuardKind, PageAllocator, Pages, Unallocated};
 pub use layout::{Layout, Unrepresentable};
 pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased};
 pub use mmap::MmapAllocator;

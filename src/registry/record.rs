@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
-use crate::memory::{LinearMemory, PublishedSize};
+use crate::memory::{GuardKind, LinearMemory, PublishedSize};
 use crate::model::{Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
 use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{Lifecycle, Lives};
@@ -59,6 +59,8 @@ pub struct Observation {
     pub at: Now,
     /// RAM behind it.
     pub resident: ByteCount,
+    /// What its guards are made of.
+    pub guard_kind: GuardKind,
 }
 
 #[derive(Debug, Default)]

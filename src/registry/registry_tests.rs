@@ -40,7 +40,7 @@ impl Floor {
             request_id_window: Duration::from_secs(600),
             request_ids: 8,
         };
-        let allocator = Box::new(MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel)));
+        let allocator = Box::new(MmapAllocator::dedicated(Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(1, || ()).unwrap();
         let registry = Registry::new(settings, Account::new(LIMITS), allocator, pool, start);
         let limits = NamespaceLimits { account: LIMITS, maximum_pages: None };

@@ -48,7 +48,8 @@ pub struct Registry {
     pub host: Arc<Account>,
     /// Threads for slow work.
     pub pool: Pool,
-    pub(super) allocator: Box<dyn PageAllocator>,
+    /// Where pages come from.
+    pub allocator: Box<dyn PageAllocator>,
     pub(super) quarantine: Quarantine,
     pub(super) leases: Leases,
     pub(super) epoch: Instant,

@@ -10,6 +10,7 @@ use hyper::body::Incoming as Body;
 use crate::memory::ReleaseStep;
 use crate::proto::v1;
 use crate::rpc::call::Call;
+use crate::rpc::convert;
 use crate::rpc::front::Reply;
 use crate::rpc::host::HostView;
 use crate::rpc::memory_service::{answer, plain};
@@ -58,7 +59,7 @@ fn message(view: HostView, draining: bool) -> v1::HostInfo {
                 distances: node.distances,
             })
             .collect(),
-        guard_kind: v1::GuardKind::ProtNone.into(),
+        guard_kind: convert::guard_kind(view.guard_kind).into(),
         limits: view
             .limits
             .into_iter()

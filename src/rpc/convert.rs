@@ -6,6 +6,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::error::Failure;
+use crate::memory::GuardKind;
 use crate::model::{MemoryId, RequestKey, Uuid};
 use crate::proto::v1;
 use crate::registry::{Observation, Record};
@@ -117,12 +118,20 @@ pub(crate) fn memory_in_full(
             guard: Some(v1::GuardPlacement {
                 asked: Some(spec::guard_message(record.shape.guard)),
                 given: Some(spec::guard_message(record.guard)),
-                kind: v1::GuardKind::ProtNone.into(),
+                kind: guard_kind(observation.guard_kind).into(),
                 evidence: v1::Evidence::PolicyOnly.into(),
             }),
         }),
         placement_observed_time: Some(observation.at.wall.into()),
         ..memory(record)
+    }
+}
+
+/// What guards are made of.
+pub(crate) const fn guard_kind(kind: GuardKind) -> v1::GuardKind {
+    match kind {
+        GuardKind::ProtNone => v1::GuardKind::ProtNone,
+        GuardKind::GuardInstall => v1::GuardKind::GuardInstall,
     }
 }
 

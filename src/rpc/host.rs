@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::memory::GuardKind;
 use crate::registry::QuarantinedRange;
 
 /// Where GetHost's answer comes from.
@@ -21,6 +22,8 @@ pub struct HostView {
     pub huge_page_pools: Vec<HugePagePool>,
     /// NUMA nodes.
     pub numa_nodes: Vec<NumaNode>,
+    /// What the guards of small memories are made of.
+    pub guard_kind: GuardKind,
     /// Limits and their sources.
     pub limits: Vec<HostLimit>,
     /// Lesser forms taken.

@@ -15,7 +15,7 @@ const SECRET: u8 = 0x5E;
 
 /// Floors with a neighbour whose bytes nobody may touch or see.
 fn with_neighbour() -> Floors {
-    let floors = Floors::new();
+    let floors = Floors::dedicated();
     floors.create("neighbour", 1).unwrap();
     floors.write("neighbour", 0, vec![CANARY; PAGE]).unwrap();
     floors

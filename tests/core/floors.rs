@@ -7,11 +7,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Instant, SystemTime};
 
-use linmemd::memory::MmapAllocator;
+use linmemd::memory::{GuardKind, MmapAllocator};
 use linmemd::metrics::Metrics;
 use linmemd::model::{Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::fault;
+use linmemd::os::kernel::Kernel;
 use linmemd::registry::{Account, Gate, Limits, NamespaceLimits, Pool, Record, Registry, Settings};
 use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
 use linmemd::units::{ByteCount, WasmPages};
@@ -32,7 +33,17 @@ pub(crate) struct Floors {
 }
 
 impl Floors {
+    /// With slabs, where this kernel can have them.
     pub(crate) fn new() -> Self {
+        Self::with(|kernel| MmapAllocator::new(kernel).0)
+    }
+
+    /// With a reservation for every memory.
+    pub(crate) fn dedicated() -> Self {
+        Self::with(MmapAllocator::dedicated)
+    }
+
+    fn with(allocator: impl FnOnce(Arc<dyn Kernel>) -> MmapAllocator) -> Self {
         fault::install().unwrap();
         let kernel = Arc::new(FailingKernel::new());
         let settings = Settings {
@@ -56,7 +67,7 @@ impl Floors {
             reserved_bytes: 1 << 46,
             memories: u64::MAX,
         };
-        let allocator = Box::new(MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel)));
+        let allocator = Box::new(allocator(Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(2, || ()).unwrap();
         let registry = Registry::new(settings, Account::new(host), allocator, pool, now());
         let limits = TenantLimits {
@@ -75,6 +86,10 @@ impl Floors {
         Self { kernel, registry, access }
     }
 
+    pub(crate) fn has_slabs(&self) -> bool {
+        self.registry.allocator.guard_kind() == GuardKind::GuardInstall
+    }
+
     /// What the tenant and the host are charged, kind by kind; they must agree.
     pub(crate) fn charged(&self) -> [u64; 5] {
         let used = |account: &Account| account.holdings().map(|holding| holding.used);
@@ -86,7 +101,9 @@ impl Floors {
     /// That nothing is left of anything.
     pub(crate) fn assert_empty(&self) {
         assert_eq!(self.charged(), [0; 5]);
-        assert_eq!(self.kernel.mapped_bytes(), ByteCount::ZERO);
+        // Slabs stay mapped, by 16 GiB of address space; all else is gone.
+        assert!(self.kernel.mapped_bytes().get().is_multiple_of(16 << 30));
+        assert!(self.has_slabs() || self.kernel.mapped_bytes() == ByteCount::ZERO);
         assert_eq!(self.access.tenant().namespace.size_bytes(), 0);
         assert_eq!(self.registry.quarantined_memories(), 0);
         assert!(self.registry.quarantined_ranges().is_empty());

@@ -89,6 +89,8 @@ impl Served {
         assert!(charged.iter().all(|used| *used == 0), "{charged:?}");
         assert_eq!(self.metric("linmemd_panics_total"), self.panics);
         assert_eq!(self.metric("linmemd_quarantined_bytes"), 0);
+        // Slabs stay mapped as long as the daemon.
+        drop(self.daemon);
         assert_eq!(self.kernel.mapped_bytes(), ByteCount::ZERO);
     }
 }

@@ -87,7 +87,7 @@ async fn a_write_behind_a_long_fill_passes_its_deadline_and_the_fill_goes_on() {
 
 #[tokio::test]
 async fn a_growth_or_create_cut_before_its_size_is_published_gives_everything_back() {
-    let house = House::start();
+    let house = House::dedicated();
     let client = house.client().await;
     client.create(Some("m"), pages(1)).await.unwrap();
     let hurried = client.with_deadline(Some(Duration::from_millis(50)));

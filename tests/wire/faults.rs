@@ -28,7 +28,7 @@ async fn only_get_and_delete_work(client: &Client, why: &str) {
 
 #[tokio::test]
 async fn a_fault_of_the_host_inside_a_read_quarantines_that_memory_alone() {
-    let house = House::start();
+    let house = House::dedicated();
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
     client.create(Some("m"), pages(2)).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_fault_of_the_host_inside_a_read_quarantines_that_memory_alone() {
 
 #[tokio::test]
 async fn a_panic_is_answered_counted_and_harms_one_memory() {
-    let mut house = House::start();
+    let mut house = House::dedicated();
     house.will_panic();
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
@@ -63,6 +63,7 @@ async fn a_panic_is_answered_counted_and_harms_one_memory() {
 #[tokio::test]
 async fn a_range_that_cannot_be_released_is_charged_counted_listed_and_tried_again() {
     let house = House::with(|config| {
+        config.memory.slabs = false;
         config.lease.sweep_interval = std::time::Duration::from_millis(50);
     });
     let client = house.client().await;
@@ -97,7 +98,7 @@ async fn a_range_that_cannot_be_released_is_charged_counted_listed_and_tried_aga
 
 #[tokio::test]
 async fn a_host_that_refuses_pages_is_an_exhausted_host_and_costs_nothing() {
-    let house = House::start();
+    let house = House::dedicated();
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
     let refusal = |outcome: Result<(), linmemd::client::ClientError>| {

@@ -42,6 +42,12 @@ impl House {
         Self::with(|_| {})
     }
 
+    /// With a reservation for every memory, so that a growth is a change of protection, which a test
+    /// can refuse or hold up.
+    pub(crate) fn dedicated() -> Self {
+        Self::with(|config| config.memory.slabs = false)
+    }
+
     /// On the defaults with a change.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();

@@ -162,7 +162,10 @@ async fn a_tenants_running_calls_are_capped_and_anothers_are_not_in_the_way() {
 
 #[tokio::test]
 async fn growths_queue_up_to_the_limit_and_no_further_and_each_happens_once() {
-    let house = House::with(|config| config.memory.max_queued_grows = 3);
+    let house = House::with(|config| {
+        config.memory.slabs = false;
+        config.memory.max_queued_grows = 3;
+    });
     let client = house.client().await;
     client.create(Some("m"), pages(8)).await.unwrap();
     let pause = house.kernel.pause_at(Call::Protect);

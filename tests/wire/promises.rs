@@ -7,6 +7,7 @@ use linmemd::client::proto::{
     UpdateMemoryRequest, UploadMemoryRequest, WriteMemoryRequest,
 };
 use linmemd::client::{Client, Upload};
+use linmemd::memory::GuardKind;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
@@ -248,10 +249,20 @@ async fn the_full_view_shows_what_the_host_gave_with_its_evidence() {
     assert!(memory.placement_observed_time.is_some());
     let placement = memory.placement.unwrap();
     let guard = placement.guard.unwrap();
-    assert_eq!(guard.kind(), proto::GuardKind::ProtNone);
+    let slabs = house.daemon.server.registry.allocator.guard_kind() == GuardKind::GuardInstall;
+    let small = if slabs { proto::GuardKind::GuardInstall } else { proto::GuardKind::ProtNone };
+    assert_eq!(guard.kind(), small);
     assert_ne!(guard.evidence, 0);
     assert_ne!(placement.pages.unwrap().evidence, 0);
     assert_ne!(placement.nodes.unwrap().evidence, 0);
+    client.create(Some("large"), pages(17)).await.unwrap();
+    let full = GetMemoryRequest {
+        memory_id: "large".to_owned(),
+        view: MemoryView::Full.into(),
+        ..Default::default()
+    };
+    let large = client.get_memory(full).await.unwrap().placement.unwrap();
+    assert_eq!(large.guard.unwrap().kind(), proto::GuardKind::ProtNone);
     let basic = client.memory("m").await.unwrap();
     assert_eq!((basic.resident_bytes, basic.placement), (None, None));
     house.stop().await;

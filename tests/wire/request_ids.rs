@@ -127,7 +127,7 @@ async fn a_failure_is_forgotten_so_that_the_repeat_may_succeed() {
 
 #[tokio::test]
 async fn a_repeat_while_the_first_runs_is_told_to_come_back_and_then_finds_the_result() {
-    let house = House::start();
+    let house = House::dedicated();
     let client = house.client().await;
     let running: [(&str, &dyn std::fmt::Display); 2] =
         [("limit_name", &"running_request_id"), ("limit", &1)];

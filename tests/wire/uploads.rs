@@ -49,6 +49,7 @@ fn data(value: u8) -> UploadMemoryRequest {
 #[tokio::test]
 async fn a_budget_for_one_message_carries_a_stream_of_them_however_early_they_come() {
     let house = House::with(|config| {
+        config.memory.slabs = false;
         config.pool.threads = Some(1);
         config.grpc.in_flight_bytes_per_tenant = 5 << 20;
     });
@@ -72,7 +73,10 @@ async fn a_budget_for_one_message_carries_a_stream_of_them_however_early_they_co
 
 #[tokio::test]
 async fn a_broken_message_behind_one_that_is_being_written_does_not_hide_what_stands() {
-    let house = House::with(|config| config.pool.threads = Some(1));
+    let house = House::with(|config| {
+        config.memory.slabs = false;
+        config.pool.threads = Some(1);
+    });
     let compressed = Bytes::copy_from_slice(&header(1, 10));
     let (_wire, upload, pause) = held_back(&house, compressed).await;
     drop(pause);

@@ -53,7 +53,7 @@ unsafe impl Kernel for Linux {
         advice: Advice,
     ) -> Result<(), i32> {
         // SAFETY: that the range is ours and without references is this method's own condition;
-        // it matters for DontNeed alone, which changes bytes.
+        // it matters for DontNeed and GuardInstall, which change bytes.
         outcome(unsafe { libc::madvise(address.as_ptr().cast(), length, advice.number()) })
     }
 
@@ -152,6 +152,9 @@ impl Advice {
             Self::DontDump => libc::MADV_DONTDUMP,
             Self::NoHugePage => libc::MADV_NOHUGEPAGE,
             Self::DontNeed => libc::MADV_DONTNEED,
+            // madvise(2) of Linux 6.13; the C library of many hosts is older.
+            Self::GuardInstall => 102,
+            Self::GuardRemove => 103,
         }
     }
 }

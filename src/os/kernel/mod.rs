@@ -37,6 +37,11 @@ pub enum Advice {
     NoHugePage,
     /// Its bytes are given back; they read as zero when touched again (anonymous mappings).
     DontNeed,
+    /// Its bytes are given back and its host pages become guards: an access is a fault, without a
+    /// mapping of their own (Linux 6.13, private anonymous mappings).
+    GuardInstall,
+    /// Guards become host pages again, all zero; other pages are left alone.
+    GuardRemove,
 }
 
 /// Every call that the seam knows and that can be refused, for a double to log and to choose from.
@@ -186,6 +191,8 @@ impl Advice {
             Self::DontDump => "madvise(MADV_DONTDUMP)",
             Self::NoHugePage => "madvise(MADV_NOHUGEPAGE)",
             Self::DontNeed => "madvise(MADV_DONTNEED)",
+            Self::GuardInstall => "madvise(MADV_GUARD_INSTALL)",
+            Self::GuardRemove => "madvise(MADV_GUARD_REMOVE)",
         }
     }
 }

@@ -14,15 +14,19 @@
 
 #![expect(unsafe_code, reason = "owns mappings, which the kernel knows as bare addresses")]
 
+mod outcome;
+mod span;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::CStr;
-use std::fmt;
 use std::num::NonZero;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use outcome::{Absence, ReleaseFailed, ReserveFailed};
+pub use span::Span;
 
 use crate::os::kernel::{Advice, Kernel, Protection};
 use crate::os::{OsError, host_page};
@@ -51,47 +55,10 @@ pub struct Reservation {
     absences: Vec<Absence>,
 }
 
-/// Something that this host does not have and that a reservation can do without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Absence {
-    /// The kernel has no transparent huge pages to keep away.
-    HugePageAdvice,
-    /// The kernel cannot name mappings.
-    MappingName,
-}
-
-/// The kernel did not take the range back. It is whole and can be released again.
-#[derive(Debug, thiserror::Error)]
-#[error("reservation not released: {error}")]
-pub struct ReleaseFailed {
-    /// Untouched.
-    pub reservation: Reservation,
-    /// Why.
-    #[source]
-    pub error: OsError,
-}
-
 /// How many bytes of address space reservations that were dropped could not give back.
 #[must_use]
 pub fn leaked_bytes() -> ByteCount {
     ByteCount::new(LEAKED.load(Ordering::Relaxed))
-}
-
-/// A range was not set aside.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct ReserveFailed {
-    /// Why.
-    #[source]
-    pub error: OsError,
-    /// Where something was mapped by then and the kernel did not take it back either.
-    pub left: Option<Box<ReleaseFailed>>,
-}
-
-impl From<OsError> for ReserveFailed {
-    fn from(error: OsError) -> Self {
-        Self { error, left: None }
-    }
 }
 
 // SAFETY: the fields but for the two addresses are Send. The addresses belong to the process, not
@@ -227,6 +194,41 @@ impl Reservation {
         self.advise(address, length, Advice::DontNeed)
     }
 
+    /// Makes host pages of the open body guards: their bytes are given back, and an access is a
+    /// fault. Costs no mapping. After an error some of them may be guards.
+    ///
+    /// # Errors
+    /// EINVAL where the range is not within the body, its ends are no multiples of the host page, or
+    /// the kernel has no such guards; else what the kernel said.
+    pub fn guard(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        self.advise_between(from, to, Advice::GuardInstall)
+    }
+
+    /// Makes guards in the open body host pages again, all zero. What is none is left alone.
+    ///
+    /// # Errors
+    /// As [`Self::guard`].
+    pub fn unguard(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        self.advise_between(from, to, Advice::GuardRemove)
+    }
+
+    fn advise_between(
+        &self,
+        from: ByteCount,
+        to: ByteCount,
+        advice: Advice,
+    ) -> Result<(), OsError> {
+        let Some(length) = self.pages_between(from, to) else {
+            return Err(invalid(advice.call(), to));
+        };
+        if length == ByteCount::ZERO {
+            return Ok(());
+        }
+        // SAFETY: from < to <= body_bytes (pages_between), so the sum lies within the mapping.
+        let address = unsafe { self.body.add(from.as_usize()) };
+        self.advise(address, length, advice)
+    }
+
     /// Gives the whole range back.
     ///
     /// # Errors
@@ -238,18 +240,22 @@ impl Reservation {
         }
     }
 
-    /// How much of `[0, upto)` of the body has memory behind it, in whole host pages.
+    /// How much of `[from, to)` of the body has memory behind it, in whole host pages.
     ///
     /// # Errors
-    /// EINVAL where `upto` is past the body; else what the kernel said.
-    pub fn resident_bytes(&self, upto: ByteCount) -> Result<ByteCount, OsError> {
+    /// EINVAL where that is not within the body or `from` is no multiple of the host page; else what
+    /// the kernel said.
+    pub fn resident_bytes(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
         const CALL: &str = "mincore";
-        let end = self.whole_pages(upto, CALL)?.as_usize();
+        let end = self.whole_pages(to, CALL)?.as_usize();
         let page = host_page(&*self.kernel);
+        if !is_multiple(from, page) || from > to {
+            return Err(invalid(CALL, from));
+        }
         let slice = page.as_usize().saturating_mul(RESIDENCY_SLICE);
         let mut pages = [0_u8; RESIDENCY_SLICE];
         let mut resident = 0_u64;
-        for at in (0..end).step_by(slice) {
+        for at in (from.as_usize()..end).step_by(slice) {
             let length = end.saturating_sub(at).min(slice);
             // SAFETY: at < end <= body_bytes, so the sum lies within the mapping.
             let address = unsafe { self.body.add(at) };
@@ -275,6 +281,12 @@ impl Reservation {
     #[must_use]
     pub const fn body_bytes(&self) -> ByteCount {
         self.body_bytes
+    }
+
+    /// The size of its host pages.
+    #[must_use]
+    pub fn host_page(&self) -> ByteCount {
+        host_page(&*self.kernel)
     }
 
     /// How much address space it takes, guards included.
@@ -350,15 +362,6 @@ impl Drop for Reservation {
         if self.give_back().is_err() {
             LEAKED.fetch_add(self.total_bytes.get(), Ordering::Relaxed);
         }
-    }
-}
-
-impl fmt::Display for Absence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::HugePageAdvice => "this kernel has no transparent huge pages to keep away",
-            Self::MappingName => "this kernel cannot name anonymous mappings",
-        })
     }
 }
 

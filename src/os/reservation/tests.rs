@@ -117,7 +117,10 @@ fn ranges_that_are_not_whole_or_not_within_the_body_are_refused_without_asking()
     }
     for upto in [ByteCount::new(4 * PAGE + 1), far] {
         assert_eq!(reservation.wipe(ByteCount::ZERO, upto).unwrap_err().errno, libc::EINVAL);
-        assert_eq!(reservation.resident_bytes(upto).unwrap_err().errno, libc::EINVAL);
+        assert_eq!(
+            reservation.resident_bytes(ByteCount::ZERO, upto).unwrap_err().errno,
+            libc::EINVAL
+        );
     }
     assert_eq!(kernel.calls(), []);
 }
@@ -151,7 +154,7 @@ fn nothing_is_reserved_without_a_call() {
     let reservation = Reservation::reserve(asked, none, none, none).unwrap();
     reservation.open(none, none).unwrap();
     reservation.wipe(ByteCount::ZERO, none).unwrap();
-    assert_eq!(reservation.resident_bytes(none), Ok(none));
+    assert_eq!(reservation.resident_bytes(ByteCount::ZERO, none), Ok(none));
     reservation.release().unwrap();
     assert_eq!(kernel.calls(), []);
 }
@@ -224,13 +227,13 @@ fn wiped_bytes_are_zero_and_no_longer_resident() {
     let reservation = on_linux();
     reservation.open(pages(0), pages(4)).unwrap();
     fill_open(&reservation, pages(3));
-    assert_eq!(reservation.resident_bytes(pages(4)), Ok(pages(3)));
+    assert_eq!(reservation.resident_bytes(ByteCount::ZERO, pages(4)), Ok(pages(3)));
     reservation.wipe(ByteCount::ZERO, ByteCount::new(PAGE + 1)).unwrap();
     let host_page = i64::try_from(host_page(&Linux).get()).unwrap();
     assert_eq!(byte_at(&reservation, STEP), Some(0));
     assert_eq!(byte_at(&reservation, STEP + host_page), Some(0xA5));
     reservation.wipe(ByteCount::ZERO, pages(4)).unwrap();
-    assert_eq!(reservation.resident_bytes(pages(4)), Ok(pages(0)));
+    assert_eq!(reservation.resident_bytes(ByteCount::ZERO, pages(4)), Ok(pages(0)));
     assert_eq!(byte_at(&reservation, 3 * STEP - 1), Some(0));
 }
 
@@ -249,10 +252,10 @@ fn residency_is_asked_for_in_bounded_slices() {
     assert_eq!(unsafe { fill(last.as_ptr(), 1, 1) }, 0);
     kernel.forget();
     let expected = ByteCount::new(PAGE + host_page(&Linux).get());
-    assert_eq!(reservation.resident_bytes(body), Ok(expected));
+    assert_eq!(reservation.resident_bytes(ByteCount::ZERO, body), Ok(expected));
     assert_eq!(kernel.calls(), [Call::Residency; 3]);
     kernel.fail_nth(1, libc::EAGAIN);
-    assert_eq!(reservation.resident_bytes(body).unwrap_err().errno, libc::EAGAIN);
+    assert_eq!(reservation.resident_bytes(ByteCount::ZERO, body).unwrap_err().errno, libc::EAGAIN);
 }
 
 #[test]
@@ -314,4 +317,23 @@ fn at_the_map_limit_calls_are_refused_and_everything_can_be_given_back() {
         },
     );
     assert_eq!(status.code(), Some(SURVIVED), "{status}");
+}
+
+#[test]
+fn a_span_reaches_no_byte_beside_it() {
+    let kernel = Arc::new(FailingKernel::new());
+    let none = ByteCount::ZERO;
+    let space = Reservation::reserve(Arc::<FailingKernel>::clone(&kernel), none, pages(8), none);
+    let space = Arc::new(space.unwrap());
+    let span = Span::of(&space, pages(2), pages(4)).unwrap();
+    kernel.forget();
+    for (from, to) in [(pages(0), pages(5)), (pages(5), pages(5)), (pages(3), pages(2))] {
+        for refused in [span.guard(from, to), span.unguard(from, to), span.wipe(from, to)] {
+            assert_eq!(refused.unwrap_err().errno, libc::EINVAL);
+        }
+    }
+    assert_eq!(span.resident_bytes(pages(5)).unwrap_err().errno, libc::EINVAL);
+    assert_eq!(kernel.calls(), [], "the kernel was not asked");
+    assert!(Span::of(&space, pages(5), pages(4)).is_none());
+    assert!(Span::of(&space, ByteCount::new(u64::MAX), pages(1)).is_none());
 }

@@ -112,7 +112,8 @@ impl Registry {
                 let memory =
                     reading.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
                 let resident = memory.resident().map_err(|error| refused(&error))?;
-                let observation = Observation { at: now, resident };
+                let guard_kind = memory.guard_kind();
+                let observation = Observation { at: now, resident, guard_kind };
                 *record.observed.lock().unwrap_or_else(PoisonError::into_inner) = Some(observation);
                 Ok(Some(observation))
             })

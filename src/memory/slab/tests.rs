@@ -1,0 +1,229 @@
+//! Claims about slabs: what is recycled, what is guarded, and what becomes of a slot that the kernel
+//! was refused for.
+
+#![expect(unsafe_code, reason = "asks whether an address can be read")]
+
+use std::sync::Arc;
+
+use super::*;
+use crate::memory::allocator::PageAllocator;
+use crate::memory::linear::{LinearMemory, ReleaseStep};
+use crate::memory::mmap::MmapAllocator;
+use crate::memory::plan::Plan;
+use crate::memory::sources::Sources;
+use crate::model::{Growth, Guard, IndexType, Shape};
+use crate::os::failing::FailingKernel;
+use crate::os::kernel::{Advice, Call};
+use crate::os::{copy, fault};
+use crate::units::WasmPages;
+
+struct Shop {
+    kernel: Arc<FailingKernel>,
+    allocator: MmapAllocator,
+}
+
+impl Shop {
+    /// None where this kernel has no guards for slabs, said in a line.
+    fn open() -> Option<Self> {
+        fault::install().unwrap();
+        let kernel = Arc::new(FailingKernel::new());
+        let (allocator, slabless) = MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel));
+        if let Some(error) = slabless {
+            #[expect(clippy::print_stderr, reason = "what is left out is said")]
+            {
+                eprintln!("left out: {error}");
+            }
+            return None;
+        }
+        kernel.forget();
+        Some(Self { kernel, allocator })
+    }
+
+    fn memory(&self, initial: u64, maximum: u64) -> LinearMemory {
+        LinearMemory::create(&self.allocator, &layout(initial, maximum)).unwrap()
+    }
+}
+
+fn layout(initial: u64, maximum: u64) -> Layout {
+    let shape = Shape {
+        initial: pages(initial),
+        maximum: pages(maximum),
+        index_type: IndexType::I32,
+        growth: Growth::Allowed,
+        guard: Guard { before: GUARD, after: GUARD },
+    };
+    Layout::dedicated(&shape, ByteCount::new(4096)).unwrap()
+}
+
+fn pages(count: u64) -> WasmPages {
+    WasmPages::new(count).unwrap()
+}
+
+fn write(memory: &LinearMemory, offset: u64, length: usize) {
+    let sources = Sources::new(vec![vec![7; length].into()]);
+    let plan = Plan::write(offset, &sources, memory.size().bytes()).unwrap();
+    memory.apply(&plan).unwrap();
+}
+
+fn bytes(memory: &LinearMemory) -> Vec<u8> {
+    let (size, mut out) = (memory.size().bytes(), Vec::new());
+    memory.read(ByteRange::within(0, size.get(), size).unwrap(), &mut out).unwrap();
+    out
+}
+
+#[test]
+fn a_recycled_slot_is_zero_whatever_was_written_where() {
+    let Some(shop) = Shop::open() else { return };
+    for (size, offset, length) in
+        [(1, 0, 1), (1, 65_535, 1), (1, 0, 65_536), (4, 65_000, 100_000), (16, 1 << 19, 1 << 19)]
+    {
+        for _ in 0..3 {
+            let memory = shop.memory(size, size);
+            assert!(bytes(&memory).iter().all(|byte| *byte == 0), "{size} {offset} {length}");
+            write(&memory, offset, length);
+            memory.release().unwrap();
+        }
+    }
+}
+
+#[test]
+fn small_wipes_are_stores_and_large_ones_the_kernels() {
+    let Some(shop) = Shop::open() else { return };
+    let wiped = |length| {
+        let memory = shop.memory(4, 4);
+        write(&memory, 0, length);
+        shop.kernel.forget();
+        memory.release().unwrap();
+        shop.kernel.calls()
+    };
+    assert_eq!(wiped(STORED.as_usize()), []);
+    assert_eq!(wiped(STORED.as_usize() + 1), [Call::Advise(Advice::DontNeed)]);
+}
+
+#[test]
+fn a_slot_that_is_used_again_at_the_same_size_asks_the_kernel_for_nothing() {
+    let Some(shop) = Shop::open() else { return };
+    shop.memory(1, 1).release().unwrap();
+    shop.kernel.forget();
+    shop.memory(1, 1).release().unwrap();
+    assert_eq!(shop.kernel.calls(), []);
+}
+
+/// Whether a byte can be read; asked as every access of the daemon is made.
+fn can_be_read(slot: &dyn Pages, at: isize) -> bool {
+    let address = slot.base().as_ptr().wrapping_offset(at);
+    let mut byte = 0_u8;
+    // SAFETY: the routine expects any address to fault; the byte is ours.
+    unsafe { copy::copy(&raw mut byte, address, 1) == 0 }
+}
+
+fn is_open_up_to(slot: &dyn Pages, size: WasmPages) {
+    let size = isize::try_from(size.bytes().get()).unwrap();
+    let guard = isize::try_from(GUARD.get()).unwrap();
+    assert!(size == 0 || (can_be_read(slot, 0) && can_be_read(slot, size - 1)), "{size}");
+    for outside in [-guard, -1, size, size + guard - 1] {
+        assert!(!can_be_read(slot, outside), "{outside} of {size}");
+    }
+}
+
+#[test]
+fn around_the_size_there_are_guards_also_after_growth_and_in_a_slot_that_was_larger() {
+    let Some(shop) = Shop::open() else { return };
+    for _ in 0..2 {
+        let slot = shop.allocator.allocate(&layout(1, 4)).unwrap();
+        assert_eq!(slot.guard_kind(), GuardKind::GuardInstall);
+        is_open_up_to(&*slot, pages(1));
+        slot.open(pages(1).bytes(), pages(4).bytes()).unwrap();
+        is_open_up_to(&*slot, pages(4));
+        slot.close(pages(3).bytes(), pages(4).bytes()).unwrap();
+        is_open_up_to(&*slot, pages(3));
+        slot.release().unwrap();
+    }
+    let empty = shop.allocator.allocate(&layout(0, 4)).unwrap();
+    is_open_up_to(&*empty, pages(0));
+}
+
+#[test]
+fn no_two_slots_overlap() {
+    let Some(shop) = Shop::open() else { return };
+    let mut slots: Vec<_> =
+        (0..1500).map(|_| shop.allocator.allocate(&layout(1, 1)).unwrap()).collect();
+    slots.sort_by_key(|slot| slot.base());
+    let step = SHORTEST.as_usize() + GUARD.as_usize();
+    for pair in slots.windows(2) {
+        assert!(pair[1].base().as_ptr().addr() - pair[0].base().as_ptr().addr() >= step);
+    }
+}
+
+#[test]
+fn what_is_too_large_or_guarded_otherwise_has_a_reservation_of_its_own() {
+    let Some(shop) = Shop::open() else { return };
+    let mut thin = layout(1, 1);
+    thin.guard.after = ByteCount::new(4096);
+    for layout in [layout(1, 17), thin, layout(0, 0)] {
+        let pages = shop.allocator.allocate(&layout).unwrap();
+        assert_eq!(pages.guard_kind(), GuardKind::ProtNone, "{layout:?}");
+        assert_eq!(shop.allocator.footprint(&layout).mappings, 3);
+    }
+    assert_eq!(shop.allocator.footprint(&layout(1, 16)).mappings, 0);
+}
+
+#[test]
+fn a_slot_whose_guards_are_in_doubt_is_used_again_only_once_they_are_sure() {
+    let Some(shop) = Shop::open() else { return };
+    let (install, remove) = (Advice::GuardInstall, Advice::GuardRemove);
+    drop(shop.memory(1, 1));
+    shop.kernel.fail_call(Call::Advise(remove), libc::ENOMEM, 1);
+    let refused = LinearMemory::create(&shop.allocator, &layout(1, 1)).unwrap_err();
+    assert!(refused.left.is_none(), "it was guarded again at once");
+    shop.kernel.fail_call(Call::Advise(remove), libc::ENOMEM, 1);
+    shop.kernel.fail_call(Call::Advise(install), libc::ENOMEM, 1);
+    let refused = LinearMemory::create(&shop.allocator, &layout(1, 1)).unwrap_err();
+    let left = refused.left.unwrap();
+    assert_eq!((left.step, left.error.errno), (ReleaseStep::Release, libc::ENOMEM));
+    let other = shop.memory(1, 1);
+    left.memory.release().unwrap();
+    let again = shop.memory(1, 1);
+    assert!(bytes(&other).iter().chain(&bytes(&again)).all(|byte| *byte == 0));
+}
+
+#[test]
+fn a_memory_that_could_not_be_wiped_keeps_its_slot_until_it_is() {
+    let Some(shop) = Shop::open() else { return };
+    let memory = shop.memory(2, 2);
+    write(&memory, 0, STORED.as_usize() + 1);
+    shop.kernel.fail_call(Call::Advise(Advice::DontNeed), libc::EIO, 1);
+    let left = memory.release().unwrap_err();
+    assert_eq!((left.step, left.error.errno), (ReleaseStep::Wipe, libc::EIO));
+    let other = shop.memory(2, 2);
+    assert!(bytes(&other).iter().all(|byte| *byte == 0), "a slot of its own");
+    assert_eq!(bytes(&left.memory)[0], 7);
+    left.memory.release().unwrap();
+    assert!(bytes(&shop.memory(2, 2)).iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn free_slots_keep_no_more_ram_than_they_may() {
+    let Some(shop) = Shop::open() else { return };
+    let memories: Vec<_> = (0..2 * WARM / SHORTEST.get()).map(|_| shop.memory(1, 1)).collect();
+    for memory in &memories {
+        write(memory, 0, SHORTEST.as_usize());
+    }
+    shop.kernel.forget();
+    for memory in memories {
+        memory.release().unwrap();
+    }
+    let kernels = shop.kernel.calls().len() as u64;
+    assert_eq!(kernels, WARM / SHORTEST.get(), "half by store, half by the kernel");
+}
+
+#[test]
+fn a_host_without_such_guards_gives_reservations_and_says_why() {
+    let kernel = Arc::new(FailingKernel::new());
+    kernel.fail_call(Call::Advise(Advice::GuardInstall), libc::EINVAL, 1);
+    let (allocator, slabless) = MmapAllocator::new(Arc::<FailingKernel>::clone(&kernel));
+    let said = slabless.unwrap().to_string();
+    assert!(said.contains("MADV_GUARD_INSTALL"), "{said}");
+    assert_eq!(allocator.guard_kind(), GuardKind::ProtNone);
+    assert_eq!(allocator.allocate(&layout(1, 1)).unwrap().guard_kind(), GuardKind::ProtNone);
+}
