@@ -39,6 +39,7 @@ fn main() {
     }
     lock();
     contended_reads(&floor);
+    pages_alone();
     create_and_destroy(&floor);
     look_ups(&floor);
 }
@@ -66,7 +67,7 @@ impl Floor {
             memories: 1 << 50,
         };
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
-        let allocator = Box::new(MmapAllocator::dedicated(Arc::new(Linux)));
+        let allocator = Box::new(MmapAllocator::new(Arc::new(Linux)).0);
         let pool = Pool::start(2, || ()).unwrap();
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
         let tenant = TenantLimits {
@@ -223,6 +224,45 @@ fn contended_reads(floor: &Floor) {
         println!("{label:<46}{:>8.1}", median(figures));
         floor.delete("a");
         floor.delete("b");
+    }
+}
+
+/// A guarded memory of one page made, touched and given back, without registry or names.
+fn pages_alone() {
+    let shape = Shape {
+        initial: pages(1),
+        maximum: pages(1),
+        index_type: IndexType::I32,
+        growth: Growth::Allowed,
+        guard: Guard::default(),
+    };
+    let layout = Layout::dedicated(&shape, ByteCount::new(4096)).unwrap();
+    let (slabs, slabless) = MmapAllocator::new(Arc::new(Linux));
+    if let Some(error) = slabless {
+        println!("slabs left out: {error}");
+    }
+    let byte = ByteRange::within(0, 1, layout.room.bytes()).unwrap();
+    let once = |allocator: &MmapAllocator| {
+        let memory = LinearMemory::create(allocator, &layout).unwrap();
+        memory.apply(&Plan::fill(byte, 7)).unwrap();
+        memory.release().unwrap();
+    };
+    let dedicated = MmapAllocator::dedicated(Arc::new(Linux));
+    for threads in [1, 2] {
+        let mut figures: [Vec<f64>; 2] = Default::default();
+        for _ in 0..ROUNDS {
+            for (figures, allocator) in figures.iter_mut().zip([&slabs, &dedicated]) {
+                thread::scope(|scope| {
+                    let threads: Vec<_> = (0..threads)
+                        .map(|_| scope.spawn(|| nanoseconds(20_000, || once(allocator))))
+                        .collect();
+                    figures.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+                });
+            }
+        }
+        let [slabs, dedicated] = figures.map(median);
+        let label = format!("page made, touched, released, {threads} threads, ns");
+        println!("{label:<46}{slabs:>8.1} in a slab, {dedicated:>8.1} dedicated");
     }
 }
 

@@ -45,8 +45,9 @@ const EXTENT: ByteCount = ByteCount::new(64 << 20);
 const STORED: ByteCount = ByteCount::new(64 << 10);
 /// The daemon's record of a memory and its places in the maps, rounded up.
 const RECORD: ByteCount = ByteCount::new(512);
-/// RAM that free slots may keep.
-const WARM: u64 = 64 << 20;
+/// RAM that free slots may keep, beside every budget: enough for the slots that come and go, which
+/// are always the last ones used.
+const WARM: u64 = 16 << 20;
 
 /// Slots of every size, the shortest first.
 #[derive(Debug)]
