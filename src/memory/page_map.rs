@@ -43,6 +43,14 @@ impl PageMap {
         }
     }
 
+    /// Drops the bits of the granules that lie in `[from, to)` whole, for a map of pages that have
+    /// RAM rather than bytes.
+    pub(super) fn forget(&self, from: ByteCount, to: ByteCount) {
+        let first = from.get().div_ceil(1 << self.shift);
+        let bits = first_bits(to.get() >> self.shift) & !first_bits(first);
+        self.written.fetch_and(!bits, Ordering::AcqRel);
+    }
+
     /// Bytes of all granules with a bit.
     pub(super) fn bytes(&self) -> u64 {
         u64::from(self.written.load(Ordering::Acquire).count_ones()).saturating_mul(1 << self.shift)
@@ -82,6 +90,13 @@ impl PageMap {
     fn index(&self, at: u64) -> u32 {
         u32::try_from(at >> self.shift).unwrap_or(u32::MAX).min(63)
     }
+}
+
+fn first_bits(count: u64) -> u64 {
+    u32::try_from(count)
+        .ok()
+        .and_then(|count| 1_u64.checked_shl(count))
+        .map_or(u64::MAX, |bit| bit.wrapping_sub(1))
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
@@ -151,6 +166,20 @@ mod tests {
             let granule = (room / 64).next_power_of_two().max(PAGE);
             prop_assert!(start - from <= 2 * granule && to - start - length <= 2 * granule);
         }
+    }
+
+    #[test]
+    fn only_whole_granules_are_forgotten() {
+        let map = map(64 * 4 * PAGE);
+        let granules = |count: u64| ByteCount::new(count * 4 * PAGE);
+        let everything = ByteRange::within(0, granules(64).get(), granules(64)).unwrap();
+        map.note(everything);
+        map.forget(ByteCount::new(1), granules(3));
+        assert_eq!(map.bytes(), granules(62).get());
+        map.forget(granules(62), ByteCount::new(granules(64).get() - 1));
+        assert_eq!(map.bytes(), granules(61).get());
+        map.forget(granules(0), granules(64));
+        assert_eq!(map.bytes(), 0);
     }
 
     #[test]

@@ -44,7 +44,7 @@ const EXTENT: ByteCount = ByteCount::new(64 << 20);
 /// store takes 0.1 µs, by the kernel 2.5 µs and as much again when it is next touched.
 const STORED: ByteCount = ByteCount::new(64 << 10);
 /// The daemon's record of a memory and its places in the maps, rounded up.
-const RECORD: ByteCount = ByteCount::new(512);
+const RECORD: ByteCount = ByteCount::new(1_024);
 /// RAM that free slots may keep, beside every budget: enough for the slots that come and go, which
 /// are always the last ones used.
 const WARM: u64 = 16 << 20;
@@ -93,11 +93,12 @@ fn cold(span: &Span) -> PageMap {
 }
 
 impl Slabs {
-    /// Slots from this kernel; none where it has no guards that cost no mapping.
+    /// Slots from this kernel; none where it has no guards that cost no mapping, or not the address
+    /// space.
     pub(super) fn probe(kernel: &Arc<dyn Kernel>) -> Result<Self, OsError> {
         let page = crate::os::host_page(&**kernel);
         let none = ByteCount::ZERO;
-        let probe = Reservation::reserve(Arc::clone(kernel), none, page, none)
+        let probe = Reservation::reserve(Arc::clone(kernel), none, SPACE, none)
             .map_err(|refused| refused.error)?;
         probe.open(none, page)?;
         probe.guard(none, page)?;
@@ -242,10 +243,20 @@ impl Slot {
         Ok(())
     }
 
-    /// To the free ones, zero as it is.
+    /// To the free ones, zero as it is. Whether its RAM may stay is decided here, where it becomes
+    /// nobody's.
     fn give_back(&mut self) {
+        let mine = self.warm.bytes();
+        let warm = &self.slab.warm;
+        let add = |kept: u64| kept.checked_add(mine).filter(|sum| mine == 0 || *sum <= WARM);
+        if warm.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
+            if self.span.wipe(ByteCount::ZERO, self.opened()).is_ok() {
+                self.warm = cold(&self.span);
+            } else {
+                warm.fetch_add(mine, Ordering::Relaxed);
+            }
+        }
         let warm = std::mem::replace(&mut self.warm, cold(&self.span));
-        self.slab.warm.fetch_add(warm.bytes(), Ordering::Relaxed);
         let free = Free { span: self.span.clone(), opened: self.opened(), warm };
         self.free = true;
         self.slab.state().free.push(free);
@@ -279,14 +290,17 @@ unsafe impl Pages for Slot {
     }
 
     fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
-        let done = self.span.guard(from, to);
-        self.known(from, done)
+        self.known(from, self.span.guard(from, to))?;
+        self.warm.forget(from, to);
+        Ok(())
     }
 
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         let length = to.checked_sub(from).unwrap_or(ByteCount::ZERO);
-        let kept = self.slab.warm.load(Ordering::Relaxed).saturating_add(length.get());
-        if length <= STORED && kept <= WARM {
+        let mine = self.warm.bytes().saturating_add(length.get());
+        // Where it would not be let stay, storing zeros would be for nothing.
+        let stays = self.slab.warm.load(Ordering::Relaxed).saturating_add(mine) <= WARM;
+        if length <= STORED && stays {
             let range = ByteRange::within(from.get(), length.get(), self.opened());
             if let Ok(range) = range
                 && access::set(self, self.opened(), range, 0).is_ok()
@@ -295,7 +309,9 @@ unsafe impl Pages for Slot {
                 return Ok(());
             }
         }
-        self.span.wipe(from, to)
+        self.span.wipe(from, to)?;
+        self.warm.forget(from, to);
+        Ok(())
     }
 
     fn resident(&self, extent: ByteCount) -> Result<ByteCount, OsError> {

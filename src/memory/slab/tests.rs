@@ -227,3 +227,74 @@ fn a_host_without_such_guards_gives_reservations_and_says_why() {
     assert_eq!(allocator.guard_kind(), GuardKind::ProtNone);
     assert_eq!(allocator.allocate(&layout(1, 1)).unwrap().guard_kind(), GuardKind::ProtNone);
 }
+
+/// One slab alone, whose free slots can be looked at.
+#[derive(Debug)]
+struct Only(Arc<Slab>);
+
+impl PageAllocator for Only {
+    fn footprint(&self, layout: &Layout) -> Footprint {
+        self.0.footprint(self.committed(layout.initial))
+    }
+
+    fn committed(&self, pages: WasmPages) -> ByteCount {
+        pages.bytes()
+    }
+
+    fn guard_kind(&self) -> GuardKind {
+        GuardKind::GuardInstall
+    }
+
+    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated> {
+        self.0.allocate(layout)
+    }
+}
+
+impl Only {
+    fn ram_of_free_slots(&self) -> u64 {
+        let state = self.0.state();
+        state.free.iter().map(|free| free.span.resident_bytes(self.0.room).unwrap().get()).sum()
+    }
+}
+
+#[test]
+fn whoever_comes_and_goes_in_whatever_order_free_slots_keep_no_more_ram_than_they_may() {
+    let Some(shop) = Shop::open() else { return };
+    let kernel: Arc<dyn Kernel> = Arc::<FailingKernel>::clone(&shop.kernel);
+    let slabs = Slabs::probe(&kernel).unwrap();
+    let only = Only(Arc::clone(&slabs.0[0]));
+    let some = || -> Vec<LinearMemory> {
+        let one = || LinearMemory::create(&only, &layout(1, 1)).unwrap();
+        (0..WARM / SHORTEST.get()).map(|_| one()).collect()
+    };
+    let written = || {
+        let memories = some();
+        memories.iter().for_each(|memory| write(memory, 0, SHORTEST.as_usize()));
+        memories
+    };
+    let end = |memories: Vec<LinearMemory>| {
+        memories.into_iter().for_each(|memory| memory.release().unwrap());
+    };
+    end(written());
+    for _ in 0..3 {
+        // They have the warm slots and write nothing, while others write to new ones.
+        let quiet = some();
+        end(written());
+        end(quiet);
+        assert!(only.ram_of_free_slots() <= WARM, "{}", only.ram_of_free_slots());
+        assert_eq!(only.0.warm.load(Ordering::Relaxed), only.ram_of_free_slots(), "as counted");
+    }
+    let (first, second) = (written(), written());
+    end(first);
+    end(second);
+    assert_eq!(only.0.warm.load(Ordering::Relaxed), only.ram_of_free_slots(), "as counted");
+    shop.kernel.forget();
+    let one = LinearMemory::create(&only, &layout(1, 1)).unwrap();
+    write(&one, 0, 1);
+    one.release().unwrap();
+    assert!(
+        shop.kernel.calls().len() <= 1,
+        "the count did not run away: {:?}",
+        shop.kernel.calls()
+    );
+}
