@@ -18,7 +18,7 @@ use linmemd::memory::lock::Locked;
 use linmemd::memory::{Layout, LinearMemory, MmapAllocator, Plan};
 use linmemd::metrics::Metrics;
 use linmemd::model::{
-    Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, Shape, TenantName,
+    Form, Growth, Guard, Id, IndexType, MemorySpec, Now, PageKind, Presentation, Shape, TenantName,
 };
 use linmemd::os::fault;
 use linmemd::os::kernel::Linux;
@@ -93,6 +93,7 @@ impl Floor {
             index_type: IndexType::I32,
             growth: Growth::Allowed,
             guard: Guard::default(),
+            form: Form::usual(),
             presentation: Presentation::default(),
         };
         let id = Some(Id::new(id).unwrap());
@@ -119,9 +120,10 @@ fn copies(floor: &Floor, length: u64) {
         index_type: IndexType::I32,
         growth: Growth::Allowed,
         guard: Guard::default(),
+        form: Form::usual(),
     };
-    let layout = Layout::dedicated(&shape, ByteCount::new(4096)).unwrap();
-    let memory = LinearMemory::create(&allocator, &layout).unwrap();
+    let layout = Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap();
+    let memory = LinearMemory::create(&allocator, &layout, &|| true).unwrap();
     let size = pages(PAGES).bytes();
     let range = ByteRange::within(128, length, size).unwrap();
     memory.apply(&Plan::fill(ByteRange::within(0, size.get(), size).unwrap(), 1)).unwrap();
@@ -235,15 +237,16 @@ fn pages_alone() {
         index_type: IndexType::I32,
         growth: Growth::Allowed,
         guard: Guard::default(),
+        form: Form::usual(),
     };
-    let layout = Layout::dedicated(&shape, ByteCount::new(4096)).unwrap();
+    let layout = Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap();
     let (slabs, slabless) = MmapAllocator::new(Arc::new(Linux));
     if let Some(error) = slabless {
         println!("slabs left out: {error}");
     }
     let byte = ByteRange::within(0, 1, layout.room.bytes()).unwrap();
     let once = |allocator: &MmapAllocator| {
-        let memory = LinearMemory::create(allocator, &layout).unwrap();
+        let memory = LinearMemory::create(allocator, &layout, &|| true).unwrap();
         memory.apply(&Plan::fill(byte, 7)).unwrap();
         memory.release().unwrap();
     };
@@ -286,6 +289,7 @@ fn look_ups(floor: &Floor) {
         index_type: IndexType::I32,
         growth: Growth::Disallowed,
         guard: Guard { before: ByteCount::ZERO, after: ByteCount::ZERO },
+        form: Form::usual(),
         presentation: Presentation::default(),
     };
     let mut made = 0;

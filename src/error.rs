@@ -3,6 +3,7 @@
 //! Law: `rpc/status.rs` alone turns these into gRPC, without a wildcard arm; a message never holds
 //! a tenant's bytes, nor the host's figures where a tenant reads it. Knows nothing of transports.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::model::{MemoryId, Uuid};
@@ -47,7 +48,7 @@ pub enum Failure {
         /// Its value.
         value: String,
         /// Why not, and what to use instead.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// The memory's bytes can no longer be trusted.
     #[error("the memory is quarantined: {why}; GetMemory and DeleteMemory still work")]
@@ -93,6 +94,15 @@ pub enum Failure {
         limit_name: &'static str,
         /// What an operator can do.
         remedy: &'static str,
+    },
+    /// The host's pool of huge pages is empty, or there is none.
+    #[error(
+        "the host has no free huge pages of {page_bytes} bytes; ask for HUGE_PAGES_BASE as well, or \
+         have an operator reserve more (vm.nr_hugepages)"
+    )]
+    HugePagesExhausted {
+        /// The size of one.
+        page_bytes: u64,
     },
     /// Too much at once; the same call will do later.
     #[error("too much at once ({limit_name} {limit}); try again after the given delay")]

@@ -74,6 +74,12 @@
 //! - A spec without a maximum and with more initial pages than the default gets its initial size as
 //!   its maximum. A guard is rounded up to the host page. Compressed messages are refused as
 //!   CAPABILITY_UNAVAILABLE.
+//! - A memory file of base pages is allocated in advance only where populate asks for it: the
+//!   kernel's own mount for such files has no size limit that a touch could run into. Files of huge
+//!   pages always are.
+//! - Nodes are observed by a page query of the memory's own pages, and huge pages by PAGEMAP_SCAN of
+//!   its range; `numa_maps` and `smaps` would walk every other memory as well.
+//! - The smallest kind in `huge_pages` is the minimum size of a huge page.
 //! - A list looks at 10,000 names at most and may then answer with a short page and a token.
 //! - A memory whose lease has run out does not exist from that moment; the sweep gives it back.
 //! - `vmas` is what the ledger charged and the daemon had at start: counting them would walk the

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::os::host::HostFacts;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
-use crate::rpc::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
+use crate::rpc::{
+    Capability, Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode,
+};
 
 /// Where GetHost's answer comes from.
 #[derive(Debug)]
@@ -16,9 +18,14 @@ pub(super) struct KernelView {
     pub(super) listeners: Vec<Listener>,
     /// What this host could not give at start.
     pub(super) fallbacks: Vec<Fallback>,
+    pub(super) capabilities: Vec<Capability>,
 }
 
 impl HostSource for KernelView {
+    fn capabilities(&self) -> &[Capability] {
+        &self.capabilities
+    }
+
     fn view(&self) -> HostView {
         let facts = HostFacts::read(&*self.kernel);
         HostView {
@@ -45,7 +52,7 @@ impl HostSource for KernelView {
                 .collect(),
             guard_kind: self.registry.allocator.guard_kind(),
             limits: self.limits(),
-            fallbacks: self.fallbacks.clone(),
+            fallbacks: self.fallbacks(),
             quarantined_ranges: self.registry.quarantined_ranges(),
             listeners: self.listeners.clone(),
         }
@@ -53,6 +60,17 @@ impl HostSource for KernelView {
 }
 
 impl KernelView {
+    /// Those of the start, and those that memories met since.
+    fn fallbacks(&self) -> Vec<Fallback> {
+        let met = self.registry.allocator.fallbacks().counts().into_iter();
+        let met = met.filter(|(_, count)| *count > 0).map(|(kind, count)| Fallback {
+            kind: kind.to_owned(),
+            reason: "memories that got a lesser form; each says so in its placement".to_owned(),
+            count,
+        });
+        self.fallbacks.iter().cloned().chain(met).collect()
+    }
+
     fn limits(&self) -> Vec<HostLimit> {
         self.registry
             .host

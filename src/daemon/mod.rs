@@ -13,6 +13,7 @@
 
 mod accept;
 mod arrivals;
+mod capabilities;
 mod compose;
 pub mod flags;
 mod host_source;

@@ -77,5 +77,8 @@ impl Page {
             self.metrics.set_numa_node_free_bytes(node.node, node.free.get());
         }
         self.metrics.set_fallbacks("host", self.fallbacks);
+        for (kind, count) in self.registry.allocator.fallbacks().counts() {
+            self.metrics.set_fallbacks(kind, count);
+        }
     }
 }

@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::daemon::accept::Acceptor;
 use crate::daemon::arrivals::{Seated, serve};
-use crate::daemon::compose;
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
 use crate::daemon::page::Page;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
+use crate::daemon::{capabilities, compose};
 use crate::memory::MmapAllocator;
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -300,6 +300,7 @@ impl Parts {
             budget_source: budget.source,
             listeners: listeners(config, addresses),
             fallbacks,
+            capabilities: capabilities::probe(kernel, &facts),
         };
         let fallbacks = host.fallbacks.len() as u64;
         let boot_id = uuid::Builder::from_random_bytes(boot_bits()).into_uuid();

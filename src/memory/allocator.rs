@@ -7,10 +7,13 @@
 
 use std::fmt;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::layout::Layout;
+use crate::memory::refused::{Going, Refused};
+use crate::model::PageKind;
 use crate::os::OsError;
-use crate::units::{ByteCount, WasmPages};
+use crate::units::ByteCount;
 
 /// What a memory costs, whoever pays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,31 +38,89 @@ pub enum GuardKind {
     GuardInstall,
 }
 
+/// What a memory was given, as far as it is known without a look at the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// What its guards are made of.
+    pub guard: GuardKind,
+    /// The kind of its pages.
+    pub pages: PageKind,
+    /// The smallest step in which they are committed.
+    pub granule: ByteCount,
+    /// Whether the NUMA policy that was asked for is in force.
+    pub on_nodes: bool,
+}
+
+/// What the host says that a memory holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// RAM behind it.
+    pub resident: ByteCount,
+    /// What of it is in huge pages; none where the kernel does not say.
+    pub huge: Option<ByteCount>,
+    /// Pairs of node and bytes there, by node; none where the host does not say.
+    pub nodes: Option<Vec<(u32, ByteCount)>>,
+}
+
+/// How often a memory got a lesser form than it asked for first.
+#[derive(Debug, Default)]
+pub struct Fallbacks {
+    huge_pages: AtomicU64,
+    numa: AtomicU64,
+}
+
+impl Fallbacks {
+    /// Another kind of pages than the one preferred.
+    pub fn note_huge_pages(&self) {
+        self.huge_pages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// No NUMA policy.
+    pub fn note_numa(&self) {
+        self.numa.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often, by the word for what was not had.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u64); 2] {
+        [
+            ("huge_pages", self.huge_pages.load(Ordering::Relaxed)),
+            ("numa", self.numa.load(Ordering::Relaxed)),
+        ]
+    }
+}
+
 /// Gets pages from the host, in one way.
 pub trait PageAllocator: Send + Sync + fmt::Debug {
     /// What a memory of this layout costs at its initial size.
     fn footprint(&self, layout: &Layout) -> Footprint;
 
-    /// What one of these costs more at `pages` than at none: committed bytes, in whole granules.
-    fn committed(&self, pages: WasmPages) -> ByteCount;
-
     /// What the guards of small memories are made of: the best that this host has.
     fn guard_kind(&self) -> GuardKind;
+
+    /// What was given in a lesser form.
+    fn fallbacks(&self) -> &Fallbacks;
 
     /// Sets the address space aside and opens the initial size, all zero.
     ///
     /// # Errors
     /// [`Unallocated`], with what is left behind where the host did not take it back.
-    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated>;
+    fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated>;
 }
 
 /// Pages were not to be had.
 #[derive(Debug)]
 pub struct Unallocated {
     /// Why.
-    pub error: OsError,
+    pub refused: Refused,
     /// Address space that was set aside by then and could not be given back, and why not.
     pub left: Option<(Box<dyn Pages>, OsError)>,
+}
+
+impl<E: Into<Refused>> From<E> for Unallocated {
+    fn from(refused: E) -> Self {
+        Self { refused: refused.into(), left: None }
+    }
 }
 
 /// The pages of one memory.
@@ -75,35 +136,40 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     /// The size of a host page there.
     fn host_page(&self) -> ByteCount;
 
-    /// What its guards are made of.
-    fn guard_kind(&self) -> GuardKind;
+    /// What was given.
+    fn placed(&self) -> Placed;
 
     /// How many bytes there is address space for.
     fn room(&self) -> ByteCount;
 
-    /// Makes `[from, to)` readable and writable. The bytes there read as zero.
+    /// The bytes that are charged while the first `extent` are open.
+    fn committed(&self, extent: ByteCount) -> ByteCount;
+
+    /// Makes `[from, to)` readable and writable, with their pages where those can run out or were
+    /// asked for in advance. The bytes there read as zero.
     ///
     /// # Errors
-    /// [`OsError`]; what was open stays open, the rest may be either.
-    fn open(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError>;
+    /// [`Refused`]; what was open stays open, the rest may be either, and is to be closed.
+    fn open(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused>;
 
-    /// Undoes [`Pages::open`] of bytes that nobody has touched.
+    /// Undoes [`Pages::open`] of bytes that nobody has touched, their pages included.
     ///
     /// # Errors
     /// [`OsError`]: they may still be open.
     fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError>;
 
-    /// Makes `[from, to)` zero, in whole host pages, giving the RAM back.
+    /// Makes `[from, to)` zero, in whole host pages, giving the RAM back where that can be had
+    /// again at once.
     ///
     /// # Errors
     /// [`OsError`]: they may still hold what they held.
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError>;
 
-    /// RAM behind the first `extent` bytes, as the kernel counts it.
+    /// What the kernel says of the first `extent` bytes.
     ///
     /// # Errors
     /// [`OsError`].
-    fn resident(&self, extent: ByteCount) -> Result<ByteCount, OsError>;
+    fn held(&self, extent: ByteCount) -> Result<Held, OsError>;
 
     /// Gives the address space back.
     ///

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::access::{self, NotMoved};
-use crate::memory::allocator::{GuardKind, PageAllocator, Pages, Unallocated};
+use crate::memory::allocator::{Held, PageAllocator, Pages, Placed, Unallocated};
 use crate::memory::apply;
 use crate::memory::layout::Layout;
 use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
+use crate::memory::refused::{Going, Refused};
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
@@ -74,7 +75,7 @@ pub struct Unreleased {
 #[derive(Debug)]
 pub struct Uncreated {
     /// Why.
-    pub error: OsError,
+    pub refused: Refused,
     /// What of it could not be given back: an empty memory, to be kept, charged, and tried again.
     pub left: Option<Box<Unreleased>>,
 }
@@ -94,19 +95,23 @@ impl LinearMemory {
     ///
     /// # Errors
     /// [`Uncreated`], with what is left behind where the host did not take it back.
-    pub fn create(allocator: &dyn PageAllocator, layout: &Layout) -> Result<Self, Uncreated> {
-        match allocator.allocate(layout) {
+    pub fn create(
+        allocator: &dyn PageAllocator,
+        layout: &Layout,
+        going: Going<'_>,
+    ) -> Result<Self, Uncreated> {
+        match allocator.allocate(layout, going) {
             Ok(pages) => {
                 let memory = Self::empty(pages);
                 memory.publish(layout.initial);
                 Ok(memory)
             }
-            Err(Unallocated { error, left }) => {
+            Err(Unallocated { refused, left }) => {
                 let left = left.map(|(pages, error)| {
                     let (memory, step) = (Self::empty(pages), ReleaseStep::Release);
                     Box::new(Unreleased { memory, step, error })
                 });
-                Err(Uncreated { error, left })
+                Err(Uncreated { refused, left })
             }
         }
     }
@@ -143,9 +148,13 @@ impl LinearMemory {
     /// Opens pages up to `to` without showing them; [`Self::publish`] does.
     ///
     /// # Errors
-    /// [`OsError`]; the size is unchanged.
-    pub fn open(&self, to: WasmPages) -> Result<(), OsError> {
-        self.pages.open(self.size.bytes(), to.bytes())
+    /// [`Refused`]; the size is unchanged, and what was opened is closed again.
+    pub fn open(&self, to: WasmPages, going: Going<'_>) -> Result<(), Refused> {
+        self.pages.open(self.size.bytes(), to.bytes(), going).inspect_err(|_refused| {
+            if let Err(error) = self.close(to) {
+                tracing::warn!(%error, "pages of a growth that was refused stay open");
+            }
+        })
     }
 
     /// Shows the pages that [`Self::open`] opened.
@@ -153,18 +162,24 @@ impl LinearMemory {
         self.size.raise(to);
     }
 
-    /// RAM behind it, as the kernel counts it.
+    /// What the kernel says that it holds.
     ///
     /// # Errors
     /// [`OsError`].
-    pub fn resident(&self) -> Result<ByteCount, OsError> {
-        self.pages.resident(self.size.bytes())
+    pub fn held(&self) -> Result<Held, OsError> {
+        self.pages.held(self.size.bytes())
     }
 
-    /// What its guards are made of.
+    /// What it was given.
     #[must_use]
-    pub fn guard_kind(&self) -> GuardKind {
-        self.pages.guard_kind()
+    pub fn placed(&self) -> Placed {
+        self.pages.placed()
+    }
+
+    /// The bytes that are charged for it at that size.
+    #[must_use]
+    pub fn committed(&self, size: WasmPages) -> ByteCount {
+        self.pages.committed(size.bytes())
     }
 
     /// Undoes [`Self::open`] of pages that were not shown.

@@ -1,42 +1,62 @@
-//! [`MmapAllocator`]: anonymous pages, in a slab (`slab.rs`) or in a dedicated reservation with
-//! `PROT_NONE` guards, which is here.
+//! [`MmapAllocator`]: pages by mmap, in one of three homes.
 //!
-//! Law: small memories between guards of the usual length live in slabs where the kernel can do it,
-//! all others have a reservation: three mappings at most (guard, bytes, the rest), growth by
-//! protection only. Memory files and huge pages are not built yet.
+//! ```text
+//! slab (slab/)                 small, usual guards, nothing special asked      no mapping of its own
+//! dedicated (dedicated.rs)     anonymous, of base or transparent huge pages    3 or 4 mappings
+//! file (file.rs)               a memory file, of base pages or of a pool's     4, and a descriptor
+//! ```
+//!
+//! Law: small memories between guards of the usual length live in slabs where the kernel can do it;
+//! which home a layout has depends on the layout and the host alone, so that its footprint is known
+//! before anything is allocated. What is not on the host is refused before anything is mapped.
 
-#![expect(unsafe_code, reason = "states what a reservation guarantees of its addresses")]
-
-use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::memory::allocator::{Footprint, GuardKind, PageAllocator, Pages, Unallocated};
+use crate::memory::allocator::{
+    Fallbacks, Footprint, GuardKind, PageAllocator, Pages, Unallocated,
+};
+use crate::memory::dedicated::Dedicated;
+use crate::memory::file::FileBacked;
 use crate::memory::layout::Layout;
+use crate::memory::refused::{Going, Refused};
 use crate::memory::slab::{Slab, Slabs};
+use crate::model::{Backing, Form, Locking, Numa, NumaPolicy, PageKind, Populate};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
-use crate::os::reservation::{ReleaseFailed, Reservation, ReserveFailed};
-use crate::units::{ByteCount, WasmPages};
+use crate::os::reservation::Reservation;
+use crate::os::{host, numa};
+use crate::units::ByteCount;
 
 /// Mappings of a dedicated reservation: guard, bytes, rest. Neighbours may merge; not relied on.
-const DEDICATED_MAPPINGS: u64 = 3;
+const PLAIN_MAPPINGS: u64 = 3;
+/// Where the body differs from the guards in more than protection: guard, bytes, rest, guard.
+const OTHER_MAPPINGS: u64 = 4;
 
 /// The daemon's record of a memory, its place in the maps, and the kernel's record of the
 /// mappings (about 200 bytes each), rounded up.
 const DEDICATED_OVERHEAD: ByteCount = ByteCount::new(2_048);
+/// The same and the kernel's inode, file and descriptor.
+const FILE_OVERHEAD: ByteCount = ByteCount::new(4_096);
 
-/// Gets anonymous pages by mmap.
+/// Gets pages by mmap.
 #[derive(Debug)]
 pub struct MmapAllocator {
     kernel: Arc<dyn Kernel>,
     slabs: Option<Slabs>,
+    fallbacks: Fallbacks,
+}
+
+enum Home<'a> {
+    Slab(&'a Arc<Slab>),
+    Dedicated,
+    File,
 }
 
 impl MmapAllocator {
     /// An allocator on this kernel that gives every memory a reservation of its own.
     #[must_use]
     pub fn dedicated(kernel: Arc<dyn Kernel>) -> Self {
-        Self { kernel, slabs: None }
+        Self { kernel, slabs: None, fallbacks: Fallbacks::default() }
     }
 
     /// One that puts small memories into slabs where the kernel can guard them there; and why not,
@@ -44,103 +64,129 @@ impl MmapAllocator {
     #[must_use]
     pub fn new(kernel: Arc<dyn Kernel>) -> (Self, Option<OsError>) {
         match Slabs::probe(&kernel) {
-            Ok(slabs) => (Self { kernel, slabs: Some(slabs) }, None),
+            Ok(slabs) => (Self { slabs: Some(slabs), ..Self::dedicated(kernel) }, None),
             Err(error) => (Self::dedicated(kernel), Some(error)),
         }
     }
 
-    fn slab(&self, layout: &Layout) -> Option<&Arc<Slab>> {
-        self.slabs.as_ref().and_then(|slabs| slabs.slab(layout))
+    fn home(&self, layout: &Layout) -> Home<'_> {
+        if layout.form.backing == Backing::Memfd || layout.pages.pool().is_some() {
+            return Home::File;
+        }
+        let slab = self.slabs.as_ref().filter(|_| may_share(layout));
+        slab.and_then(|slabs| slabs.slab(layout)).map_or(Home::Dedicated, Home::Slab)
+    }
+
+    /// What the host must be for this layout, and is not.
+    fn check(&self, layout: &Layout) -> Result<(), Refused> {
+        let kernel = &*self.kernel;
+        let not_here =
+            |field, value: &str, why| Err(Refused::NotHere { field, value: value.to_owned(), why });
+        if layout.form.locking == Locking::LockedNoSwap && host::has_swap(kernel) {
+            return not_here(
+                "spec.locking",
+                "LOCKING_LOCKED_NO_SWAP",
+                "the host has swap space; an operator can turn it off (swapoff -a), or ask for \
+                 LOCKING_LOCKED",
+            );
+        }
+        if layout.pages == PageKind::Transparent && !host::has_transparent_huge_pages(kernel) {
+            return not_here(
+                "spec.huge_pages",
+                "HUGE_PAGES_TRANSPARENT",
+                "the kernel makes no transparent huge pages; an operator can write madvise to \
+                 /sys/kernel/mm/transparent_hugepage/enabled",
+            );
+        }
+        Ok(())
     }
 }
 
 impl PageAllocator for MmapAllocator {
     fn footprint(&self, layout: &Layout) -> Footprint {
-        let committed = self.committed(layout.initial);
-        match self.slab(layout) {
-            Some(slab) => slab.footprint(committed),
-            None => Footprint {
-                committed,
-                overhead: DEDICATED_OVERHEAD,
-                mappings: DEDICATED_MAPPINGS,
-                reserved: layout.total,
-            },
+        let committed = committed(layout, layout.initial.bytes());
+        let reserved = layout.total;
+        match self.home(layout) {
+            Home::Slab(slab) => slab.footprint(committed),
+            Home::Dedicated => {
+                let plain =
+                    layout.pages == PageKind::Base && layout.form.numa.policy == NumaPolicy::Local;
+                let mappings = if plain { PLAIN_MAPPINGS } else { OTHER_MAPPINGS };
+                Footprint { committed, overhead: DEDICATED_OVERHEAD, mappings, reserved }
+            }
+            Home::File => {
+                Footprint { committed, overhead: FILE_OVERHEAD, mappings: OTHER_MAPPINGS, reserved }
+            }
         }
-    }
-
-    fn committed(&self, pages: WasmPages) -> ByteCount {
-        pages.bytes()
     }
 
     fn guard_kind(&self) -> GuardKind {
         if self.slabs.is_some() { GuardKind::GuardInstall } else { GuardKind::ProtNone }
     }
 
-    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated> {
-        match self.slab(layout) {
-            Some(slab) => slab.allocate(layout),
-            None => dedicated(Arc::clone(&self.kernel), layout),
+    fn fallbacks(&self) -> &Fallbacks {
+        &self.fallbacks
+    }
+
+    fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated> {
+        self.check(layout)?;
+        let kernel = Arc::clone(&self.kernel);
+        match self.home(layout) {
+            Home::Slab(slab) => slab.allocate(layout, going),
+            Home::Dedicated => Dedicated::allocate(kernel, layout, &self.fallbacks, going),
+            Home::File => FileBacked::allocate(kernel, layout, &self.fallbacks, going),
         }
     }
 }
 
-fn dedicated(kernel: Arc<dyn Kernel>, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated> {
-    let (guard, room) = (layout.guard, layout.room.bytes());
-    let reservation = match Reservation::reserve(kernel, guard.before, room, guard.after) {
-        Ok(reservation) => reservation,
-        Err(ReserveFailed { error, left }) => {
-            return Err(Unallocated { error, left: left.map(|left| unreleased(*left)) });
+/// Bytes charged while the first `extent` of such a memory are open.
+pub(super) fn committed(layout: &Layout, extent: ByteCount) -> ByteCount {
+    if layout.form.populate == Populate::Maximum {
+        return layout.body;
+    }
+    extent.checked_round_up(layout.granule()).unwrap_or(layout.body)
+}
+
+/// Whether a memory of this form can have neighbours in its mapping.
+fn may_share(layout: &Layout) -> bool {
+    let Form { allocator: _, backing, address_space: _, page_kinds: _, numa, populate, locking } =
+        &*layout.form;
+    layout.pages == PageKind::Base
+        && *backing == Backing::Anonymous
+        && numa.policy == NumaPolicy::Local
+        && *populate != Populate::Maximum
+        && *locking == Locking::None
+}
+
+/// Sets the NUMA policy of an untouched reservation; whether it is in force.
+pub(super) fn place(
+    kernel: &dyn Kernel,
+    reservation: &Reservation,
+    wanted: &Numa,
+    fallbacks: &Fallbacks,
+) -> Result<bool, Refused> {
+    let Some(policy) = numa::policy(wanted.policy) else { return Ok(true) };
+    let why = if numa::are_allowed(kernel, &wanted.nodes) {
+        match reservation.place(policy, &wanted.nodes) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.is_forbidden() => {
+                "the host forbids mbind: allow it in the seccomp profile (container engines do so \
+                 with CAP_SYS_NICE), or leave out strict"
+            }
+            Err(error) if error.is_invalid() => {
+                "the kernel refuses these nodes; an operator finds the host's nodes with GetHost"
+            }
+            Err(error) => return Err(error.into()),
         }
+    } else {
+        "a node that the host does not have or this process may not use; an operator finds the \
+         host's nodes with GetHost and the process's in its cpuset (cpuset.mems)"
     };
-    if let Err(error) = reservation.open(ByteCount::ZERO, layout.initial.bytes()) {
-        return Err(Unallocated { error, left: reservation.release().err().map(unreleased) });
+    if wanted.strict {
+        let value = format!("{:?}", wanted.nodes);
+        return Err(Refused::NotHere { field: "spec.numa.nodes", value, why });
     }
-    Ok(Box::new(Dedicated(reservation)))
-}
-
-fn unreleased(ReleaseFailed { reservation, error }: ReleaseFailed) -> (Box<dyn Pages>, OsError) {
-    (Box::new(Dedicated(reservation)), error)
-}
-
-#[derive(Debug)]
-struct Dedicated(Reservation);
-
-// SAFETY: a Reservation owns its whole range from reserve() to release() or drop, never moves it,
-// hands out no reference into it, and its open() makes a range readable and writable.
-unsafe impl Pages for Dedicated {
-    fn base(&self) -> NonNull<u8> {
-        self.0.body()
-    }
-
-    fn host_page(&self) -> ByteCount {
-        self.0.host_page()
-    }
-
-    fn guard_kind(&self) -> GuardKind {
-        GuardKind::ProtNone
-    }
-
-    fn room(&self) -> ByteCount {
-        self.0.body_bytes()
-    }
-
-    fn open(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
-        self.0.open(from, to)
-    }
-
-    fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
-        self.0.close(from, to)
-    }
-
-    fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
-        self.0.wipe(from, to)
-    }
-
-    fn resident(&self, extent: ByteCount) -> Result<ByteCount, OsError> {
-        self.0.resident_bytes(ByteCount::ZERO, extent)
-    }
-
-    fn release(self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {
-        self.0.release().map_err(unreleased)
-    }
+    tracing::warn!(nodes = ?wanted.nodes, why, "a memory goes without its NUMA policy");
+    fallbacks.note_numa();
+    Ok(false)
 }

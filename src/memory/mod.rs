@@ -19,6 +19,8 @@
 mod access;
 mod allocator;
 mod apply;
+mod dedicated;
+mod file;
 pub mod guard;
 mod layout;
 mod linear;
@@ -30,13 +32,17 @@ mod lock_tests;
 mod mmap;
 mod page_map;
 mod plan;
+mod refused;
 mod slab;
 mod sources;
 pub(crate) mod sync;
 
-pub use allocator::{Footprint, GuardKind, PageAllocator, Pages, Unallocated};
+pub use allocator::{
+    Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
+};
 pub use layout::{Layout, Unrepresentable};
 pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased};
 pub use mmap::MmapAllocator;
 pub use plan::Plan;
+pub use refused::{Going, Refused};
 pub use sources::Sources;

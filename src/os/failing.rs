@@ -9,12 +9,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::os::kernel::{Advice, Call, Kernel, Linux, Protection};
+use crate::os::kernel::{Advice, Call, Kernel, Linux, PageState, Policy, Protection};
 use crate::units::ByteCount;
 
 /// A kernel that does what a test says and otherwise what Linux does. Any thread may plan, and any
@@ -198,6 +198,74 @@ unsafe impl Kernel for FailingKernel {
         self.admit(Call::Residency)?;
         // SAFETY: the same range under the same condition, which our caller has met.
         unsafe { Linux.residency(address, length, pages) }
+    }
+
+    fn memory_file(&self, name: &CStr, pool: Option<u64>) -> Result<OwnedFd, i32> {
+        self.admit(Call::MemoryFile)?;
+        Linux.memory_file(name, pool)
+    }
+
+    fn set_length(&self, file: BorrowedFd<'_>, length: u64) -> Result<(), i32> {
+        self.admit(Call::SetLength)?;
+        Linux.set_length(file, length)
+    }
+
+    fn allocate(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32> {
+        self.admit(Call::Allocate)?;
+        Linux.allocate(file, from, length)
+    }
+
+    fn punch(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32> {
+        self.admit(Call::Punch)?;
+        Linux.punch(file, from, length)
+    }
+
+    fn file_bytes(&self, file: BorrowedFd<'_>) -> Result<u64, i32> {
+        self.admit(Call::FileBytes)?;
+        Linux.file_bytes(file)
+    }
+
+    unsafe fn map_file(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        file: BorrowedFd<'_>,
+    ) -> Result<(), i32> {
+        self.admit(Call::MapFile)?;
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { Linux.map_file(address, length, file) }
+    }
+
+    unsafe fn lock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.admit(Call::Lock)?;
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { Linux.lock(address, length) }
+    }
+
+    fn lock_limit(&self) -> u64 {
+        Linux.lock_limit()
+    }
+
+    unsafe fn set_policy(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        policy: Policy,
+        nodes: &[u32],
+    ) -> Result<(), i32> {
+        self.admit(Call::SetPolicy)?;
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { Linux.set_policy(address, length, policy, nodes) }
+    }
+
+    fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
+        self.admit(Call::NodesOf)?;
+        Linux.nodes_of(pages, nodes)
+    }
+
+    fn scan(&self, address: NonNull<u8>, length: usize, state: PageState) -> Result<u64, i32> {
+        self.admit(Call::Scan)?;
+        Linux.scan(address, length, state)
     }
 
     fn read_file(&self, path: &Path) -> Result<String, i32> {

@@ -15,6 +15,8 @@ use crate::units::ByteCount;
 
 const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
 const MEMINFO: &str = "/proc/meminfo";
+const TRANSPARENT: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+const SWAPS: &str = "/proc/swaps";
 const POOLS: &str = "/sys/kernel/mm/hugepages";
 
 /// The machine, as this process may use it.
@@ -103,6 +105,20 @@ pub fn own_mappings(kernel: &dyn Kernel) -> Result<u64, OsError> {
     })
 }
 
+/// Whether the kernel ever joins base pages to huge ones where it is asked to.
+pub fn has_transparent_huge_pages(kernel: &dyn Kernel) -> bool {
+    kernel.read_file(Path::new(TRANSPARENT)).is_ok_and(|text| !text.contains("[never]"))
+}
+
+/// Whether there is any place to swap pages out to; also where the host does not say.
+pub fn has_swap(kernel: &dyn Kernel) -> bool {
+    match kernel.read_file(Path::new(SWAPS)) {
+        // A line of headings, and one for each area.
+        Ok(text) => text.lines().count() > 1,
+        Err(errno) => errno != libc::ENOENT,
+    }
+}
+
 fn huge_page_pools(facts: &mut Facts<'_>) -> Vec<HugePagePool> {
     let names = facts.names(POOLS);
     let mut pools: Vec<HugePagePool> =
@@ -140,6 +156,21 @@ mod tests {
         assert_eq!(facts.max_map_count, max_map_count(&Linux).ok());
         let budget = facts.budget.unwrap();
         assert!(Some(budget.bytes) <= facts.memory_total_bytes, "{budget:?}");
+    }
+
+    #[test]
+    fn swap_and_transparent_pages_are_told_as_the_kernel_tells_them() {
+        let kernel = FailingKernel::new();
+        let heading = "Filename\tType\tSize\tUsed\tPriority\n";
+        kernel.replace_files([(SWAPS, heading), (TRANSPARENT, "always [madvise] never\n")]);
+        assert!(!has_swap(&kernel) && has_transparent_huge_pages(&kernel));
+        let area = format!("{heading}/swap file 1 0 -2\n");
+        kernel.replace_files([(SWAPS, area.as_str()), (TRANSPARENT, "always madvise [never]\n")]);
+        assert!(has_swap(&kernel) && !has_transparent_huge_pages(&kernel));
+        kernel.replace_files([("/none", "")]);
+        assert!(!has_swap(&kernel) && !has_transparent_huge_pages(&kernel));
+        kernel.fail_call(Call::ReadFile, libc::EACCES, 1);
+        assert!(has_swap(&kernel), "who may not know must take it that there is some");
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod fault;
 pub mod host;
 pub mod kernel;
 pub mod limits;
+pub mod memory_file;
 pub mod numa;
 pub mod process;
 pub mod reservation;
@@ -61,6 +62,49 @@ impl OsError {
     #[must_use]
     pub const fn is_exhaustion(&self) -> bool {
         matches!(self.errno, libc::ENOMEM | libc::EAGAIN)
+    }
+
+    /// A call that was not made, for its range is none.
+    #[must_use]
+    pub const fn invalid(call: &'static str, length: ByteCount) -> Self {
+        Self { call, errno: libc::EINVAL, bytes: length.get() }
+    }
+
+    /// An access that the host failed under.
+    #[must_use]
+    pub const fn fault(call: &'static str, length: ByteCount) -> Self {
+        Self { call, errno: libc::EFAULT, bytes: length.get() }
+    }
+
+    /// Whether the kernel did not know or not take the arguments.
+    #[must_use]
+    pub const fn is_invalid(&self) -> bool {
+        self.errno == libc::EINVAL
+    }
+
+    /// Whether a seccomp profile, a missing right or the kernel's build stands against the call.
+    #[must_use]
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self.errno, libc::EPERM | libc::ENOSYS)
+    }
+
+    /// Whether memory, or the right to lock more of it, ran out.
+    #[must_use]
+    pub const fn is_for_want_of_memory(&self) -> bool {
+        matches!(self.errno, libc::ENOMEM | libc::EPERM | libc::EAGAIN)
+    }
+
+    /// Of a file of huge pages: whether the pool is exhausted or there is none.
+    #[must_use]
+    pub const fn is_for_want_of_huge_pages(&self) -> bool {
+        use libc::{EINVAL, ENOENT, ENOMEM, ENOSPC, ENOSYS};
+        matches!(self.errno, ENOSPC | ENOMEM | ENOENT | EINVAL | ENOSYS)
+    }
+
+    /// Whether no more files can be opened.
+    #[must_use]
+    pub const fn is_for_want_of_files(&self) -> bool {
+        matches!(self.errno, libc::EMFILE | libc::ENFILE)
     }
 }
 

@@ -1,11 +1,16 @@
 //! The machine's NUMA nodes: how much memory each has, and how far it is from the others.
 //!
-//! Law: what is told is what `/sys` says at that moment; a node without memory is a node. Does not
-//! set or check any memory's policy yet.
+//! Law: what is told is what `/sys` says at that moment; a node without memory is a node. Sets no
+//! memory's policy: `reservation/pages.rs` does.
 
+use std::path::Path;
+
+use crate::model::NumaPolicy;
 use crate::os::facts::{Facts, number};
+use crate::os::kernel::{Kernel, Policy};
 use crate::units::ByteCount;
 
+const STATUS: &str = "/proc/self/status";
 const NODES: &str = "/sys/devices/system/node";
 
 /// One node.
@@ -41,10 +46,49 @@ fn read(facts: &mut Facts<'_>, node: u32) -> Option<NumaNode> {
     Some(NumaNode { node, total, free, distances })
 }
 
+/// What the kernel is told of a policy; nothing for the one that every page has without a word.
+#[must_use]
+pub const fn policy(policy: NumaPolicy) -> Option<Policy> {
+    match policy {
+        NumaPolicy::Local => None,
+        NumaPolicy::Preferred => Some(Policy::Preferred),
+        NumaPolicy::Bind => Some(Policy::Bind),
+        NumaPolicy::Interleave => Some(Policy::Interleave),
+    }
+}
+
+/// Whether this process may have pages of all these nodes (its cpuset, `Mems_allowed_list`). Where
+/// the host does not say, the kernel has the last word.
+pub fn are_allowed(kernel: &dyn Kernel, nodes: &[u32]) -> bool {
+    let Ok(status) = kernel.read_file(Path::new(STATUS)) else { return true };
+    let line = status.lines().find_map(|line| line.strip_prefix("Mems_allowed_list:"));
+    line.is_none_or(|list| nodes.iter().all(|node| is_listed(list, *node)))
+}
+
+/// Whether a list such as `0-2,5` has that number.
+fn is_listed(list: &str, node: u32) -> bool {
+    list.trim().split(',').any(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (Option<u32>, Option<u32>) = (number(first), number(last));
+        first.zip(last).is_some_and(|(first, last)| (first..=last).contains(&node))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::os::failing::FailingKernel;
+
+    #[test]
+    fn a_node_is_allowed_where_the_list_has_it_and_where_there_is_none() {
+        let kernel = FailingKernel::new();
+        kernel.replace_files([(STATUS, "Cpus_allowed_list:\t0-63\nMems_allowed_list:\t0-2,5\n")]);
+        assert!(are_allowed(&kernel, &[0, 2, 5]));
+        assert!(!are_allowed(&kernel, &[0, 3]));
+        assert!(!are_allowed(&kernel, &[6]));
+        kernel.replace_files([(STATUS, "Name:\tlinmemd\n")]);
+        assert!(are_allowed(&kernel, &[1023]));
+    }
 
     #[test]
     fn nodes_come_by_number_with_memory_and_distances() {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
-use crate::memory::{GuardKind, LinearMemory, PublishedSize};
+use crate::memory::{Held, LinearMemory, Placed, PublishedSize};
 use crate::model::{Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
 use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{Lifecycle, Lives};
@@ -53,14 +53,14 @@ pub struct PresentationVersion {
 }
 
 /// A look at the host's account of a memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     /// When.
     pub at: Now,
-    /// RAM behind it.
-    pub resident: ByteCount,
-    /// What its guards are made of.
-    pub guard_kind: GuardKind,
+    /// What the kernel says that it holds.
+    pub held: Held,
+    /// What it was given.
+    pub placed: Placed,
 }
 
 #[derive(Debug, Default)]

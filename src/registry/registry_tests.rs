@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
 use crate::memory::{MmapAllocator, ReleaseStep};
-use crate::model::{Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
+use crate::model::{Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
 use crate::registry::{
@@ -65,6 +65,7 @@ impl Floor {
             index_type: IndexType::I32,
             growth: Growth::Allowed,
             guard: Guard::default(),
+            form: Form::usual(),
             presentation: Presentation { lease_ttl: lease, ..Presentation::default() },
         };
         let id = Some(Id::new(id).unwrap());

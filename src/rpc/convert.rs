@@ -6,13 +6,14 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::error::Failure;
-use crate::memory::GuardKind;
-use crate::model::{MemoryId, RequestKey, Uuid};
+use crate::memory::{GuardKind, Held, Placed};
+use crate::model::{MemoryId, PageKind, RequestKey, Uuid};
 use crate::proto::v1;
 use crate::registry::{Observation, Record};
 use crate::rpc::method::Method;
-use crate::rpc::spec;
+use crate::rpc::{form, spec};
 use crate::tenancy::Target;
+use crate::units::ByteCount;
 
 /// The memory that a request names.
 ///
@@ -95,36 +96,65 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
     }
 }
 
-/// The same with what the host holds.
+/// The same with what the host holds. `nodes` are the host's.
 pub(crate) fn memory_in_full(
     record: &Record,
     observation: &Observation,
     nodes: Vec<u32>,
 ) -> v1::Memory {
-    let base = vec![i32::from(v1::HugePages::Base)];
+    let Observation { at, held, placed } = observation;
+    let form = &record.shape.form;
+    let (given, evidence) = pages_given(held, placed);
+    let pages = v1::PagePlacement {
+        asked: form::page_kind_messages(&form.page_kinds),
+        given: form::page_kind_messages(&given),
+        evidence: evidence.into(),
+        granule_bytes: placed.granule.get(),
+    };
+    let by_node =
+        |(node, bytes): &(u32, ByteCount)| v1::NodeBytes { node: *node, bytes: bytes.get() };
+    let on_nodes = v1::NodePlacement {
+        asked: Some(form::numa_message(&form.numa)),
+        given: match &held.nodes {
+            Some(held) => held.iter().map(|(node, _)| *node).collect(),
+            None if placed.on_nodes && !form.numa.nodes.is_empty() => form.numa.nodes.clone(),
+            None => nodes,
+        },
+        evidence: observed(held.nodes.is_some()).into(),
+        held: held.nodes.iter().flatten().map(by_node).collect(),
+        policy_in_force: placed.on_nodes,
+    };
     v1::Memory {
-        resident_bytes: Some(observation.resident.get()),
+        resident_bytes: Some(held.resident.get()),
         placement: Some(v1::Placement {
-            pages: Some(v1::PagePlacement {
-                asked: base.clone(),
-                given: base,
-                evidence: v1::Evidence::PolicyOnly.into(),
-            }),
-            nodes: Some(v1::NodePlacement {
-                asked: Some(spec::local()),
-                given: nodes,
-                evidence: v1::Evidence::PolicyOnly.into(),
-            }),
+            pages: Some(pages),
+            nodes: Some(on_nodes),
             guard: Some(v1::GuardPlacement {
                 asked: Some(spec::guard_message(record.shape.guard)),
                 given: Some(spec::guard_message(record.guard)),
-                kind: guard_kind(observation.guard_kind).into(),
+                kind: guard_kind(placed.guard).into(),
                 evidence: v1::Evidence::PolicyOnly.into(),
             }),
         }),
-        placement_observed_time: Some(observation.at.wall.into()),
+        placement_observed_time: Some(at.wall.into()),
         ..memory(record)
     }
+}
+
+/// Which kinds of pages there are, and how that is known.
+fn pages_given(held: &Held, placed: &Placed) -> (Vec<PageKind>, v1::Evidence) {
+    let given = match (placed.pages, held.huge) {
+        (PageKind::Transparent, Some(huge)) if huge == ByteCount::ZERO => vec![PageKind::Base],
+        (PageKind::Transparent, Some(huge)) if huge < held.resident => {
+            vec![PageKind::Transparent, PageKind::Base]
+        }
+        (kind, _) => vec![kind],
+    };
+    (given, observed(held.huge.is_some()))
+}
+
+const fn observed(is: bool) -> v1::Evidence {
+    if is { v1::Evidence::Observed } else { v1::Evidence::PolicyOnly }
 }
 
 /// What guards are made of.

@@ -4,11 +4,15 @@ use std::fmt;
 
 use crate::memory::GuardKind;
 use crate::registry::QuarantinedRange;
+use crate::rpc::capability::Capability;
 
 /// Where GetHost's answer comes from.
 pub trait HostSource: Send + Sync + fmt::Debug {
     /// The host as it is now. May read a few files of the kernel's.
     fn view(&self) -> HostView;
+
+    /// What clients can require by name, as it was at start.
+    fn capabilities(&self) -> &[Capability];
 }
 
 /// What the host is and gives.

@@ -14,6 +14,7 @@ use crate::model::{
 use crate::proto::v1;
 use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
 use crate::rpc::call::Call;
+use crate::rpc::capability::{self, Capability};
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
@@ -137,7 +138,7 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let mut request = plain::<v1::CreateMemoryRequest>(call, body).await?.message;
     let request_id = request.request_id.take();
     let key = convert::request_key(call.method, request_id, &request)?;
-    require_capabilities(&request.required_capabilities)?;
+    capability::require(call.door.server.host.capabilities(), &request.required_capabilities)?;
     let id = request.memory_id.as_deref().map(convert::memory_id).transpose()?;
     let spec = spec::wanted(request.spec.unwrap_or_default())?;
     let record = call.door.access.create(&call.occasion, id, spec, key).await?;
@@ -274,6 +275,7 @@ pub(crate) async fn keep_alive(call: &Call, body: Body) -> Result<Reply, Refusal
 pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::GetServerInfoRequest>(call, body).await?;
     let tenant = call.door.access.tenant();
+    let capabilities = call.door.server.host.capabilities();
     let quotas = tenant.namespace.account.holdings().map(|holding| v1::Quota {
         resource: holding.resource.to_owned(),
         limit: holding.limit,
@@ -282,7 +284,7 @@ pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusa
     let server_info = v1::ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: call.door.server.boot_id.to_string(),
-        capabilities: CAPABILITIES.iter().map(capability).collect(),
+        capabilities: capabilities.iter().map(Capability::message).collect(),
         limits: Some(limits(call)),
         tenant: tenant.namespace.name.to_string(),
         roles: call.door.access.roles().iter().map(|role| role.word().to_owned()).collect(),
@@ -319,50 +321,4 @@ fn limits(call: &Call) -> v1::Limits {
         max_lease_ttl: MAX_LEASE.try_into().ok(),
         in_flight_bytes: limits.in_flight_bytes,
     }
-}
-
-/// What a client can require by name, and why not where it cannot.
-const CAPABILITIES: &[(&str, Option<&str>)] = &[
-    ("index_type_i64", None),
-    ("leases", None),
-    ("request_ids", None),
-    ("allocator_mmap", None),
-    ("guard_prot_none", None),
-    ("allocator_heap", Some(NOT_BUILT)),
-    ("allocator_fixed", Some(NOT_BUILT)),
-    ("backing_memfd", Some(NOT_BUILT)),
-    ("huge_pages", Some(NOT_BUILT)),
-    ("numa", Some(NOT_BUILT)),
-    ("locking", Some(NOT_BUILT)),
-    ("shared", Some(NOT_BUILT)),
-];
-const NOT_BUILT: &str = "not built yet";
-
-fn capability((name, refused): &(&str, Option<&str>)) -> v1::Capability {
-    v1::Capability {
-        name: (*name).to_owned(),
-        state: match refused {
-            None => v1::CapabilityState::Available,
-            Some(_) => v1::CapabilityState::Refused,
-        }
-        .into(),
-        reason: refused.unwrap_or_default().to_owned(),
-    }
-}
-
-/// That everything the client cannot do without is there.
-///
-/// # Errors
-/// CAPABILITY_UNAVAILABLE naming the first that is not.
-pub(crate) fn require_capabilities(names: &[String]) -> Result<(), Failure> {
-    for wanted in names {
-        let why = match CAPABILITIES.iter().find(|(name, _)| name == wanted) {
-            Some((_, None)) => continue,
-            Some((_, Some(why))) => why,
-            None => "this server does not know it",
-        };
-        let value = wanted.chars().take(128).collect();
-        return Err(Failure::CapabilityUnavailable { field: "required_capabilities", value, why });
-    }
-    Ok(())
 }

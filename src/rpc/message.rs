@@ -187,7 +187,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             return Err(Failure::CapabilityUnavailable {
                 field: "grpc-encoding",
                 value: "compressed".to_owned(),
-                why: "compressed messages are refused; send identity",
+                why: "compressed messages are refused; send identity".into(),
             });
         }
         if u64::from(length) > self.limit.bytes {

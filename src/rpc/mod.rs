@@ -27,9 +27,11 @@
 mod admin_service;
 mod admission;
 mod call;
+mod capability;
 mod connection;
 mod convert;
 mod deadline;
+mod form;
 mod front;
 mod gathered;
 mod host;
@@ -46,6 +48,7 @@ mod task;
 mod transfer;
 mod wire;
 
+pub use capability::Capability;
 pub use connection::{ConnectionLimits, serve};
 pub use host::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
 pub use moderation::SetMark;

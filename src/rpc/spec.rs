@@ -12,6 +12,7 @@ use crate::model::{
     MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
 };
 use crate::proto::v1;
+use crate::rpc::form;
 use crate::units::{ByteCount, WasmPages};
 
 /// What a client asks, checked field by field.
@@ -20,6 +21,7 @@ use crate::units::{ByteCount, WasmPages};
 /// INVALID_FIELD, INVALID_SPEC, CAPABILITY_UNAVAILABLE.
 pub(crate) fn wanted(spec: v1::MemorySpec) -> Result<MemorySpec, Failure> {
     refuse_unbuilt(&spec)?;
+    let form = form::wanted(&spec)?;
     let initial = pages("spec.initial_pages", spec.initial_pages)?;
     let maximum =
         spec.maximum_pages.map(|maximum| pages("spec.maximum_pages", maximum)).transpose()?;
@@ -40,6 +42,7 @@ pub(crate) fn wanted(spec: v1::MemorySpec) -> Result<MemorySpec, Failure> {
             before: guard_bytes(guard.before_bytes),
             after: guard_bytes(guard.after_bytes),
         },
+        form,
         presentation: Presentation {
             display_name: display_name("spec.display_name", spec.display_name)?,
             labels: labels("spec.labels", spec.labels)?,
@@ -54,7 +57,7 @@ pub(crate) fn effective(
     guard: Guard,
     presentation: &Presentation,
 ) -> v1::MemorySpec {
-    v1::MemorySpec {
+    let spec = v1::MemorySpec {
         initial_pages: shape.initial.get(),
         maximum_pages: Some(shape.maximum.get()),
         index_type: match shape.index_type {
@@ -62,44 +65,30 @@ pub(crate) fn effective(
             IndexType::I64 => v1::IndexType::I64,
         }
         .into(),
-        shared: false,
         display_name: presentation.display_name.clone(),
         labels: presentation.labels.clone(),
         lease_ttl: presentation.lease_ttl.and_then(|ttl| ttl.try_into().ok()),
         owner: v1::Owner::Tenant.into(),
-        allocator: v1::Allocator::Mmap.into(),
-        backing: v1::Backing::Anonymous.into(),
-        attachable: false,
         growth: match shape.growth {
             Growth::Allowed => v1::Growth::Allowed,
             Growth::Disallowed => v1::Growth::Disallowed,
         }
         .into(),
         guard: Some(guard_message(guard)),
-        reservation: v1::Reservation::Exact.into(),
-        huge_pages: vec![v1::HugePages::Base.into()],
-        numa: Some(local()),
-        populate: v1::Populate::None.into(),
-        locking: v1::Locking::None.into(),
-        partition: String::new(),
         verification: v1::Verification::Off.into(),
         tagging: Some(v1::Tagging {
             requirement: v1::TaggingRequirement::Off.into(),
             mode: v1::TaggingMode::Synchronous.into(),
             tag_mask: 0,
         }),
-        segments: Vec::new(),
-    }
+        ..v1::MemorySpec::default()
+    };
+    form::effective(&shape.form, spec)
 }
 
 /// The guards as a message.
 pub(crate) const fn guard_message(guard: Guard) -> v1::Guard {
     v1::Guard { before_bytes: Some(guard.before.get()), after_bytes: Some(guard.after.get()) }
-}
-
-/// The one NUMA policy that is built.
-pub(crate) fn local() -> v1::Numa {
-    v1::Numa { policy: v1::NumaPolicy::Local.into(), nodes: Vec::new(), strict: false }
 }
 
 /// An enum value that the proto has.
@@ -170,18 +159,11 @@ fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
 
 /// Whatever is not built must stand at its default.
 fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
-    let numa = spec.numa.clone().unwrap_or_default();
     let tagging = spec.tagging.unwrap_or_default();
     flag("spec.shared", spec.shared, "waiting and notifying is not built yet")?;
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
-    flag("spec.numa.strict", numa.strict, "only policy LOCAL is built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
     only::<v1::Allocator>("spec.allocator", spec.allocator, &[v1::Allocator::Mmap])?;
-    only::<v1::Backing>("spec.backing", spec.backing, &[v1::Backing::Anonymous])?;
-    only::<v1::Reservation>("spec.reservation", spec.reservation, &[v1::Reservation::Exact])?;
-    only::<v1::NumaPolicy>("spec.numa.policy", numa.policy, &[v1::NumaPolicy::Local])?;
-    only::<v1::Populate>("spec.populate", spec.populate, &[v1::Populate::None])?;
-    only::<v1::Locking>("spec.locking", spec.locking, &[v1::Locking::None])?;
     only::<v1::Verification>("spec.verification", spec.verification, &[v1::Verification::Off])?;
     only::<v1::TaggingRequirement>(
         "spec.tagging.requirement",
@@ -192,36 +174,12 @@ fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
     if tagging.tag_mask != 0 {
         return unbuilt("spec.tagging.tag_mask", tagging.tag_mask.to_string(), "tagging is OFF");
     }
-    if !numa.nodes.is_empty() {
-        return unbuilt("spec.numa.nodes", format!("{:?}", numa.nodes), "policy LOCAL has none");
-    }
     if !spec.partition.is_empty() {
         return unbuilt("spec.partition", "(a name)".to_owned(), "partitions are not built yet");
     }
     if !spec.segments.is_empty() {
         let count = format!("{} segments", spec.segments.len());
         return unbuilt("spec.segments", count, "segments are not built yet; use WriteMemory");
-    }
-    huge_pages(&spec.huge_pages)
-}
-
-fn huge_pages(kinds: &[i32]) -> Result<(), Failure> {
-    for kind in kinds {
-        match known::<v1::HugePages>("spec.huge_pages", *kind)? {
-            v1::HugePages::Base => {}
-            v1::HugePages::Unspecified => {
-                return Err(Failure::InvalidField {
-                    field: "spec.huge_pages",
-                    why: "holds UNSPECIFIED, which is no preference".to_owned(),
-                });
-            }
-            kind @ (v1::HugePages::HugePages1g
-            | v1::HugePages::HugePages2m
-            | v1::HugePages::Transparent) => {
-                let value = kind.as_str_name().to_owned();
-                return unbuilt("spec.huge_pages", value, "only HUGE_PAGES_BASE is built yet");
-            }
-        }
     }
     Ok(())
 }
@@ -242,8 +200,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Owner Allocator Backing Reservation NumaPolicy Populate Locking Verification
-    TaggingRequirement TaggingMode
+    Owner Allocator Verification TaggingRequirement TaggingMode
 }
 
 fn only<E: Choice>(field: &'static str, value: i32, built: &[E]) -> Result<(), Failure> {
@@ -259,5 +216,5 @@ fn flag(field: &'static str, value: bool, why: &'static str) -> Result<(), Failu
 }
 
 fn unbuilt(field: &'static str, value: String, why: &'static str) -> Result<(), Failure> {
-    Err(Failure::CapabilityUnavailable { field, value, why })
+    Err(Failure::CapabilityUnavailable { field, value, why: why.into() })
 }

@@ -112,6 +112,9 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::EtagMismatch { .. } => ("ETAG_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::QuotaExceeded { .. } => ("QUOTA_EXCEEDED", Code::ResourceExhausted, AfterChange),
         Failure::HostExhausted { .. } => ("HOST_EXHAUSTED", Code::ResourceExhausted, AfterChange),
+        Failure::HugePagesExhausted { .. } => {
+            ("HUGE_PAGES_EXHAUSTED", Code::ResourceExhausted, AfterChange)
+        }
         Failure::Overloaded { .. } => ("OVERLOADED", Code::Unavailable, Same),
         Failure::Draining => ("DRAINING", Code::Unavailable, Same),
         Failure::DeadlinePassed => ("DEADLINE_PASSED", Code::DeadlineExceeded, Same),
@@ -149,6 +152,7 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::EtagMismatch { .. }
         | Failure::QuotaExceeded { .. }
         | Failure::HostExhausted { .. }
+        | Failure::HugePagesExhausted { .. }
         | Failure::Overloaded { .. }
         | Failure::Draining
         | Failure::DeadlinePassed
@@ -193,6 +197,9 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         ],
         Failure::HostExhausted { limit_name, .. } => {
             vec![("limit_name", (*limit_name).to_owned())]
+        }
+        Failure::HugePagesExhausted { page_bytes } => {
+            vec![("field", "spec.huge_pages".to_owned()), ("page_bytes", page_bytes.to_string())]
         }
         Failure::Overloaded { limit_name, limit, .. } => {
             vec![("limit_name", (*limit_name).to_owned()), ("limit", limit.to_string())]

@@ -24,10 +24,11 @@ use crate::proto::v1;
 use crate::registry::{Gate, Panicked, Record, catch};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
+use crate::rpc::capability;
 use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain, require_capabilities};
+use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
@@ -182,7 +183,7 @@ async fn beside(
 }
 
 fn begin(call: &Call, first: &v1::UploadMemoryRequest) -> Result<Destination, Failure> {
-    require_capabilities(&first.required_capabilities)?;
+    capability::require(call.door.server.host.capabilities(), &first.required_capabilities)?;
     let Some(memory_id) = &first.memory_id else {
         return Err(invalid("memory_id", "is missing: the first message names the memory"));
     };
@@ -221,7 +222,7 @@ pub(crate) struct Download {
 
 pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DownloadMemoryRequest>(call, body).await?.message;
-    require_capabilities(&request.required_capabilities)?;
+    capability::require(call.door.server.host.capabilities(), &request.required_capabilities)?;
     let limits = &call.door.server.limits;
     let chunk = request.chunk_bytes.unwrap_or(limits.default_chunk_bytes);
     if !(limits.min_chunk_bytes..=limits.max_chunk_bytes).contains(&chunk) {

@@ -133,7 +133,7 @@ fn a_look_at_the_host_that_fails_changes_nothing_and_the_next_one_succeeds() {
     let observe = |floors: &Floors| {
         let record = floors.access.find(crate::floors::target("m"), crate::floors::now())?;
         block_on(floors.access.observe(&occasion(), &record)).map(|seen| {
-            assert_eq!(seen.unwrap().resident.get(), PAGE_BYTES);
+            assert_eq!(seen.unwrap().held.resident.get(), PAGE_BYTES);
         })
     };
     let calls = each_call(

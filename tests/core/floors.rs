@@ -9,7 +9,9 @@ use std::time::{Instant, SystemTime};
 
 use linmemd::memory::{GuardKind, MmapAllocator};
 use linmemd::metrics::Metrics;
-use linmemd::model::{Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
+use linmemd::model::{
+    Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName,
+};
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::fault;
 use linmemd::os::kernel::Kernel;
@@ -114,8 +116,18 @@ impl Floors {
         id: &str,
         initial: u64,
     ) -> Result<Arc<Record>, linmemd::error::Failure> {
+        self.create_in(id, initial, Form::default())
+    }
+
+    pub(crate) fn create_in(
+        &self,
+        id: &str,
+        initial: u64,
+        form: Form,
+    ) -> Result<Arc<Record>, linmemd::error::Failure> {
         let id = Some(Id::new(id).unwrap());
-        block_on(self.access.create(&occasion(), id, spec(initial), None))
+        let spec = MemorySpec { form: form.shared(), ..spec(initial) };
+        block_on(self.access.create(&occasion(), id, spec, None))
     }
 
     pub(crate) fn write(
@@ -163,6 +175,7 @@ pub(crate) fn spec(initial: u64) -> MemorySpec {
         index_type: IndexType::I32,
         growth: Growth::Allowed,
         guard: Guard::default(),
+        form: Form::usual(),
         presentation: Presentation::default(),
     }
 }

@@ -6,6 +6,7 @@
 
 mod concurrency;
 mod failing_daemon;
+mod failing_forms;
 mod failing_host;
 mod failing_slab;
 mod floors;

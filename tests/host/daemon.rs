@@ -19,9 +19,17 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(program: &str, config: &str) -> Self {
+        Self::start_under(&[], program, config)
+    }
+
+    /// Started by a command that runs what follows it.
+    pub(crate) fn start_under(wrapper: &[&str], program: &str, config: &str) -> Self {
+        let mut words = wrapper.iter().copied().chain([program]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words);
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(config.as_bytes()).expect("a config");
-        let mut child = Command::new(program)
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--config"])
             .arg(file.path())
             .env("NO_COLOR", "1")
@@ -72,6 +80,18 @@ impl Daemon {
         let page = self.scrape();
         let sample = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         sample.unwrap_or_else(|| panic!("no {series} in\n{page}"))
+    }
+
+    /// Kibibytes of all mappings together, by the words at the beginning of their lines.
+    pub(crate) fn smaps_kib(&self, keys: &[&str]) -> u64 {
+        let smaps = format!("/proc/{}/smaps", self.child.id());
+        let smaps = std::fs::read_to_string(smaps).expect("the daemon's mappings");
+        let of_line = |line: &str| {
+            let (key, value) = line.split_once(':')?;
+            let value = value.trim().strip_suffix(" kB").filter(|_| keys.contains(&key))?;
+            value.parse::<u64>().ok()
+        };
+        smaps.lines().filter_map(of_line).sum()
     }
 
     /// Mappings as the kernel counts them.

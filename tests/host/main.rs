@@ -6,6 +6,8 @@
 //! (metrics' lint, a real file) stands beside as scripts.
 
 mod daemon;
+mod huge_pages;
+mod locked;
 mod mappings;
 mod neighbour;
 

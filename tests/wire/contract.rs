@@ -22,6 +22,7 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("ETAG_MISMATCH", Code::Aborted, Retry::AtHigherLevel),
     ("QUOTA_EXCEEDED", Code::ResourceExhausted, Retry::AfterChange),
     ("HOST_EXHAUSTED", Code::ResourceExhausted, Retry::AfterChange),
+    ("HUGE_PAGES_EXHAUSTED", Code::ResourceExhausted, Retry::AfterChange),
     ("OVERLOADED", Code::Unavailable, Retry::Same),
     ("DRAINING", Code::Unavailable, Retry::Same),
     ("DEADLINE_PASSED", Code::DeadlineExceeded, Retry::Same),

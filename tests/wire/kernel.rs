@@ -8,13 +8,13 @@
 #![expect(unsafe_code, reason = "implements the seam, whose calls are unsafe")]
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use linmemd::os::failing::FailingKernel;
-use linmemd::os::kernel::{Advice, Call, Kernel, Linux, Protection};
+use linmemd::os::kernel::{Advice, Call, Kernel, Linux, PageState, Policy, Protection};
 
 use crate::harness::eventually;
 
@@ -141,6 +141,74 @@ unsafe impl Kernel for PausingKernel {
         self.meet(Call::Residency);
         // SAFETY: the same range under the same condition, which our caller has met.
         unsafe { self.plan.residency(address, length, pages) }
+    }
+
+    fn memory_file(&self, name: &CStr, pool: Option<u64>) -> Result<OwnedFd, i32> {
+        self.meet(Call::MemoryFile);
+        self.plan.memory_file(name, pool)
+    }
+
+    fn set_length(&self, file: BorrowedFd<'_>, length: u64) -> Result<(), i32> {
+        self.meet(Call::SetLength);
+        self.plan.set_length(file, length)
+    }
+
+    fn allocate(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32> {
+        self.meet(Call::Allocate);
+        self.plan.allocate(file, from, length)
+    }
+
+    fn punch(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32> {
+        self.meet(Call::Punch);
+        self.plan.punch(file, from, length)
+    }
+
+    fn file_bytes(&self, file: BorrowedFd<'_>) -> Result<u64, i32> {
+        self.meet(Call::FileBytes);
+        self.plan.file_bytes(file)
+    }
+
+    unsafe fn map_file(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        file: BorrowedFd<'_>,
+    ) -> Result<(), i32> {
+        self.meet(Call::MapFile);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.map_file(address, length, file) }
+    }
+
+    unsafe fn lock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.meet(Call::Lock);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.lock(address, length) }
+    }
+
+    fn lock_limit(&self) -> u64 {
+        self.plan.lock_limit()
+    }
+
+    unsafe fn set_policy(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        policy: Policy,
+        nodes: &[u32],
+    ) -> Result<(), i32> {
+        self.meet(Call::SetPolicy);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.set_policy(address, length, policy, nodes) }
+    }
+
+    fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
+        self.meet(Call::NodesOf);
+        self.plan.nodes_of(pages, nodes)
+    }
+
+    fn scan(&self, address: NonNull<u8>, length: usize, state: PageState) -> Result<u64, i32> {
+        self.meet(Call::Scan);
+        self.plan.scan(address, length, state)
     }
 
     fn read_file(&self, path: &Path) -> Result<String, i32> {

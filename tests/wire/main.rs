@@ -9,6 +9,7 @@ mod contract;
 mod deadlines;
 mod faults;
 mod fields;
+mod forms;
 mod frames;
 mod grpc;
 mod harness;

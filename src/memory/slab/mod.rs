@@ -23,9 +23,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::memory::access;
-use crate::memory::allocator::{Footprint, GuardKind, Pages, Unallocated};
+use crate::memory::allocator::{Footprint, GuardKind, Held, Pages, Placed, Unallocated};
 use crate::memory::layout::Layout;
 use crate::memory::page_map::PageMap;
+use crate::memory::refused::{Going, Refused, in_slices};
+use crate::model::{PageKind, Populate};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::reservation::{Reservation, ReserveFailed, Span};
@@ -141,17 +143,16 @@ impl Slab {
     pub(super) fn allocate(
         self: &Arc<Self>,
         layout: &Layout,
+        going: Going<'_>,
     ) -> Result<Box<dyn Pages>, Unallocated> {
-        let free = self.take().map_err(|error| Unallocated { error, left: None })?;
-        let slot = Box::new(Slot::new(Arc::clone(self), free, layout.room.bytes()));
-        let (opened, initial) = (slot.opened(), layout.initial.bytes());
-        let adapted =
-            if opened > initial { slot.close(initial, opened) } else { slot.open(opened, initial) };
-        match adapted {
+        let free = self.take()?;
+        let populate = layout.form.populate;
+        let slot = Box::new(Slot::new(Arc::clone(self), free, layout.room.bytes(), populate));
+        match slot.adapt(layout.initial.bytes(), going) {
             Ok(()) => Ok(slot),
-            Err(error) => {
+            Err(refused) => {
                 let left: Result<(), (Box<dyn Pages>, OsError)> = slot.release();
-                Err(Unallocated { error, left: left.err() })
+                Err(Unallocated { refused, left: left.err() })
             }
         }
     }
@@ -213,13 +214,32 @@ struct Slot {
     /// A change of its guards failed: [`Slot::opened`] says nothing.
     doubtful: AtomicBool,
     free: bool,
+    populate: Populate,
 }
 
 impl Slot {
-    fn new(slab: Arc<Slab>, free: Free, room: ByteCount) -> Self {
+    fn new(slab: Arc<Slab>, free: Free, room: ByteCount, populate: Populate) -> Self {
         let Free { span, opened, warm } = free;
-        let opened = AtomicU64::new(opened.get());
-        Self { slab, span, room, opened, warm, doubtful: AtomicBool::new(false), free: false }
+        let (opened, doubtful) = (AtomicU64::new(opened.get()), AtomicBool::new(false));
+        Self { slab, span, room, opened, warm, doubtful, free: false, populate }
+    }
+
+    /// Opens as much as a memory is to have at first, and takes its pages where it is to have them.
+    fn adapt(&self, initial: ByteCount, going: Going<'_>) -> Result<(), Refused> {
+        let opened = self.opened();
+        if opened > initial {
+            self.close(initial, opened)?;
+        } else {
+            self.known(initial, self.span.unguard(opened, initial))?;
+        }
+        match self.populate {
+            Populate::None => Ok(()),
+            _ => self.take_pages(ByteCount::ZERO, initial, going),
+        }
+    }
+
+    fn take_pages(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
+        in_slices(from, to, self.host_page(), going, |from, to| Ok(self.span.populate(from, to)?))
     }
 
     fn opened(&self) -> ByteCount {
@@ -276,17 +296,26 @@ unsafe impl Pages for Slot {
         self.span.host_page()
     }
 
-    fn guard_kind(&self) -> GuardKind {
-        GuardKind::GuardInstall
+    fn placed(&self) -> Placed {
+        let (guard, granule) = (GuardKind::GuardInstall, SHORTEST);
+        Placed { guard, pages: PageKind::Base, granule, on_nodes: true }
     }
 
     fn room(&self) -> ByteCount {
         self.room
     }
 
-    fn open(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+    fn committed(&self, extent: ByteCount) -> ByteCount {
+        extent
+    }
+
+    fn open(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
         let done = self.span.unguard(from, to);
-        self.known(to.max(self.opened()), done)
+        self.known(to.max(self.opened()), done)?;
+        match self.populate {
+            Populate::OnGrow => self.take_pages(from, to, going),
+            _ => Ok(()),
+        }
     }
 
     fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
@@ -314,8 +343,9 @@ unsafe impl Pages for Slot {
         Ok(())
     }
 
-    fn resident(&self, extent: ByteCount) -> Result<ByteCount, OsError> {
-        self.span.resident_bytes(extent)
+    fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
+        let resident = self.span.resident_bytes(extent)?;
+        Ok(Held { resident, ..Held::default() })
     }
 
     fn release(mut self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {

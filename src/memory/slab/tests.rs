@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::memory::allocator::Fallbacks;
 use crate::memory::allocator::PageAllocator;
 use crate::memory::linear::{LinearMemory, ReleaseStep};
 use crate::memory::mmap::MmapAllocator;
 use crate::memory::plan::Plan;
 use crate::memory::sources::Sources;
-use crate::model::{Growth, Guard, IndexType, Shape};
+use crate::model::{Form, Growth, Guard, IndexType, PageKind, Shape};
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
 use crate::os::{copy, fault};
@@ -40,7 +41,7 @@ impl Shop {
     }
 
     fn memory(&self, initial: u64, maximum: u64) -> LinearMemory {
-        LinearMemory::create(&self.allocator, &layout(initial, maximum)).unwrap()
+        LinearMemory::create(&self.allocator, &layout(initial, maximum), &|| true).unwrap()
     }
 }
 
@@ -51,8 +52,9 @@ fn layout(initial: u64, maximum: u64) -> Layout {
         index_type: IndexType::I32,
         growth: Growth::Allowed,
         guard: Guard { before: GUARD, after: GUARD },
+        form: Form::usual(),
     };
-    Layout::dedicated(&shape, ByteCount::new(4096)).unwrap()
+    Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap()
 }
 
 fn pages(count: u64) -> WasmPages {
@@ -130,16 +132,16 @@ fn is_open_up_to(slot: &dyn Pages, size: WasmPages) {
 fn around_the_size_there_are_guards_also_after_growth_and_in_a_slot_that_was_larger() {
     let Some(shop) = Shop::open() else { return };
     for _ in 0..2 {
-        let slot = shop.allocator.allocate(&layout(1, 4)).unwrap();
-        assert_eq!(slot.guard_kind(), GuardKind::GuardInstall);
+        let slot = shop.allocator.allocate(&layout(1, 4), &|| true).unwrap();
+        assert_eq!(slot.placed().guard, GuardKind::GuardInstall);
         is_open_up_to(&*slot, pages(1));
-        slot.open(pages(1).bytes(), pages(4).bytes()).unwrap();
+        slot.open(pages(1).bytes(), pages(4).bytes(), &|| true).unwrap();
         is_open_up_to(&*slot, pages(4));
         slot.close(pages(3).bytes(), pages(4).bytes()).unwrap();
         is_open_up_to(&*slot, pages(3));
         slot.release().unwrap();
     }
-    let empty = shop.allocator.allocate(&layout(0, 4)).unwrap();
+    let empty = shop.allocator.allocate(&layout(0, 4), &|| true).unwrap();
     is_open_up_to(&*empty, pages(0));
 }
 
@@ -147,7 +149,7 @@ fn around_the_size_there_are_guards_also_after_growth_and_in_a_slot_that_was_lar
 fn no_two_slots_overlap() {
     let Some(shop) = Shop::open() else { return };
     let mut slots: Vec<_> =
-        (0..1500).map(|_| shop.allocator.allocate(&layout(1, 1)).unwrap()).collect();
+        (0..1500).map(|_| shop.allocator.allocate(&layout(1, 1), &|| true).unwrap()).collect();
     slots.sort_by_key(|slot| slot.base());
     let step = SHORTEST.as_usize() + GUARD.as_usize();
     for pair in slots.windows(2) {
@@ -161,8 +163,8 @@ fn what_is_too_large_or_guarded_otherwise_has_a_reservation_of_its_own() {
     let mut thin = layout(1, 1);
     thin.guard.after = ByteCount::new(4096);
     for layout in [layout(1, 17), thin, layout(0, 0)] {
-        let pages = shop.allocator.allocate(&layout).unwrap();
-        assert_eq!(pages.guard_kind(), GuardKind::ProtNone, "{layout:?}");
+        let pages = shop.allocator.allocate(&layout, &|| true).unwrap();
+        assert_eq!(pages.placed().guard, GuardKind::ProtNone, "{layout:?}");
         assert_eq!(shop.allocator.footprint(&layout).mappings, 3);
     }
     assert_eq!(shop.allocator.footprint(&layout(1, 16)).mappings, 0);
@@ -174,11 +176,11 @@ fn a_slot_whose_guards_are_in_doubt_is_used_again_only_once_they_are_sure() {
     let (install, remove) = (Advice::GuardInstall, Advice::GuardRemove);
     drop(shop.memory(1, 1));
     shop.kernel.fail_call(Call::Advise(remove), libc::ENOMEM, 1);
-    let refused = LinearMemory::create(&shop.allocator, &layout(1, 1)).unwrap_err();
+    let refused = LinearMemory::create(&shop.allocator, &layout(1, 1), &|| true).unwrap_err();
     assert!(refused.left.is_none(), "it was guarded again at once");
     shop.kernel.fail_call(Call::Advise(remove), libc::ENOMEM, 1);
     shop.kernel.fail_call(Call::Advise(install), libc::ENOMEM, 1);
-    let refused = LinearMemory::create(&shop.allocator, &layout(1, 1)).unwrap_err();
+    let refused = LinearMemory::create(&shop.allocator, &layout(1, 1), &|| true).unwrap_err();
     let left = refused.left.unwrap();
     assert_eq!((left.step, left.error.errno), (ReleaseStep::Release, libc::ENOMEM));
     let other = shop.memory(1, 1);
@@ -225,28 +227,31 @@ fn a_host_without_such_guards_gives_reservations_and_says_why() {
     let said = slabless.unwrap().to_string();
     assert!(said.contains("MADV_GUARD_INSTALL"), "{said}");
     assert_eq!(allocator.guard_kind(), GuardKind::ProtNone);
-    assert_eq!(allocator.allocate(&layout(1, 1)).unwrap().guard_kind(), GuardKind::ProtNone);
+    assert_eq!(
+        allocator.allocate(&layout(1, 1), &|| true).unwrap().placed().guard,
+        GuardKind::ProtNone
+    );
 }
 
 /// One slab alone, whose free slots can be looked at.
 #[derive(Debug)]
-struct Only(Arc<Slab>);
+struct Only(Arc<Slab>, Fallbacks);
 
 impl PageAllocator for Only {
     fn footprint(&self, layout: &Layout) -> Footprint {
-        self.0.footprint(self.committed(layout.initial))
+        self.0.footprint(layout.initial.bytes())
     }
 
-    fn committed(&self, pages: WasmPages) -> ByteCount {
-        pages.bytes()
+    fn fallbacks(&self) -> &Fallbacks {
+        &self.1
     }
 
     fn guard_kind(&self) -> GuardKind {
         GuardKind::GuardInstall
     }
 
-    fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated> {
-        self.0.allocate(layout)
+    fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated> {
+        self.0.allocate(layout, going)
     }
 }
 
@@ -262,9 +267,9 @@ fn whoever_comes_and_goes_in_whatever_order_free_slots_keep_no_more_ram_than_the
     let Some(shop) = Shop::open() else { return };
     let kernel: Arc<dyn Kernel> = Arc::<FailingKernel>::clone(&shop.kernel);
     let slabs = Slabs::probe(&kernel).unwrap();
-    let only = Only(Arc::clone(&slabs.0[0]));
+    let only = Only(Arc::clone(&slabs.0[0]), Fallbacks::default());
     let some = || -> Vec<LinearMemory> {
-        let one = || LinearMemory::create(&only, &layout(1, 1)).unwrap();
+        let one = || LinearMemory::create(&only, &layout(1, 1), &|| true).unwrap();
         (0..WARM / SHORTEST.get()).map(|_| one()).collect()
     };
     let written = || {
@@ -289,7 +294,7 @@ fn whoever_comes_and_goes_in_whatever_order_free_slots_keep_no_more_ram_than_the
     end(second);
     assert_eq!(only.0.warm.load(Ordering::Relaxed), only.ram_of_free_slots(), "as counted");
     shop.kernel.forget();
-    let one = LinearMemory::create(&only, &layout(1, 1)).unwrap();
+    let one = LinearMemory::create(&only, &layout(1, 1), &|| true).unwrap();
     write(&one, 0, 1);
     one.release().unwrap();
     assert!(

@@ -7,11 +7,12 @@
 use std::ffi::{CStr, c_int, c_uchar, c_ulong};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
-use crate::os::kernel::{Advice, Kernel, Protection};
+use crate::model::MAX_NODES;
+use crate::os::kernel::{Advice, Kernel, PageState, Policy, Protection, pagemap};
 
 /// The kernel that this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,6 +85,124 @@ unsafe impl Kernel for Linux {
         outcome(unsafe { libc::mincore(address.as_ptr().cast(), length, first) })
     }
 
+    fn memory_file(&self, name: &CStr, pool: Option<u64>) -> Result<OwnedFd, i32> {
+        // The size of a huge page is said by its logarithm, above the other flags.
+        let pool = pool.map_or(0, |bytes| {
+            libc::MFD_HUGETLB | (bytes.trailing_zeros() << libc::MFD_HUGE_SHIFT)
+        });
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | pool;
+        // SAFETY: the kernel copies the name, which a CStr ends, before the call returns.
+        let file = unsafe { libc::memfd_create(name.as_ptr(), flags) };
+        if file < 0 {
+            return Err(last_errno());
+        }
+        // SAFETY: the kernel has just made this descriptor, and nobody else has its number.
+        Ok(unsafe { OwnedFd::from_raw_fd(file) })
+    }
+
+    fn set_length(&self, file: BorrowedFd<'_>, length: u64) -> Result<(), i32> {
+        let length = libc::off_t::try_from(length).map_err(|_| libc::EFBIG)?;
+        // SAFETY: ftruncate takes numbers only; the descriptor is open as long as it is borrowed.
+        outcome(unsafe { libc::ftruncate(file.as_raw_fd(), length) })
+    }
+
+    fn allocate(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32> {
+        fallocate(file, libc::FALLOC_FL_KEEP_SIZE, from, length)
+    }
+
+    fn punch(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32> {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        fallocate(file, mode, from, length)
+    }
+
+    fn file_bytes(&self, file: BorrowedFd<'_>) -> Result<u64, i32> {
+        let status = nix::sys::stat::fstat(file).map_err(|errno| errno as i32)?;
+        // Blocks of 512 bytes, whatever the file's pages are (stat(2)).
+        Ok(u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512))
+    }
+
+    unsafe fn map_file(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        file: BorrowedFd<'_>,
+    ) -> Result<(), i32> {
+        let protection = Protection::ReadWrite.bits();
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        let (wanted, file) = (address.as_ptr().cast(), file.as_raw_fd());
+        // SAFETY: that the range is ours and without references is this method's own condition; the
+        // descriptor is open as long as it is borrowed.
+        let mapped = unsafe { libc::mmap(wanted, length, protection, flags, file, 0) };
+        if mapped == libc::MAP_FAILED { Err(last_errno()) } else { Ok(()) }
+    }
+
+    unsafe fn lock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        // SAFETY: that the range is ours is this method's own condition; mlock changes no byte.
+        outcome(unsafe { libc::mlock(address.as_ptr().cast(), length) })
+    }
+
+    fn lock_limit(&self) -> u64 {
+        let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MEMLOCK);
+        limit.map_or(0, |(soft, _hard)| soft)
+    }
+
+    unsafe fn set_policy(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        policy: Policy,
+        nodes: &[u32],
+    ) -> Result<(), i32> {
+        const WORDS: usize = MAX_NODES as usize / 64;
+        let mut mask = [0_u64; WORDS];
+        for node in nodes {
+            if let Some(word) = mask.get_mut(*node as usize / 64) {
+                *word |= 1 << (node % 64);
+            }
+        }
+        // The C library has no wrapper. The kernel reads one bit less than it is told.
+        let bits: c_ulong = (MAX_NODES + 1).into();
+        // SAFETY: that the range is ours is this method's own condition; the kernel reads as many
+        // bits of `mask`, which outlives the call, as it has.
+        let set = unsafe {
+            libc::syscall(
+                libc::SYS_mbind,
+                address.as_ptr(),
+                length,
+                c_ulong::from(policy.number(nodes.len())),
+                mask.as_ptr(),
+                bits,
+                0_u32,
+            )
+        };
+        if set == 0 { Ok(()) } else { Err(last_errno()) }
+    }
+
+    fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
+        if nodes.len() < pages.len() {
+            return Err(libc::EINVAL);
+        }
+        let none: *const c_int = std::ptr::null();
+        // SAFETY: without target nodes nothing is moved; the kernel reads one address for each page
+        // and writes one int for each, which `nodes` has (checked above).
+        let asked = unsafe {
+            libc::syscall(
+                libc::SYS_move_pages,
+                0_i32,
+                pages.len(),
+                pages.as_ptr(),
+                none,
+                nodes.as_mut_ptr(),
+                0_i32,
+            )
+        };
+        if asked >= 0 { Ok(()) } else { Err(last_errno()) }
+    }
+
+    fn scan(&self, address: NonNull<u8>, length: usize, state: PageState) -> Result<u64, i32> {
+        pagemap::scan(address, length, state)
+    }
+
     fn read_file(&self, path: &Path) -> Result<String, i32> {
         let bytes = fs::read(path).map_err(errno_of)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -151,6 +270,9 @@ impl Advice {
             Self::DontFork => libc::MADV_DONTFORK,
             Self::DontDump => libc::MADV_DONTDUMP,
             Self::NoHugePage => libc::MADV_NOHUGEPAGE,
+            Self::HugePage => libc::MADV_HUGEPAGE,
+            Self::PopulateRead => libc::MADV_POPULATE_READ,
+            Self::PopulateWrite => libc::MADV_POPULATE_WRITE,
             Self::DontNeed => libc::MADV_DONTNEED,
             // madvise(2) of Linux 6.13; the C library of many hosts is older.
             Self::GuardInstall => 102,
@@ -163,21 +285,41 @@ impl Protection {
     const fn bits(self) -> c_int {
         match self {
             Self::None => libc::PROT_NONE,
+            Self::Read => libc::PROT_READ,
             Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         }
     }
+}
+
+impl Policy {
+    /// A kernel without PREFERRED_MANY still has PREFERRED, for one node.
+    const fn number(self, nodes: usize) -> u32 {
+        match self {
+            Self::Preferred if nodes > 1 => 5,
+            Self::Preferred => 1,
+            Self::Bind => 2,
+            Self::Interleave => 3,
+        }
+    }
+}
+
+fn fallocate(file: BorrowedFd<'_>, mode: c_int, from: u64, length: u64) -> Result<(), i32> {
+    let offset = |bytes| libc::off_t::try_from(bytes).map_err(|_| libc::EFBIG);
+    let (from, length) = (offset(from)?, offset(length)?);
+    // SAFETY: fallocate takes numbers only; the descriptor is open as long as it is borrowed.
+    outcome(unsafe { libc::fallocate(file.as_raw_fd(), mode, from, length) })
 }
 
 fn outcome(returned: c_int) -> Result<(), i32> {
     if returned == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-fn last_errno() -> i32 {
+pub(super) fn last_errno() -> i32 {
     errno_of(io::Error::last_os_error())
 }
 
 /// What std itself found wrong (a name with a NUL) has no number of the kernel's: EINVAL.
-fn errno_of(error: io::Error) -> i32 {
+pub(super) fn errno_of(error: io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EINVAL)
 }
 

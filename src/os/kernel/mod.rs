@@ -8,10 +8,11 @@
 #![expect(unsafe_code, reason = "system calls about address ranges are unsafe by nature")]
 
 mod linux;
+mod pagemap;
 
 use std::ffi::CStr;
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
@@ -22,6 +23,8 @@ pub use linux::Linux;
 pub enum Protection {
     /// Nothing: an access is a fault.
     None,
+    /// Reading; never writing or executing.
+    Read,
     /// Reading and writing; never executing.
     ReadWrite,
 }
@@ -35,6 +38,12 @@ pub enum Advice {
     DontDump,
     /// It is never backed by huge pages, where one touched byte makes 2 MiB resident.
     NoHugePage,
+    /// It may be backed by transparent huge pages.
+    HugePage,
+    /// Its pages are taken now, as if each were written to, and keep what they hold (Linux 5.14).
+    PopulateWrite,
+    /// Its pages are made readable now: EFAULT where a read would be a fault (Linux 5.14).
+    PopulateRead,
     /// Its bytes are given back; they read as zero when touched again (anonymous mappings).
     DontNeed,
     /// Its bytes are given back and its host pages become guards: an access is a fault, without a
@@ -69,6 +78,47 @@ pub enum Call {
     SetThreadNice,
     /// [`Kernel::set_receive_low_water`].
     SetReceiveLowWater,
+    /// [`Kernel::memory_file`].
+    MemoryFile,
+    /// [`Kernel::set_length`].
+    SetLength,
+    /// [`Kernel::allocate`].
+    Allocate,
+    /// [`Kernel::punch`].
+    Punch,
+    /// [`Kernel::file_bytes`].
+    FileBytes,
+    /// [`Kernel::map_file`].
+    MapFile,
+    /// [`Kernel::lock`].
+    Lock,
+    /// [`Kernel::set_policy`].
+    SetPolicy,
+    /// [`Kernel::nodes_of`].
+    NodesOf,
+    /// [`Kernel::scan`].
+    Scan,
+}
+
+/// Where new pages of a range are placed, as `mbind` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// These nodes while they have room (`MPOL_PREFERRED_MANY`, Linux 5.15; `MPOL_PREFERRED` for
+    /// one).
+    Preferred,
+    /// Only these nodes.
+    Bind,
+    /// These nodes in turn, page by page.
+    Interleave,
+}
+
+/// What [`Kernel::scan`] looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PageState {
+    /// Backed by a huge page, transparent or of a pool.
+    Huge,
+    /// In RAM.
+    Present,
 }
 
 /// The host's kernel. Errors are bare error numbers: the caller knows what it asked for.
@@ -145,6 +195,95 @@ pub unsafe trait Kernel: Send + Sync + fmt::Debug {
         pages: &mut [u8],
     ) -> Result<(), i32>;
 
+    /// `memfd_create`: an empty memory file, closed in children; of huge pages where `pool` names
+    /// their size.
+    ///
+    /// # Errors
+    /// ENOENT, EINVAL or ENOSYS where the host has no such pages; EMFILE.
+    fn memory_file(&self, name: &CStr, pool: Option<u64>) -> Result<OwnedFd, i32>;
+
+    /// `ftruncate`: bytes past the length are gone, new ones are zero.
+    ///
+    /// # Errors
+    /// EINVAL where it is no whole number of the file's pages.
+    fn set_length(&self, file: BorrowedFd<'_>, length: u64) -> Result<(), i32>;
+
+    /// `fallocate(FALLOC_FL_KEEP_SIZE)`: pages for `[from, from + length)`, which may lie past the
+    /// file's end; zero where there were none.
+    ///
+    /// # Errors
+    /// ENOSPC where the pool or the file system is exhausted.
+    fn allocate(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32>;
+
+    /// `fallocate(FALLOC_FL_PUNCH_HOLE)`: gives the pages of the range back; they read as zero.
+    ///
+    /// # Errors
+    /// That of the call.
+    fn punch(&self, file: BorrowedFd<'_>, from: u64, length: u64) -> Result<(), i32>;
+
+    /// `fstat`: the bytes of the pages that a memory file has, wherever they lie in it.
+    ///
+    /// # Errors
+    /// That of the call.
+    fn file_bytes(&self, file: BorrowedFd<'_>) -> Result<u64, i32>;
+
+    /// `mmap(MAP_SHARED | MAP_FIXED | MAP_NORESERVE)`: puts the start of a file in the place of what
+    /// is mapped there, readable and writable as far as the file goes.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`]; what the range held is lost.
+    ///
+    /// # Errors
+    /// ENOMEM at the map limit; EINVAL where the range does not suit the file's pages.
+    unsafe fn map_file(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        file: BorrowedFd<'_>,
+    ) -> Result<(), i32>;
+
+    /// `mlock`: the pages of an open range are taken now and never swapped out.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// ENOMEM or EPERM past `RLIMIT_MEMLOCK`, or where a part cannot be accessed; EAGAIN.
+    unsafe fn lock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32>;
+
+    /// The soft limit of `RLIMIT_MEMLOCK`, in bytes; `u64::MAX` is none. It cannot fail, and is no
+    /// [`Call`].
+    fn lock_limit(&self) -> u64;
+
+    /// `mbind`, of pages to come. Nodes are below [`crate::model::MAX_NODES`]; others are left out.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// EINVAL where a node is not one of the host's or of the process's; EPERM and ENOSYS where a
+    /// seccomp profile or the kernel's build has it not.
+    unsafe fn set_policy(
+        &self,
+        address: NonNull<u8>,
+        length: usize,
+        policy: Policy,
+        nodes: &[u32],
+    ) -> Result<(), i32>;
+
+    /// `move_pages` without a move: for each address that a page begins at, the node it lies on, or
+    /// the negative error number (-ENOENT: no page yet).
+    ///
+    /// # Errors
+    /// EPERM and ENOSYS where a seccomp profile or the kernel's build has it not.
+    fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32>;
+
+    /// `PAGEMAP_SCAN` of the own page tables: how many bytes of the range are in this state.
+    ///
+    /// # Errors
+    /// ENOTTY before Linux 6.7; what opening `/proc/self/pagemap` says.
+    fn scan(&self, address: NonNull<u8>, length: usize, state: PageState) -> Result<u64, i32>;
+
     /// The whole text of a small file (of `/proc` or `/sys`), with what is no UTF-8 replaced.
     ///
     /// # Errors
@@ -190,6 +329,9 @@ impl Advice {
             Self::DontFork => "madvise(MADV_DONTFORK)",
             Self::DontDump => "madvise(MADV_DONTDUMP)",
             Self::NoHugePage => "madvise(MADV_NOHUGEPAGE)",
+            Self::HugePage => "madvise(MADV_HUGEPAGE)",
+            Self::PopulateWrite => "madvise(MADV_POPULATE_WRITE)",
+            Self::PopulateRead => "madvise(MADV_POPULATE_READ)",
             Self::DontNeed => "madvise(MADV_DONTNEED)",
             Self::GuardInstall => "madvise(MADV_GUARD_INSTALL)",
             Self::GuardRemove => "madvise(MADV_GUARD_REMOVE)",

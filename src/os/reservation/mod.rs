@@ -15,6 +15,7 @@
 #![expect(unsafe_code, reason = "owns mappings, which the kernel knows as bare addresses")]
 
 mod outcome;
+mod pages;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -34,9 +35,6 @@ use crate::units::ByteCount;
 
 /// One name for all: mappings of different names never merge, and the map limit is shared.
 const NAME: &CStr = c"linmemd";
-
-/// Host pages asked about at once by [`Reservation::resident_bytes`].
-const RESIDENCY_SLICE: usize = 4096;
 
 static LEAKED: AtomicU64 = AtomicU64::new(0);
 
@@ -82,11 +80,35 @@ impl Reservation {
         after: ByteCount,
     ) -> Result<Self, ReserveFailed> {
         let page = host_page(&*kernel);
-        let total = before.checked_add(body).and_then(|sum| sum.checked_add(after));
-        let whole = [before, body, after].iter().all(|part| is_multiple(*part, page));
+        Self::reserve_aligned(kernel, before, body, after, page)
+    }
+
+    /// The same with a body that begins at a multiple of `align`: for that the guards are longer, by
+    /// `align` in all where it is more than a host page.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`]; EINVAL also where `align` is no power of two.
+    pub fn reserve_aligned(
+        kernel: Arc<dyn Kernel>,
+        before: ByteCount,
+        body: ByteCount,
+        after: ByteCount,
+        align: ByteCount,
+    ) -> Result<Self, ReserveFailed> {
+        let page = host_page(&*kernel);
+        let slack = if align > page { align } else { ByteCount::ZERO };
+        let total =
+            [body, after, slack].iter().try_fold(before, |sum, part| sum.checked_add(*part));
+        let whole = [before, body, after, align].iter().all(|part| is_multiple(*part, page));
         let total = match total {
             // No allocation of Rust's may be longer than isize::MAX, so no range may be.
-            Some(total) if whole && isize::try_from(total.get()).is_ok() => total,
+            Some(total)
+                if whole
+                    && align.get().is_power_of_two()
+                    && isize::try_from(total.get()).is_ok() =>
+            {
+                total
+            }
             _ => return Err(invalid("mmap", body).into()),
         };
         // Where there is nothing to map, an address that is aligned as a mapping would be.
@@ -96,7 +118,12 @@ impl Reservation {
             _ => kernel.map_reserved(total.as_usize()).map_err(refused("mmap", total))?,
         };
         // SAFETY: before <= total, so the sum lies within the mapping or at its end.
-        let start = unsafe { base.add(before.as_usize()) };
+        let first = unsafe { base.add(before.as_usize()) };
+        let past = first.as_ptr().addr() & align.as_usize().wrapping_sub(1);
+        let skipped = if slack > ByteCount::ZERO && past > 0 { align.as_usize() - past } else { 0 };
+        // SAFETY: skipped < align = slack, and before + slack + body + after = total, so that the
+        // body, which begins here, still ends within the mapping.
+        let start = unsafe { first.add(skipped) };
         // From here on, dropping it gives the range back.
         let mut reservation = Self {
             kernel,
@@ -238,36 +265,6 @@ impl Reservation {
             Ok(()) => Ok(()),
             Err(error) => Err(ReleaseFailed { reservation: self, error }),
         }
-    }
-
-    /// How much of `[from, to)` of the body has memory behind it, in whole host pages.
-    ///
-    /// # Errors
-    /// EINVAL where that is not within the body or `from` is no multiple of the host page; else what
-    /// the kernel said.
-    pub fn resident_bytes(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
-        const CALL: &str = "mincore";
-        let end = self.whole_pages(to, CALL)?.as_usize();
-        let page = host_page(&*self.kernel);
-        if !is_multiple(from, page) || from > to {
-            return Err(invalid(CALL, from));
-        }
-        let slice = page.as_usize().saturating_mul(RESIDENCY_SLICE);
-        let mut pages = [0_u8; RESIDENCY_SLICE];
-        let mut resident = 0_u64;
-        for at in (from.as_usize()..end).step_by(slice) {
-            let length = end.saturating_sub(at).min(slice);
-            // SAFETY: at < end <= body_bytes, so the sum lies within the mapping.
-            let address = unsafe { self.body.add(at) };
-            // SAFETY: [at, at + length) lies within the body, which is mapped as long as self
-            // lives; no reference to its bytes exists (the law of this file).
-            let asked = unsafe { self.kernel.residency(address, length, &mut pages) };
-            asked.map_err(refused(CALL, ByteCount::new(length as u64)))?;
-            let asked_about = length.div_ceil(page.as_usize());
-            let present = pages.iter().take(asked_about).filter(|flags| **flags & 1 == 1);
-            resident = resident.saturating_add(present.count() as u64);
-        }
-        Ok(ByteCount::new(resident.saturating_mul(page.get())))
     }
 
     /// Where the body begins. Only what has been opened may be accessed, only while this value

@@ -73,6 +73,15 @@ impl Span {
         self.space.wipe(from, to)
     }
 
+    /// [`Reservation::populate`], of bytes of the span.
+    ///
+    /// # Errors
+    /// As [`Self::guard`].
+    pub fn populate(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        let (from, to) = self.within(from, to)?;
+        self.space.populate(from, to)
+    }
+
     /// [`Reservation::resident_bytes`] of the first bytes of the span.
     ///
     /// # Errors

@@ -240,7 +240,7 @@ fn wiped_bytes_are_zero_and_no_longer_resident() {
 #[test]
 fn residency_is_asked_for_in_bounded_slices() {
     let kernel = Arc::new(FailingKernel::new());
-    let slice = host_page(&Linux).get() * RESIDENCY_SLICE as u64;
+    let slice = host_page(&Linux).get() * pages::RESIDENCY_SLICE as u64;
     let (none, body) = (ByteCount::ZERO, ByteCount::new(2 * slice + PAGE));
     let asked = Arc::clone(&kernel) as Arc<dyn Kernel>;
     let reservation = Reservation::reserve(asked, none, body, none).unwrap();

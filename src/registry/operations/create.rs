@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{Layout, LinearMemory, Uncreated};
-use crate::model::{Growth, MemoryId, MemorySpec, Now, Presentation, RequestKey, Shape, Uuid};
+use crate::memory::{Layout, LinearMemory, Refused, Uncreated};
+use crate::model::{
+    AddressSpace, Growth, IndexType, MemoryId, MemorySpec, Now, Presentation, RequestKey, Shape,
+    Uuid,
+};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::namespace::Namespace;
@@ -17,8 +20,8 @@ impl Registry {
     /// Makes a memory. A repeat of a remembered request gets that memory as it is now.
     ///
     /// # Errors
-    /// INVALID_SPEC, MEMORY_EXISTS, QUOTA_EXCEEDED, HOST_EXHAUSTED, REQUEST_ID_REUSED, and what
-    /// ends any call; nothing is left behind.
+    /// INVALID_SPEC, MEMORY_EXISTS, QUOTA_EXCEEDED, HOST_EXHAUSTED, HUGE_PAGES_EXHAUSTED,
+    /// CAPABILITY_UNAVAILABLE, REQUEST_ID_REUSED, and what ends any call; nothing is left behind.
     pub async fn create(
         self: &Arc<Self>,
         namespace: &Arc<Namespace>,
@@ -29,12 +32,11 @@ impl Registry {
         gate: &Arc<Gate>,
     ) -> Result<Arc<Record>, Failure> {
         let shape = self.shape(namespace, &spec)?;
-        let layout = Layout::dedicated(&shape, self.settings.host_page).map_err(|_too_large| {
-            Failure::InvalidSpec {
-                field: "spec.guard",
-                why: "guards and maximum_pages together do not fit 64 bits of address".to_owned(),
-            }
-        })?;
+        let layouts =
+            Layout::candidates(&shape, self.settings.host_page).map_err(|_too_large| {
+                let why = "guards and maximum_pages together do not fit 64 bits of address";
+                Failure::InvalidSpec { field: "spec.guard", why: why.to_owned() }
+            })?;
         let begun = namespace.requests.begin(request, now, &namespace.account, &self.host)?;
         let running = match begun {
             Begun::Run(running) => running,
@@ -47,27 +49,46 @@ impl Registry {
             }
             self.retire(record);
         }
-        let mut amount = Amount::memory(&self.allocator.footprint(&layout));
-        amount.overhead_bytes =
-            amount.overhead_bytes.saturating_add(presentation_bytes(&spec.presentation));
-        let charge = Charge::pay(&namespace.account, &self.host, amount)?;
-        let new = NewRecord {
+        let beside = presentation_bytes(&spec.presentation);
+        let bids = self.bids(namespace, layouts, beside)?;
+        let new = Newborn {
             id,
             uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
             shape,
-            guard: layout.guard,
             presentation: spec.presentation,
-            charge,
-            epoch: self.epoch,
-            quarantined: Arc::clone(&self.quarantined),
         };
         let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace), running };
         let job_gate = Arc::clone(gate);
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {
-                birth.make(new, &layout, now, &job_gate)
+                birth.make(new, bids, now, &job_gate)
             })
             .await?
+    }
+
+    /// The first layout that can be paid, and those after it.
+    fn bids(
+        &self,
+        namespace: &Namespace,
+        layouts: Vec<Layout>,
+        beside: u64,
+    ) -> Result<Bids, Failure> {
+        let mut layouts = layouts.into_iter();
+        let mut first = None;
+        while let Some(layout) = layouts.next() {
+            match self.pay(namespace, &layout, beside) {
+                Ok(charge) => return Ok(Bids { layout, charge, rest: layouts, beside }),
+                Err(failure) => first = first.or(Some(failure)),
+            }
+        }
+        // A form has one page kind at least.
+        Err(first.unwrap_or(Failure::InternalFault))
+    }
+
+    fn pay(&self, namespace: &Namespace, layout: &Layout, beside: u64) -> Result<Charge, Failure> {
+        let mut amount = Amount::memory(&self.allocator.footprint(layout));
+        amount.overhead_bytes = amount.overhead_bytes.saturating_add(beside);
+        Charge::pay(&namespace.account, &self.host, amount)
     }
 
     /// The shape that a spec asks for, with defaults spelled out and limits kept.
@@ -106,12 +127,18 @@ impl Registry {
                 asked: maximum.get(),
             });
         }
+        if spec.form.address_space == AddressSpace::Wasm32Full && spec.index_type != IndexType::I32
+        {
+            let why = "WASM32_FULL is what 32-bit addresses reach; index_type is I64".to_owned();
+            return invalid("spec.reservation", why);
+        }
         Ok(Shape {
             initial: spec.initial,
             maximum,
             index_type: spec.index_type,
             growth: spec.growth,
             guard: spec.guard,
+            form: Arc::clone(&spec.form),
         })
     }
 }
@@ -133,6 +160,22 @@ fn repeated(namespace: &Namespace, led: Led, now: Now) -> Result<Arc<Record>, Fa
     }
 }
 
+/// A layout that has been paid, and what may be had in its place.
+struct Bids {
+    layout: Layout,
+    charge: Charge,
+    rest: std::vec::IntoIter<Layout>,
+    /// What is charged beside the memory.
+    beside: u64,
+}
+
+struct Newborn {
+    id: MemoryId,
+    uid: Uuid,
+    shape: Shape,
+    presentation: Presentation,
+}
+
 /// What a creation needs on the pool.
 struct Birth {
     registry: Arc<Registry>,
@@ -141,22 +184,18 @@ struct Birth {
 }
 
 impl Birth {
-    fn make(
-        self,
-        new: NewRecord,
-        layout: &Layout,
-        now: Now,
-        gate: &Gate,
-    ) -> Result<Arc<Record>, Failure> {
+    fn make(self, new: Newborn, bids: Bids, now: Now, gate: &Gate) -> Result<Arc<Record>, Failure> {
+        let (memory, layout, charge) = self.pages(bids, gate)?;
         let Self { registry, namespace, running } = self;
-        let memory = match LinearMemory::create(&*registry.allocator, layout) {
-            Ok(memory) => memory,
-            Err(Uncreated { error, left }) => {
-                if let Some(left) = left {
-                    registry.quarantine_range(&namespace, *left, Some(new.charge));
-                }
-                return Err(refused(&error));
-            }
+        let new = NewRecord {
+            id: new.id,
+            uid: new.uid,
+            shape: new.shape,
+            guard: layout.guard,
+            presentation: new.presentation,
+            charge,
+            epoch: registry.epoch,
+            quarantined: Arc::clone(&registry.quarantined),
         };
         let record = Record::new(new, memory, &namespace, now);
         // Counted before anyone can find it: who deletes it at once must not count it out first.
@@ -168,5 +207,38 @@ impl Birth {
         registry.leases.watch(&record);
         running.led_to(Led::Created { id: record.id.clone(), uid: record.uid });
         Ok(record)
+    }
+
+    /// The first of the layouts that the host gives.
+    fn pages(&self, bids: Bids, gate: &Gate) -> Result<(LinearMemory, Layout, Charge), Failure> {
+        let Self { registry, namespace, .. } = self;
+        let Bids { mut layout, mut charge, mut rest, beside } = bids;
+        loop {
+            let going = || !gate.is_closed();
+            let refusal = match LinearMemory::create(&*registry.allocator, &layout, &going) {
+                Ok(memory) => return Ok((memory, layout, charge)),
+                Err(Uncreated { refused, left: None }) => refused,
+                Err(Uncreated { refused: refusal, left: Some(left) }) => {
+                    registry.quarantine_range(namespace, *left, Some(charge));
+                    return Err(refused(&refusal));
+                }
+            };
+            let Some(next) = rest.next().filter(|_| is_of_pages(&refusal)) else {
+                return Err(refused(&refusal));
+            };
+            registry.allocator.fallbacks().note_huge_pages();
+            drop(charge);
+            charge = registry.pay(namespace, &next, beside)?;
+            layout = next;
+        }
+    }
+}
+
+/// Whether another kind of pages may be had where this one is not.
+fn is_of_pages(refused: &Refused) -> bool {
+    match refused {
+        Refused::HugePages { .. } => true,
+        Refused::NotHere { field, .. } => *field == "spec.huge_pages",
+        Refused::Host(_) | Refused::LockLimit { .. } | Refused::CalledOff => false,
     }
 }

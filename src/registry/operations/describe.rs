@@ -95,7 +95,7 @@ impl Registry {
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Option<Observation>, Failure> {
-        let last = *record.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = record.observed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(last) = last
             && now.steady.saturating_duration_since(last.at.steady) < OBSERVATION_AGE
         {
@@ -111,10 +111,10 @@ impl Registry {
                 let record = reading.owner();
                 let memory =
                     reading.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-                let resident = memory.resident().map_err(|error| refused(&error))?;
-                let guard_kind = memory.guard_kind();
-                let observation = Observation { at: now, resident, guard_kind };
-                *record.observed.lock().unwrap_or_else(PoisonError::into_inner) = Some(observation);
+                let held = memory.held().map_err(|error| refused(&error.into()))?;
+                let observation = Observation { at: now, held, placed: memory.placed() };
+                *record.observed.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(observation.clone());
                 Ok(Some(observation))
             })
             .await?

@@ -83,11 +83,9 @@ impl Registry {
             running.led_to(led(grown));
             return Ok(grown);
         }
-        let allocator = &self.allocator;
-        let more = allocator
-            .committed(current)
-            .checked_sub(allocator.committed(previous))
-            .unwrap_or(ByteCount::ZERO);
+        let memory = growing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
+        let more = memory.committed(current).checked_sub(memory.committed(previous));
+        let more = more.unwrap_or(ByteCount::ZERO);
         let charge = Charge::pay(&namespace.account, &self.host, Amount::committed(more))?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool
@@ -121,7 +119,8 @@ fn open(
 ) -> Result<(), Failure> {
     let record = growing.owner();
     let memory = growing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-    memory.open(grown.current).map_err(|error| refused(&error))?;
+    let going = || !gate.is_closed();
+    memory.open(grown.current, &going).map_err(|refusal| refused(&refusal))?;
     if let Err(failure) = gate.pass() {
         // Called off: the guard takes the place of the pages again.
         if let Err(error) = memory.close(grown.current) {

@@ -16,8 +16,7 @@ pub use describe::PresentationChange;
 pub use grow::Grown;
 
 use crate::error::Failure;
-use crate::memory::Fault;
-use crate::os::OsError;
+use crate::memory::{Fault, Refused};
 use crate::registry::lifecycle::NotHad;
 use crate::registry::record::Record;
 
@@ -38,12 +37,31 @@ fn faulted(record: &Record, fault: Fault) -> Failure {
     Failure::HardwareFault { offset: fault.offset, count: fault.count }
 }
 
-/// The kernel refused. Its own words are for the operator.
-fn refused(error: &OsError) -> Failure {
-    tracing::warn!(%error, "the kernel refused pages");
-    Failure::HostExhausted {
-        limit_name: "mappings or address space",
-        remedy: "an operator finds the kernel's words in the log; the sysctl vm.max_map_count and \
-                 the process's address space limit are the usual causes",
+/// The host gave no pages. Its own words are for the operator.
+fn refused(refused: &Refused) -> Failure {
+    tracing::warn!(error = %refused, "the host refused pages");
+    match refused {
+        Refused::Host(error) if error.is_for_want_of_files() => Failure::HostExhausted {
+            limit_name: "open files",
+            remedy: "an operator raises the daemon's RLIMIT_NOFILE; every memory file takes a \
+                     descriptor",
+        },
+        Refused::Host(_) => Failure::HostExhausted {
+            limit_name: "mappings or address space",
+            remedy: "an operator finds the kernel's words in the log; the sysctl vm.max_map_count \
+                     and the process's address space limit are the usual causes",
+        },
+        Refused::HugePages { page_bytes, .. } => {
+            Failure::HugePagesExhausted { page_bytes: page_bytes.get() }
+        }
+        Refused::LockLimit { .. } => Failure::HostExhausted {
+            limit_name: "locked bytes (RLIMIT_MEMLOCK)",
+            remedy: "an operator raises the daemon's RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=) or \
+                     gives it CAP_IPC_LOCK",
+        },
+        Refused::NotHere { field, value, why } => {
+            Failure::CapabilityUnavailable { field, value: value.clone(), why: (*why).into() }
+        }
+        Refused::CalledOff => Failure::DeadlinePassed,
     }
 }

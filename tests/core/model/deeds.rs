@@ -54,6 +54,23 @@ pub(super) struct Spec {
     pub(super) is_64: bool,
     pub(super) may_grow: bool,
     pub(super) guard: (Option<u64>, Option<u64>),
+    pub(super) form: Form,
+}
+
+/// What is asked of the host: forms that every host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Usual,
+    /// In a memory file.
+    Memfd,
+    /// With the address space of 32-bit code.
+    Wasm32Full,
+    /// With its pages taken in advance.
+    Initial,
+    OnGrow,
+    Maximum,
+    /// In a memory file, with all its pages taken in advance.
+    MemfdMaximum,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,14 +136,28 @@ fn spec() -> impl Strategy<Value = Spec> {
         any::<bool>(),
         prop::bool::weighted(0.8),
         (guard(), guard()),
+        form(),
     )
-        .prop_map(|(initial, maximum, is_64, may_grow, guard)| Spec {
+        .prop_map(|(initial, maximum, is_64, may_grow, guard, form)| Spec {
             initial,
             maximum,
             is_64,
             may_grow,
             guard,
+            form,
         })
+}
+
+fn form() -> impl Strategy<Value = Form> {
+    prop_oneof![
+        6 => Just(Form::Usual),
+        2 => Just(Form::Memfd),
+        1 => Just(Form::Wasm32Full),
+        1 => Just(Form::Initial),
+        1 => Just(Form::OnGrow),
+        1 => Just(Form::Maximum),
+        1 => Just(Form::MemfdMaximum),
+    ]
 }
 
 fn place() -> impl Strategy<Value = Place> {

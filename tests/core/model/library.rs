@@ -1,7 +1,9 @@
 //! The real thing through `tenancy::Access`, the door that the wire itself goes through.
 
 use linmemd::error::Failure;
-use linmemd::model::{Growth, Guard, Id, IndexType, MemorySpec, Presentation};
+use linmemd::model::{
+    AddressSpace, Backing, Form, Growth, Guard, Id, IndexType, MemorySpec, Populate, Presentation,
+};
 use linmemd::registry::{LabelSelector, PresentationChange, Record};
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
 
@@ -141,8 +143,25 @@ fn asked(spec: &Spec) -> Result<MemorySpec, Failure> {
         index_type: if spec.is_64 { IndexType::I64 } else { IndexType::I32 },
         growth: if spec.may_grow { Growth::Allowed } else { Growth::Disallowed },
         guard: Guard { before: guard(spec.guard.0), after: guard(spec.guard.1) },
+        form: form(spec.form).shared(),
         presentation: Presentation::default(),
     })
+}
+
+fn form(asked: super::deeds::Form) -> Form {
+    use super::deeds::Form as Asked;
+    let usual = Form::default();
+    match asked {
+        Asked::Usual => usual,
+        Asked::Memfd => Form { backing: Backing::Memfd, ..usual },
+        Asked::Wasm32Full => Form { address_space: AddressSpace::Wasm32Full, ..usual },
+        Asked::Initial => Form { populate: Populate::Initial, ..usual },
+        Asked::OnGrow => Form { populate: Populate::OnGrow, ..usual },
+        Asked::Maximum => Form { populate: Populate::Maximum, ..usual },
+        Asked::MemfdMaximum => {
+            Form { backing: Backing::Memfd, populate: Populate::Maximum, ..usual }
+        }
+    }
 }
 
 fn seen(record: &Record) -> Seen {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::deeds::{Access, Answer, Deed, Place, Seen, Spec, Wish, name, pattern};
+use super::deeds::{Access, Answer, Deed, Form, Place, Seen, Spec, Wish, name, pattern};
 use crate::floors::{MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
 
 const PAGE: u64 = 65_536;
 const HOST_PAGE: u128 = 4096;
+/// An index of 32 bits, an offset of 32 bits, and a page.
+const WASM32_REACH: u128 = (8 << 30) + (64 << 10);
 const DEFAULT_GUARD: u64 = 65_536;
 const DEFAULT_MAXIMUM: u64 = 4096;
 
@@ -17,6 +19,8 @@ struct Modelled {
     bytes: Vec<u8>,
     /// What growth may reach.
     most: u64,
+    /// Whether it is charged for that from the start.
+    is_paid: bool,
     reserved: u64,
     seen: Seen,
 }
@@ -135,7 +139,7 @@ impl Model {
     }
 
     fn committed(&self) -> u128 {
-        self.0.values().map(|memory| memory.bytes.len() as u128).sum()
+        self.0.values().map(Modelled::committed).sum()
     }
 
     fn create(&mut self, number: u8, spec: &Spec) -> Answer {
@@ -145,20 +149,28 @@ impl Model {
             None if spec.may_grow => DEFAULT_MAXIMUM.max(spec.initial),
             None => spec.initial,
         };
+        let is_full = spec.form == Form::Wasm32Full;
         if spec.initial > reach || maximum > reach || maximum < spec.initial {
             return refused("INVALID_SPEC");
         }
+        if is_full && spec.is_64 {
+            return refused("INVALID_SPEC");
+        }
         let room = if spec.may_grow { maximum } else { spec.initial };
+        let body = u128::from(room) * u128::from(PAGE);
         let guard = |bytes: Option<u64>| {
             u128::from(bytes.unwrap_or(DEFAULT_GUARD)).next_multiple_of(HOST_PAGE)
         };
-        let reserved =
-            guard(spec.guard.0) + u128::from(room) * u128::from(PAGE) + guard(spec.guard.1);
+        let after = guard(spec.guard.1);
+        let after = if is_full { after.max(WASM32_REACH - body) } else { after };
+        let reserved = guard(spec.guard.0) + body + after;
         let Ok(reserved) = u64::try_from(reserved) else { return refused("INVALID_SPEC") };
         if self.0.contains_key(&number) {
             return refused("MEMORY_EXISTS");
         }
-        let committed = self.committed() + u128::from(spec.initial) * u128::from(PAGE);
+        let is_paid = matches!(spec.form, Form::Maximum | Form::MemfdMaximum);
+        let charged = if is_paid { room } else { spec.initial };
+        let committed = self.committed() + u128::from(charged) * u128::from(PAGE);
         let others: u128 = self.0.values().map(|memory| u128::from(memory.reserved)).sum();
         // Overhead is not modelled: these sequences stay far from the quota or pass it by far.
         if self.0.len() >= MEMORIES as usize
@@ -169,7 +181,7 @@ impl Model {
         }
         let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
-        self.0.insert(number, Modelled { bytes, most: room, reserved, seen });
+        self.0.insert(number, Modelled { bytes, most: room, is_paid, reserved, seen });
         Answer::Done
     }
 
@@ -183,7 +195,7 @@ impl Model {
                 "SIZE_MISMATCH"
             } else if after > u128::from(memory.most) {
                 "MAXIMUM_REACHED"
-            } else if committed + more > u128::from(QUOTA_BYTES) {
+            } else if !memory.is_paid && committed + more > u128::from(QUOTA_BYTES) {
                 "QUOTA_EXCEEDED"
             } else {
                 let after = u64::try_from(after).unwrap();
@@ -198,6 +210,14 @@ impl Model {
 }
 
 impl Modelled {
+    fn committed(&self) -> u128 {
+        if self.is_paid {
+            u128::from(self.most) * u128::from(PAGE)
+        } else {
+            self.bytes.len() as u128
+        }
+    }
+
     fn seen(&self) -> Seen {
         Seen { size_pages: self.bytes.len() as u64 / PAGE, ..self.seen.clone() }
     }

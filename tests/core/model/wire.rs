@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 use linmemd::client::proto::{
-    CreateMemoryRequest, DownloadMemoryRequest, GrowMemoryRequest, Growth, Guard, IndexType,
-    Memory, MemorySpec, UpdateMemoryRequest,
+    Backing, CreateMemoryRequest, DownloadMemoryRequest, GrowMemoryRequest, Growth, Guard,
+    IndexType, Memory, MemorySpec, Populate, Reservation, UpdateMemoryRequest,
 };
 use linmemd::client::{ClientError, Upload};
 
 use super::Door;
-use super::deeds::{Answer, Deed, Seen, Spec, name};
+use super::deeds::{Answer, Deed, Form, Seen, Spec, name};
 use crate::served::{NO_SWEEP, Served};
 
 pub(super) struct Wire(Served);
@@ -142,6 +142,23 @@ fn asked(spec: &Spec) -> MemorySpec {
         index_type: if spec.is_64 { IndexType::I64 } else { IndexType::I32 }.into(),
         growth: if spec.may_grow { Growth::Allowed } else { Growth::Disallowed }.into(),
         guard: Some(Guard { before_bytes, after_bytes }),
+        backing: match spec.form {
+            Form::Memfd | Form::MemfdMaximum => Backing::Memfd,
+            _ => Backing::Unspecified,
+        }
+        .into(),
+        reservation: match spec.form {
+            Form::Wasm32Full => Reservation::Wasm32Full,
+            _ => Reservation::Unspecified,
+        }
+        .into(),
+        populate: match spec.form {
+            Form::Initial => Populate::Initial,
+            Form::OnGrow => Populate::OnGrow,
+            Form::Maximum | Form::MemfdMaximum => Populate::Maximum,
+            Form::Usual | Form::Memfd | Form::Wasm32Full => Populate::Unspecified,
+        }
+        .into(),
         ..Default::default()
     }
 }

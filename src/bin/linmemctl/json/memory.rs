@@ -131,11 +131,17 @@ fn placement(placement: &proto::Placement) -> Value {
             "asked": self::pages(&one.asked),
             "given": self::pages(&one.given),
             "evidence": evidence(one.evidence),
+            "granule_bytes": one.granule_bytes,
         })),
         "nodes": nodes.as_ref().map(|one| json!({
             "asked": one.asked.as_ref().map(numa),
             "given": one.given,
             "evidence": evidence(one.evidence),
+            "held": one.held.iter().map(|held| json!({
+                "node": held.node,
+                "bytes": held.bytes,
+            })).collect::<Vec<_>>(),
+            "policy_in_force": one.policy_in_force,
         })),
         "guard": guard.as_ref().map(|one| json!({
             "asked": one.asked.as_ref().map(self::guard),

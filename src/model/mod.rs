@@ -1,7 +1,9 @@
 //! Names and specs: what a memory is called, what was asked of it, what has happened to it.
 //!
 //! Law: a value of these types is valid; the checks are in the constructors. Does not know how any
-//! of it is stored, sent or enforced.
+//! of it is stored, sent or enforced. What is asked of the host is in `form.rs`.
+
+mod form;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -11,6 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::units::{ByteCount, WasmPages};
 
+pub use form::{
+    AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
+    Populate,
+};
 pub use uuid::Uuid;
 
 /// Longest client-chosen id, in bytes.
@@ -157,6 +163,8 @@ pub struct Shape {
     pub growth: Growth,
     /// Inaccessible bytes around it, as asked.
     pub guard: Guard,
+    /// What is asked of the host for its pages.
+    pub form: Arc<Form>,
 }
 
 /// What UpdateMemory may change; the etag is of exactly this.
@@ -183,6 +191,8 @@ pub struct MemorySpec {
     pub growth: Growth,
     /// Inaccessible bytes around it.
     pub guard: Guard,
+    /// What is asked of the host for its pages.
+    pub form: Arc<Form>,
     /// What can be changed later.
     pub presentation: Presentation,
 }

@@ -1,0 +1,181 @@
+//! [`Form`]: what is asked of the host for a memory's pages: where they come from, of what kind they
+//! are, on which nodes, when they are taken and whether they are kept in RAM.
+//!
+//! Law: a form is what was asked; what was given is told by the memory floor, with its evidence.
+//! Knows no host: whether a form can be had is found out where pages are allocated.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::units::ByteCount;
+
+/// The most NUMA nodes that a kernel can be built for (`MAX_NUMNODES`).
+pub const MAX_NODES: u32 = 1024;
+
+/// What gets pages from the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allocator {
+    /// Address space reserved once, pages opened as the memory grows, guarded.
+    #[default]
+    Mmap,
+    /// The process's heap.
+    Heap,
+    /// A slot of the arena that was locked at start.
+    Fixed,
+}
+
+/// What is behind the mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backing {
+    /// Anonymous memory, private to the daemon.
+    #[default]
+    Anonymous,
+    /// A memory file of its own.
+    Memfd,
+}
+
+/// How much address space is set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressSpace {
+    /// The maximum and the guards.
+    #[default]
+    Exact,
+    /// 4 GiB of index, 4 GiB of offset and 64 KiB: whatever 32-bit code can compute.
+    Wasm32Full,
+}
+
+/// A kind of host page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PageKind {
+    /// The host's base pages.
+    #[default]
+    Base,
+    /// Base pages that the kernel may join to 2 MiB ones.
+    Transparent,
+    /// 2 MiB pages of the host's pool.
+    Huge2M,
+    /// 1 GiB pages of the host's pool.
+    Huge1G,
+}
+
+impl PageKind {
+    /// The size of a page of the host's pool; none where there is no pool.
+    #[must_use]
+    pub const fn pool(self) -> Option<ByteCount> {
+        match self {
+            Self::Base | Self::Transparent => None,
+            Self::Huge2M => Some(ByteCount::new(2 << 20)),
+            Self::Huge1G => Some(ByteCount::new(1 << 30)),
+        }
+    }
+
+    /// Where such pages must begin and end; none where any host page will do.
+    #[must_use]
+    pub const fn alignment(self) -> Option<ByteCount> {
+        match self {
+            Self::Base => None,
+            Self::Transparent => Some(ByteCount::new(2 << 20)),
+            Self::Huge2M | Self::Huge1G => self.pool(),
+        }
+    }
+}
+
+/// On which NUMA nodes pages are placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NumaPolicy {
+    /// The node of the thread that first touches a page.
+    #[default]
+    Local,
+    /// These nodes while they have room, then others.
+    Preferred,
+    /// Only these nodes.
+    Bind,
+    /// Spread over these nodes, page by page.
+    Interleave,
+}
+
+/// Where pages are placed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numa {
+    /// The policy.
+    pub policy: NumaPolicy,
+    /// The nodes it names: ascending, each below [`MAX_NODES`]; none for LOCAL.
+    pub nodes: Vec<u32>,
+    /// Fail rather than fall back.
+    pub strict: bool,
+}
+
+/// When pages are taken from the host before they are touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Populate {
+    /// At first touch.
+    #[default]
+    None,
+    /// The initial pages, at create.
+    Initial,
+    /// The initial pages and each growth.
+    OnGrow,
+    /// The maximum, at create.
+    Maximum,
+}
+
+/// Whether pages are kept from being swapped out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Locking {
+    /// They are not.
+    #[default]
+    None,
+    /// Locked in RAM.
+    Locked,
+    /// Locked in RAM, on a host that has no swap.
+    LockedNoSwap,
+}
+
+/// What is asked of the host for a memory's pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// What gets them.
+    pub allocator: Allocator,
+    /// What is behind the mapping.
+    pub backing: Backing,
+    /// How much address space is set aside.
+    pub address_space: AddressSpace,
+    /// Page kinds in order of preference; never empty. One that does not end in BASE fails where
+    /// none of it can be had.
+    pub page_kinds: Vec<PageKind>,
+    /// Where they are placed.
+    pub numa: Numa,
+    /// When they are taken.
+    pub populate: Populate,
+    /// Whether they are locked in RAM.
+    pub locking: Locking,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self {
+            allocator: Allocator::default(),
+            backing: Backing::default(),
+            address_space: AddressSpace::default(),
+            page_kinds: vec![PageKind::Base],
+            numa: Numa::default(),
+            populate: Populate::default(),
+            locking: Locking::default(),
+        }
+    }
+}
+
+impl Form {
+    /// The form that most memories have, once for all of them.
+    #[must_use]
+    pub fn usual() -> Arc<Self> {
+        static USUAL: LazyLock<Arc<Form>> = LazyLock::new(Arc::default);
+        Arc::clone(&USUAL)
+    }
+
+    /// This form, shared with all others where it is the usual one.
+    #[must_use]
+    pub fn shared(self) -> Arc<Self> {
+        let usual = Self::usual();
+        if self == *usual { usual } else { Arc::new(self) }
+    }
+}

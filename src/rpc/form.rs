@@ -1,0 +1,178 @@
+//! The part of a spec that is asked of the host: from and to the wire.
+//!
+//! Law: `spec.rs`'s: what is no value is INVALID_FIELD, what contradicts itself INVALID_SPEC, and an
+//! effective form says everything.
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::model::{
+    AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
+    Populate,
+};
+use crate::proto::v1;
+use crate::rpc::spec::known;
+
+/// What a client asks of the host.
+///
+/// # Errors
+/// INVALID_FIELD, INVALID_SPEC.
+pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
+    let page_kinds = page_kinds(&spec.huge_pages)?;
+    let form = Form {
+        allocator: match known("spec.allocator", spec.allocator)? {
+            v1::Allocator::Unspecified | v1::Allocator::Mmap => Allocator::Mmap,
+            v1::Allocator::Heap => Allocator::Heap,
+            v1::Allocator::Fixed => Allocator::Fixed,
+        },
+        backing: match known("spec.backing", spec.backing)? {
+            v1::Backing::Unspecified | v1::Backing::Anonymous => Backing::Anonymous,
+            v1::Backing::Memfd => Backing::Memfd,
+        },
+        address_space: match known("spec.reservation", spec.reservation)? {
+            v1::Reservation::Unspecified | v1::Reservation::Exact => AddressSpace::Exact,
+            v1::Reservation::Wasm32Full => AddressSpace::Wasm32Full,
+        },
+        numa: numa(spec.numa.clone().unwrap_or_default())?,
+        populate: match known("spec.populate", spec.populate)? {
+            v1::Populate::Unspecified | v1::Populate::None => Populate::None,
+            v1::Populate::Initial => Populate::Initial,
+            v1::Populate::OnGrow => Populate::OnGrow,
+            v1::Populate::Maximum => Populate::Maximum,
+        },
+        locking: match known("spec.locking", spec.locking)? {
+            v1::Locking::Unspecified | v1::Locking::None => Locking::None,
+            v1::Locking::Locked => Locking::Locked,
+            v1::Locking::LockedNoSwap => Locking::LockedNoSwap,
+        },
+        page_kinds,
+    };
+    if form.backing == Backing::Memfd && form.page_kinds.contains(&PageKind::Transparent) {
+        let why = "transparent huge pages are of anonymous memory; backing is MEMFD".to_owned();
+        return Err(Failure::InvalidSpec { field: "spec.huge_pages", why });
+    }
+    Ok(form.shared())
+}
+
+/// What was asked, as the fields of a spec.
+pub(crate) fn effective(form: &Form, spec: v1::MemorySpec) -> v1::MemorySpec {
+    v1::MemorySpec {
+        allocator: match form.allocator {
+            Allocator::Mmap => v1::Allocator::Mmap,
+            Allocator::Heap => v1::Allocator::Heap,
+            Allocator::Fixed => v1::Allocator::Fixed,
+        }
+        .into(),
+        backing: match form.backing {
+            Backing::Anonymous => v1::Backing::Anonymous,
+            Backing::Memfd => v1::Backing::Memfd,
+        }
+        .into(),
+        reservation: match form.address_space {
+            AddressSpace::Exact => v1::Reservation::Exact,
+            AddressSpace::Wasm32Full => v1::Reservation::Wasm32Full,
+        }
+        .into(),
+        huge_pages: page_kind_messages(&form.page_kinds),
+        numa: Some(numa_message(&form.numa)),
+        populate: match form.populate {
+            Populate::None => v1::Populate::None,
+            Populate::Initial => v1::Populate::Initial,
+            Populate::OnGrow => v1::Populate::OnGrow,
+            Populate::Maximum => v1::Populate::Maximum,
+        }
+        .into(),
+        locking: match form.locking {
+            Locking::None => v1::Locking::None,
+            Locking::Locked => v1::Locking::Locked,
+            Locking::LockedNoSwap => v1::Locking::LockedNoSwap,
+        }
+        .into(),
+        ..spec
+    }
+}
+
+/// Page kinds as the wire has them.
+pub(crate) fn page_kind_messages(kinds: &[PageKind]) -> Vec<i32> {
+    let message = |kind: &PageKind| {
+        i32::from(match kind {
+            PageKind::Base => v1::HugePages::Base,
+            PageKind::Transparent => v1::HugePages::Transparent,
+            PageKind::Huge2M => v1::HugePages::HugePages2m,
+            PageKind::Huge1G => v1::HugePages::HugePages1g,
+        })
+    };
+    kinds.iter().map(message).collect()
+}
+
+/// A policy as the wire has it.
+pub(crate) fn numa_message(numa: &Numa) -> v1::Numa {
+    v1::Numa {
+        policy: match numa.policy {
+            NumaPolicy::Local => v1::NumaPolicy::Local,
+            NumaPolicy::Preferred => v1::NumaPolicy::Preferred,
+            NumaPolicy::Bind => v1::NumaPolicy::Bind,
+            NumaPolicy::Interleave => v1::NumaPolicy::Interleave,
+        }
+        .into(),
+        nodes: numa.nodes.clone(),
+        strict: numa.strict,
+    }
+}
+
+fn page_kinds(kinds: &[i32]) -> Result<Vec<PageKind>, Failure> {
+    const FIELD: &str = "spec.huge_pages";
+    let mut wanted = Vec::with_capacity(kinds.len().min(4));
+    for kind in kinds {
+        let kind = match known(FIELD, *kind)? {
+            v1::HugePages::Base => PageKind::Base,
+            v1::HugePages::Transparent => PageKind::Transparent,
+            v1::HugePages::HugePages2m => PageKind::Huge2M,
+            v1::HugePages::HugePages1g => PageKind::Huge1G,
+            v1::HugePages::Unspecified => {
+                let why = "holds UNSPECIFIED, which is no preference".to_owned();
+                return Err(Failure::InvalidField { field: FIELD, why });
+            }
+        };
+        if wanted.contains(&kind) {
+            let why = "names a kind twice".to_owned();
+            return Err(Failure::InvalidField { field: FIELD, why });
+        }
+        wanted.push(kind);
+    }
+    if wanted.is_empty() {
+        wanted.push(PageKind::Base);
+    }
+    Ok(wanted)
+}
+
+fn numa(numa: v1::Numa) -> Result<Numa, Failure> {
+    const NODES: &str = "spec.numa.nodes";
+    let v1::Numa { policy, mut nodes, strict } = numa;
+    let policy = match known("spec.numa.policy", policy)? {
+        v1::NumaPolicy::Unspecified | v1::NumaPolicy::Local => NumaPolicy::Local,
+        v1::NumaPolicy::Preferred => NumaPolicy::Preferred,
+        v1::NumaPolicy::Bind => NumaPolicy::Bind,
+        v1::NumaPolicy::Interleave => NumaPolicy::Interleave,
+    };
+    if let Some(node) = nodes.iter().find(|node| **node >= MAX_NODES) {
+        let why = format!("has node {node}; the largest that a kernel knows is {}", MAX_NODES - 1);
+        return Err(Failure::InvalidField { field: NODES, why });
+    }
+    nodes.sort_unstable();
+    nodes.dedup();
+    let local = policy == NumaPolicy::Local;
+    if local != nodes.is_empty() {
+        let why = if local {
+            "names nodes; policy LOCAL has none".to_owned()
+        } else {
+            "names no node; every policy but LOCAL needs one".to_owned()
+        };
+        return Err(Failure::InvalidSpec { field: NODES, why });
+    }
+    if local && strict {
+        let why = "is true; policy LOCAL has nothing to be strict about".to_owned();
+        return Err(Failure::InvalidSpec { field: "spec.numa.strict", why });
+    }
+    Ok(Numa { policy, nodes, strict })
+}
