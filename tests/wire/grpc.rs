@@ -4,17 +4,19 @@
 //! all. Judges nothing.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use linmemd::client::ClientError;
+use linmemd::client::proto::GetServerInfoRequest;
 use prost::Message;
 use tokio::net::TcpStream;
 use tonic::Status;
 
-use crate::harness::within;
+use crate::harness::{eventually, within};
 
 /// One HTTP/2 connection.
 pub(crate) struct Wire {
@@ -77,6 +79,14 @@ impl Wire {
         let mut started = self.begin(method, headers).await;
         started.body.send_data(body.into(), true).unwrap();
         started.answer().await
+    }
+
+    /// Waits until so much time has gone and the connection's thread has seen to what fell due in it:
+    /// on a busy machine the one does not say the other.
+    pub(crate) async fn let_pass(&self, time: Duration) {
+        let begin = Instant::now();
+        eventually("time passes", async || begin.elapsed() > time).await;
+        self.call("GetServerInfo", &[], framed(&GetServerInfoRequest {})).await.outcome().unwrap();
     }
 
     /// Streams that the server allows.
