@@ -80,6 +80,7 @@
 //! - Nodes are observed by a page query of the memory's own pages, and huge pages by PAGEMAP_SCAN of
 //!   its range; `numa_maps` and `smaps` would walk every other memory as well.
 //! - The smallest kind in `huge_pages` is the minimum size of a huge page.
+//! - An etag is made of a memory's uid and the version of what is said of it; nothing is stored.
 //! - A list looks at 10,000 names at most and may then answer with a short page and a token.
 //! - A memory whose lease has run out does not exist from that moment; the sweep gives it back.
 //! - `vmas` is what the ledger charged and the daemon had at start: counting them would walk the

@@ -1,10 +1,12 @@
 //! [`LinearMemory`]: one memory's pages, its size, and the operations on its bytes.
 //!
-//! Law: size only grows and is published after the pages are open ([`PublishedSize`]); every
-//! operation checks its range before it does anything. Who may call what at the same time as what
-//! is the lock's business (`lock.rs`), not this file's: nothing here is unsound if it is got wrong.
+//! Law: size only grows and is published after the pages are open, and to those who look without a
+//! lock ([`PublishedSize`], which is theirs to keep) after that; every operation checks its range
+//! before it does anything. Who may call what at the same time as what is the lock's business
+//! (`lock.rs`), not this file's: nothing here is unsound if it is got wrong.
+//!
+//! There may be a million of these, so a field is worth its eight bytes or is not here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::access::{self, NotMoved};
@@ -19,10 +21,17 @@ use crate::units::{ByteCount, ByteRange, WasmPages};
 
 /// A size that anyone may look at without a lock. It only grows, and never shows a page that is
 /// not open yet.
-#[derive(Clone, Debug, Default)]
-pub struct PublishedSize(Arc<AtomicU64>);
+#[derive(Debug, Default)]
+pub struct PublishedSize(AtomicU64);
 
 impl PublishedSize {
+    /// What those without a lock see of a memory: its size, until [`LinearMemory::publish`] raises
+    /// it.
+    #[must_use]
+    pub fn of(memory: &LinearMemory) -> Self {
+        Self(AtomicU64::new(memory.size().get()))
+    }
+
     /// The size now.
     #[must_use]
     pub fn pages(&self) -> WasmPages {
@@ -86,7 +95,13 @@ pub struct LinearMemory {
     pages: Box<dyn Pages>,
     size: PublishedSize,
     written: PageMap,
-    /// How far [`Self::wipe_some`] came.
+}
+
+/// A memory that is being wiped, a slice at a time.
+#[derive(Debug)]
+pub struct Wiping {
+    memory: LinearMemory,
+    /// How far it came.
     wiped: ByteCount,
 }
 
@@ -103,7 +118,7 @@ impl LinearMemory {
         match allocator.allocate(layout, going) {
             Ok(pages) => {
                 let memory = Self::empty(pages);
-                memory.publish(layout.initial);
+                memory.size.raise(layout.initial);
                 Ok(memory)
             }
             Err(Unallocated { refused, left }) => {
@@ -118,13 +133,13 @@ impl LinearMemory {
 
     fn empty(pages: Box<dyn Pages>) -> Self {
         let written = PageMap::new(pages.room(), pages.host_page());
-        Self { pages, size: PublishedSize::default(), written, wiped: ByteCount::ZERO }
+        Self { pages, size: PublishedSize::default(), written }
     }
 
-    /// Its size, for those who look without a lock.
+    /// Its size.
     #[must_use]
-    pub fn size(&self) -> PublishedSize {
-        self.size.clone()
+    pub fn size(&self) -> WasmPages {
+        self.size.pages()
     }
 
     /// Appends the range's bytes to `out`, whose length is unchanged on failure.
@@ -157,9 +172,10 @@ impl LinearMemory {
         })
     }
 
-    /// Shows the pages that [`Self::open`] opened.
-    pub fn publish(&self, to: WasmPages) {
+    /// Shows the pages that [`Self::open`] opened, last of all to those who look without a lock.
+    pub fn publish(&self, to: WasmPages, shown: &PublishedSize) {
         self.size.raise(to);
+        shown.raise(to);
     }
 
     /// What the kernel says that it holds.
@@ -190,39 +206,65 @@ impl LinearMemory {
         self.pages.close(self.size.bytes(), to.bytes())
     }
 
-    /// Wipes at most `slice` more bytes. Whether all of it is now wiped.
-    ///
-    /// # Errors
-    /// [`OsError`]: those bytes may still hold what they held.
-    pub fn wipe_some(&mut self, slice: ByteCount) -> Result<bool, OsError> {
-        let size = self.size.bytes();
-        let Some((from, to)) = self.written.next(self.wiped, slice, size) else { return Ok(true) };
-        self.pages.wipe(from, to)?;
-        self.wiped = to;
-        Ok(self.written.next(to, slice, size).is_none())
+    /// Begins to wipe it.
+    #[must_use]
+    pub fn wiping(self) -> Wiping {
+        Wiping { memory: self, wiped: ByteCount::ZERO }
     }
 
     /// Wipes what is left to wipe and gives the address space back.
     ///
     /// # Errors
     /// [`Unreleased`] with the memory itself, so that it can be tried again.
-    pub fn release(mut self) -> Result<(), Box<Unreleased>> {
+    pub fn release(self) -> Result<(), Box<Unreleased>> {
         let everything = self.pages.room();
+        let mut wiping = self.wiping();
         loop {
-            match self.wipe_some(everything) {
+            match wiping.some(everything) {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(error) => {
-                    let step = ReleaseStep::Wipe;
-                    return Err(Box::new(Unreleased { memory: self, step, error }));
-                }
+                Err(error) => return Err(Box::new(wiping.stopped(error))),
             }
         }
-        let Self { pages, size, written, wiped } = self;
+        let Self { pages, size, written } = wiping.memory;
         pages.release().map_err(|(pages, error)| {
-            let memory = Self { pages, size, written, wiped };
+            let memory = Self { pages, size, written };
             Box::new(Unreleased { memory, step: ReleaseStep::Release, error })
         })
+    }
+}
+
+impl Wiping {
+    /// Wipes at most `slice` more bytes. Whether all of it is now wiped.
+    ///
+    /// # Errors
+    /// [`OsError`]: those bytes may still hold what they held.
+    pub fn some(&mut self, slice: ByteCount) -> Result<bool, OsError> {
+        let memory = &mut self.memory;
+        let size = memory.size.bytes();
+        let Some((from, to)) = memory.written.next(self.wiped, slice, size) else {
+            memory.written.clear();
+            return Ok(true);
+        };
+        memory.pages.wipe(from, to)?;
+        self.wiped = to;
+        let all = memory.written.next(to, slice, size).is_none();
+        if all {
+            memory.written.clear();
+        }
+        Ok(all)
+    }
+
+    /// The memory, wiped as far as it was.
+    #[must_use]
+    pub fn into_memory(self) -> LinearMemory {
+        self.memory
+    }
+
+    /// What is to be kept of it where [`Self::some`] failed.
+    #[must_use]
+    pub fn stopped(self, error: OsError) -> Unreleased {
+        Unreleased { memory: self.memory, step: ReleaseStep::Wipe, error }
     }
 }
 

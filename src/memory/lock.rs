@@ -33,10 +33,13 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
+/// Who waits, in order. Absent while nobody does, in eight bytes: most memories are never waited for.
+type Queue = Option<Box<VecDeque<Arc<Waiter>>>>;
+
 /// A value that many may read or one may change.
 pub struct Locked<T> {
     word: AtomicUsize,
-    queue: Mutex<VecDeque<Arc<Waiter>>>,
+    queue: Mutex<Queue>,
     pub(super) value: UnsafeCell<T>,
 }
 
@@ -56,11 +59,7 @@ pub struct QueueFull;
 impl<T> Locked<T> {
     /// A lock that nobody holds.
     pub fn new(value: T) -> Self {
-        Self {
-            word: AtomicUsize::new(0),
-            queue: Mutex::new(VecDeque::new()),
-            value: UnsafeCell::new(value),
-        }
+        Self { word: AtomicUsize::new(0), queue: Mutex::new(None), value: UnsafeCell::new(value) }
     }
 
     /// Shares the value at once, or gives the owner back.
@@ -113,7 +112,7 @@ impl<T> Locked<T> {
 
     fn enqueue(&self, kind: Kind, room: usize, waker: &Waker) -> Result<Arc<Waiter>, QueueFull> {
         let mut queue = lock(&self.queue);
-        if queue.len() >= room {
+        if queue.as_ref().map_or(0, |waiters| waiters.len()) >= room {
             return Err(QueueFull);
         }
         let waiter =
@@ -121,7 +120,7 @@ impl<T> Locked<T> {
         // From here on every arrival queues. Who releases after this sees QUEUED and grants; who
         // released before it is seen by the grant below.
         self.word.fetch_or(QUEUED, Ordering::AcqRel);
-        queue.push_back(Arc::clone(&waiter));
+        queue.get_or_insert_default().push_back(Arc::clone(&waiter));
         let woken = self.grant(&mut queue);
         drop(queue);
         wake(woken);
@@ -129,9 +128,11 @@ impl<T> Locked<T> {
     }
 
     /// Gives the lock to as many as may have it, from the front. Needs the queue, and QUEUED set.
-    fn grant(&self, queue: &mut VecDeque<Arc<Waiter>>) -> Vec<Waker> {
+    fn grant(&self, queue: &mut Queue) -> Vec<Waker> {
         let mut woken = Vec::new();
-        while let Some(front) = queue.front() {
+        while let Some(waiters) = queue
+            && let Some(front) = waiters.front()
+        {
             let word = self.word.load(Ordering::Acquire);
             match front.kind {
                 Kind::Read if word & WRITER == 0 => self.word.fetch_add(READER, Ordering::AcqRel),
@@ -142,8 +143,9 @@ impl<T> Locked<T> {
             {
                 woken.push(waker);
             }
-            queue.pop_front();
+            waiters.pop_front();
         }
+        *queue = None;
         self.word.fetch_and(!QUEUED, Ordering::AcqRel);
         woken
     }
@@ -157,7 +159,7 @@ impl<T> Locked<T> {
         if before & QUEUED != 0 && was_last {
             let mut queue = lock(&self.queue);
             // Another release may have emptied the queue since: then there is nobody to grant.
-            if queue.is_empty() {
+            if queue.is_none() {
                 return;
             }
             let woken = self.grant(&mut queue);
@@ -174,7 +176,9 @@ impl<T> Locked<T> {
             self.release(waiter.kind);
             return;
         }
-        queue.retain(|other| !Arc::ptr_eq(other, waiter));
+        if let Some(waiters) = &mut *queue {
+            waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        }
         // A writer that waited at the front may have held up readers.
         let woken = self.grant(&mut queue);
         drop(queue);

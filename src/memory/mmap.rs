@@ -19,7 +19,7 @@ use crate::memory::dedicated::Dedicated;
 use crate::memory::file::FileBacked;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
-use crate::memory::slab::{Slab, Slabs};
+use crate::memory::slab::{RECORD, Slab, Slabs};
 use crate::model::{Backing, Form, Locking, Numa, NumaPolicy, PageKind, Populate};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
@@ -32,11 +32,11 @@ const PLAIN_MAPPINGS: u64 = 3;
 /// Where the body differs from the guards in more than protection: guard, bytes, rest, guard.
 const OTHER_MAPPINGS: u64 = 4;
 
-/// The daemon's record of a memory, its place in the maps, and the kernel's record of the
-/// mappings (about 200 bytes each), rounded up.
-const DEDICATED_OVERHEAD: ByteCount = ByteCount::new(2_048);
+/// The daemon's record of a memory, its reservation, and the kernel's records of the mappings (192
+/// bytes each and as much again for their places in its tree), rounded up.
+const DEDICATED_OVERHEAD: ByteCount = ByteCount::new(RECORD.get().saturating_add(1_280));
 /// The same and the kernel's inode, file and descriptor.
-const FILE_OVERHEAD: ByteCount = ByteCount::new(4_096);
+const FILE_OVERHEAD: ByteCount = ByteCount::new(RECORD.get().saturating_add(3_328));
 
 /// Gets pages by mmap.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ pub use allocator::{
     Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
 };
 pub use layout::{Layout, Unrepresentable};
-pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased};
+pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased, Wiping};
 pub use mmap::MmapAllocator;
 pub use plan::Plan;
 pub use refused::{Going, Refused};

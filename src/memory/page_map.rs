@@ -15,45 +15,79 @@ use crate::units::{ByteCount, ByteRange};
 
 const GRANULES: u64 = 64;
 
+/// How a room is cut: a bit for each granule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granules {
+    /// The logarithm of a granule's bytes.
+    shift: u32,
+}
+
+impl Granules {
+    /// Those of so much room.
+    pub(super) fn of(room: ByteCount, host_page: ByteCount) -> Self {
+        let granule = room.get().div_ceil(GRANULES).max(host_page.get()).max(1);
+        Self { shift: granule.checked_next_power_of_two().map_or(63, u64::trailing_zeros) }
+    }
+
+    /// The bits of all that the range touches.
+    pub(super) fn touched(self, range: ByteRange) -> u64 {
+        match range.end().checked_sub(1).filter(|_| range.length() > ByteCount::ZERO) {
+            Some(last) => self.up_to(last) & !self.below(range.start()),
+            None => 0,
+        }
+    }
+
+    /// The bits of those that lie in `[from, to)` whole.
+    pub(super) fn whole(self, from: ByteCount, to: ByteCount) -> u64 {
+        let first = from.get().div_ceil(1 << self.shift);
+        first_bits(to.get() >> self.shift) & !first_bits(first)
+    }
+
+    /// Bytes of all with a bit.
+    pub(super) fn bytes(self, bits: u64) -> u64 {
+        u64::from(bits.count_ones()).saturating_mul(1 << self.shift)
+    }
+
+    /// The bits of the granule of `at` and of all before it.
+    fn up_to(self, at: u64) -> u64 {
+        u64::MAX >> 63_u32.saturating_sub(self.index(at))
+    }
+
+    /// The bits of all granules before that of `at`.
+    fn below(self, at: u64) -> u64 {
+        self.up_to(at) >> 1
+    }
+
+    /// Past the room is in the last granule, which then is noted once too often.
+    fn index(self, at: u64) -> u32 {
+        u32::try_from(at >> self.shift).unwrap_or(u32::MAX).min(63)
+    }
+}
+
 /// Which granules have been written.
 #[derive(Debug)]
 pub(super) struct PageMap {
-    /// The logarithm of a granule's bytes.
-    shift: u32,
+    granules: Granules,
     written: AtomicU64,
 }
 
 impl PageMap {
     /// Nothing written yet, of so much room.
     pub(super) fn new(room: ByteCount, host_page: ByteCount) -> Self {
-        let granule = room.get().div_ceil(GRANULES).max(host_page.get()).max(1);
-        let shift = granule.checked_next_power_of_two().map_or(63, u64::trailing_zeros);
-        Self { shift, written: AtomicU64::new(0) }
+        Self { granules: Granules::of(room, host_page), written: AtomicU64::new(0) }
     }
 
     /// Bytes of the range are about to be stored.
     pub(super) fn note(&self, range: ByteRange) {
-        let Some(last) = range.end().checked_sub(1).filter(|_| range.length() > ByteCount::ZERO)
-        else {
-            return;
-        };
-        let bits = self.up_to(last) & !self.below(range.start());
+        let bits = self.granules.touched(range);
         if self.written.load(Ordering::Relaxed) & bits != bits {
             self.written.fetch_or(bits, Ordering::AcqRel);
         }
     }
 
-    /// Drops the bits of the granules that lie in `[from, to)` whole, for a map of pages that have
-    /// RAM rather than bytes.
-    pub(super) fn forget(&self, from: ByteCount, to: ByteCount) {
-        let first = from.get().div_ceil(1 << self.shift);
-        let bits = first_bits(to.get() >> self.shift) & !first_bits(first);
-        self.written.fetch_and(!bits, Ordering::AcqRel);
-    }
-
-    /// Bytes of all granules with a bit.
-    pub(super) fn bytes(&self) -> u64 {
-        u64::from(self.written.load(Ordering::Acquire).count_ones()).saturating_mul(1 << self.shift)
+    /// Every byte has been wiped.
+    pub(super) fn clear(&mut self) {
+        *self.written.get_mut() = 0;
     }
 
     /// The first written bytes at or past `from`, at most `slice` of them and none at or past `end`,
@@ -64,31 +98,17 @@ impl PageMap {
         slice: ByteCount,
         end: ByteCount,
     ) -> Option<(ByteCount, ByteCount)> {
-        let left = self.written.load(Ordering::Acquire) & !self.below(from.get());
+        let Granules { shift } = self.granules;
+        let left = self.written.load(Ordering::Acquire) & !self.granules.below(from.get());
         let first = left.trailing_zeros();
         if left == 0 {
             return None;
         }
         let run = (left >> first).trailing_ones();
-        let start = u64::from(first).checked_shl(self.shift)?.max(from.get());
-        let stop = u64::from(first.saturating_add(run)).saturating_mul(1 << self.shift);
+        let start = u64::from(first).checked_shl(shift)?.max(from.get());
+        let stop = u64::from(first.saturating_add(run)).saturating_mul(1 << shift);
         let stop = stop.min(end.get()).min(start.saturating_add(slice.get()));
         (start < stop).then(|| (ByteCount::new(start), ByteCount::new(stop)))
-    }
-
-    /// The bits of the granule of `at` and of all before it.
-    fn up_to(&self, at: u64) -> u64 {
-        u64::MAX >> 63_u32.saturating_sub(self.index(at))
-    }
-
-    /// The bits of all granules before that of `at`.
-    fn below(&self, at: u64) -> u64 {
-        self.up_to(at) >> 1
-    }
-
-    /// Past the room is in the last granule, which then is noted once too often.
-    fn index(&self, at: u64) -> u32 {
-        u32::try_from(at >> self.shift).unwrap_or(u32::MAX).min(63)
     }
 }
 
@@ -169,17 +189,15 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_granules_are_forgotten() {
-        let map = map(64 * 4 * PAGE);
-        let granules = |count: u64| ByteCount::new(count * 4 * PAGE);
-        let everything = ByteRange::within(0, granules(64).get(), granules(64)).unwrap();
-        map.note(everything);
-        map.forget(ByteCount::new(1), granules(3));
-        assert_eq!(map.bytes(), granules(62).get());
-        map.forget(granules(62), ByteCount::new(granules(64).get() - 1));
-        assert_eq!(map.bytes(), granules(61).get());
-        map.forget(granules(0), granules(64));
-        assert_eq!(map.bytes(), 0);
+    fn whole_granules_are_those_that_nothing_is_missing_of() {
+        let bytes = |count: u64| ByteCount::new(count * 4 * PAGE);
+        let granules = Granules::of(bytes(64), ByteCount::new(PAGE));
+        let everything = ByteRange::within(0, bytes(64).get(), bytes(64)).unwrap();
+        assert_eq!(granules.touched(everything), u64::MAX);
+        assert_eq!(granules.whole(ByteCount::new(1), bytes(3)), 0b110);
+        assert_eq!(granules.whole(bytes(62), ByteCount::new(bytes(64).get() - 1)), 1 << 62);
+        assert_eq!(granules.whole(bytes(0), bytes(64)), u64::MAX);
+        assert_eq!(granules.bytes(0b110), bytes(2).get());
     }
 
     #[test]

@@ -6,8 +6,10 @@
 mod form;
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,8 +37,17 @@ pub const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub const DEFAULT_GUARD: ByteCount = ByteCount::new(64 * 1024);
 
 /// A client-chosen name: `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(Arc<str>);
+#[derive(Clone)]
+pub struct Id(Name);
+
+/// Names up to this length, those of 32 digits among them, take no allocation.
+const SHORT: usize = 38;
+
+#[derive(Clone)]
+enum Name {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Arc<str>),
+}
 
 /// A memory's name within its tenant.
 pub type MemoryId = Id;
@@ -54,7 +65,7 @@ impl Id {
     /// # Errors
     /// [`BadId`] where it does not match the grammar.
     pub fn new(name: &str) -> Result<Self, BadId> {
-        if Self::is_valid(name) { Ok(Self(name.into())) } else { Err(BadId) }
+        if Self::is_valid(name) { Ok(Self::of(name)) } else { Err(BadId) }
     }
 
     /// Whether `name` matches the grammar.
@@ -69,31 +80,78 @@ impl Id {
     /// 128 random bits as 32 hexadecimal digits.
     #[must_use]
     pub fn random(bits: u128) -> Self {
-        Self(format!("{bits:032x}").into())
+        Self::of(&format!("{bits:032x}"))
+    }
+
+    fn of(name: &str) -> Self {
+        let mut bytes = [0; SHORT];
+        match (u8::try_from(name.len()), bytes.get_mut(..name.len())) {
+            (Ok(length), Some(start)) => {
+                start.copy_from_slice(name.as_bytes());
+                Self(Name::Short { length, bytes })
+            }
+            _ => Self(Name::Long(name.into())),
+        }
     }
 
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        // ASCII, as was checked when it was made.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The name's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Name::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Name::Long(name) => name.as_bytes(),
+        }
+    }
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Id {}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl Borrow<str> for Id {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -240,5 +298,15 @@ mod tests {
             assert_eq!(Id::new(bad), Err(BadId), "{bad}");
         }
         assert!(Id::is_valid(Id::random(u128::MAX).as_str()));
+    }
+
+    #[test]
+    fn an_id_of_any_length_says_and_orders_as_its_text() {
+        let names: Vec<String> = (1..=MAX_ID_BYTES).map(|length| "a".repeat(length)).collect();
+        for pair in names.windows(2) {
+            let [short, long] = [&pair[0], &pair[1]].map(|name| Id::new(name).unwrap());
+            assert_eq!((short.as_str(), long.as_str()), (&*pair[0], &*pair[1]));
+            assert!(short < long && short == short.clone() && short != long);
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! [`Directory`]: the memories of one tenant, by name.
 //!
 //! Law: a look-up holds one shard's read lock and gives back an `Arc`; nothing slow happens under a
-//! lock. The order of names is kept beside the shards, so that a list need not sort. Does not know
-//! leases or states: who asks checks.
+//! lock. The order of names is kept beside the shards, so that a list need not sort; both hold
+//! records and no names of their own. Does not know leases or states: who asks checks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,8 +21,44 @@ const SHARDS: usize = 16;
 /// The memories of one tenant.
 #[derive(Debug)]
 pub(super) struct Directory {
-    shards: [RwLock<HashMap<MemoryId, Arc<Record>>>; SHARDS],
-    names: RwLock<BTreeSet<MemoryId>>,
+    shards: [RwLock<HashSet<Named>>; SHARDS],
+    names: RwLock<BTreeSet<Named>>,
+}
+
+/// A record, found and ordered by its name.
+#[derive(Clone, Debug)]
+struct Named(Arc<Record>);
+
+impl Borrow<[u8]> for Named {
+    fn borrow(&self) -> &[u8] {
+        self.0.id.as_bytes()
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.as_bytes().hash(state);
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Named {}
+
+impl PartialOrd for Named {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Named {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
 }
 
 /// A page of a list.
@@ -37,7 +76,9 @@ impl Directory {
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Record>> {
-        self.shard(id)?.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        let id = id.as_bytes();
+        let shard = self.shard(id)?.read().unwrap_or_else(PoisonError::into_inner);
+        shard.get(id).map(|named| Arc::clone(&named.0))
     }
 
     /// Puts a memory in unless its name is taken; `commit` has the last word, under the lock.
@@ -47,26 +88,28 @@ impl Directory {
         commit: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let exists = || Failure::MemoryExists { memory_id: record.id.clone() };
-        let shard = self.shard(record.id.as_str()).ok_or_else(exists)?;
+        let shard = self.shard(record.id.as_bytes()).ok_or_else(exists)?;
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.contains_key(&record.id) {
+        if shard.contains(record.id.as_bytes()) {
             return Err(exists());
         }
         commit()?;
-        shard.insert(record.id.clone(), Arc::clone(record));
-        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone());
+        let named = Named(Arc::clone(record));
+        shard.insert(named.clone());
+        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(named);
         Ok(())
     }
 
     /// Takes exactly this memory out, not another of its name.
     pub(super) fn remove(&self, record: &Record) -> bool {
-        let Some(shard) = self.shard(record.id.as_str()) else { return false };
+        let id = record.id.as_bytes();
+        let Some(shard) = self.shard(id) else { return false };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.get(&record.id).is_none_or(|found| found.uid != record.uid) {
+        if shard.get(id).is_none_or(|found| found.0.uid != record.uid) {
             return false;
         }
-        shard.remove(&record.id);
-        self.names.write().unwrap_or_else(PoisonError::into_inner).remove(&record.id);
+        shard.remove(id);
+        self.names.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         true
     }
 
@@ -79,36 +122,33 @@ impl Directory {
         look_at_most: usize,
         wanted: impl Fn(&Record) -> bool,
     ) -> Listing {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let names: Vec<MemoryId> = self
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_bytes()));
+        let named: Vec<Named> = self
             .names
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .range::<MemoryId, _>((from, Bound::Unbounded))
+            .range::<[u8], _>((from, Bound::Unbounded))
             .take(look_at_most.saturating_add(1))
             .cloned()
             .collect();
-        let mut listing = Listing::default();
-        for (looked_at, name) in names.iter().enumerate() {
+        let (mut listing, mut last) = (Listing::default(), None);
+        for (looked_at, Named(record)) in named.iter().enumerate() {
             if looked_at == look_at_most || listing.records.len() == page_size {
+                listing.next = last;
                 break;
             }
-            if let Some(record) = self.find(name.as_str()).filter(|record| wanted(record)) {
-                listing.records.push(record);
+            if wanted(record) {
+                listing.records.push(Arc::clone(record));
             }
-            listing.next = Some(name.clone());
-        }
-        if listing.next.as_ref() == names.last() {
-            listing.next = None;
+            last = Some(record.id.clone());
         }
         listing
     }
 
     /// Names are hashed once, by the map: which shard is no secret, for a tenant that chooses names
     /// of one shard slows down nobody but itself.
-    fn shard(&self, id: &str) -> Option<&RwLock<HashMap<MemoryId, Arc<Record>>>> {
+    fn shard(&self, name: &[u8]) -> Option<&RwLock<HashSet<Named>>> {
         const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-        let name = id.as_bytes();
         let number = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
             (Some(first), Some(last)) => {
                 u64::from_le_bytes(*first).rotate_left(32) ^ u64::from_le_bytes(*last)
@@ -143,7 +183,7 @@ mod tests {
         for name in kinds {
             let mut counts = [0_u32; SHARDS];
             for n in 0..16_000 {
-                let found = directory.shard(&name(n)).unwrap();
+                let found = directory.shard(name(n).as_bytes()).unwrap();
                 let at = directory.shards.iter().position(|shard| std::ptr::eq(shard, found));
                 counts[at.unwrap()] += 1;
             }

@@ -26,22 +26,22 @@ pub struct Amount {
     pub committed_bytes: u64,
     /// RAM of the daemon's and the kernel's own.
     pub overhead_bytes: u64,
-    /// Mappings of the process.
-    pub mappings: u64,
+    /// Mappings of the process; the kernel counts them in 31 bits.
+    pub mappings: u32,
     /// Address space.
     pub reserved_bytes: u64,
     /// Memories.
-    pub memories: u64,
+    pub memories: u32,
 }
 
 impl Amount {
     /// One memory of this footprint.
     #[must_use]
-    pub const fn memory(footprint: &Footprint) -> Self {
+    pub fn memory(footprint: &Footprint) -> Self {
         Self {
             committed_bytes: footprint.committed.get(),
             overhead_bytes: footprint.overhead.get(),
-            mappings: footprint.mappings,
+            mappings: u32::try_from(footprint.mappings).unwrap_or(u32::MAX),
             reserved_bytes: footprint.reserved.get(),
             memories: 1,
         }
@@ -164,20 +164,20 @@ impl Account {
 
     fn admit(&self, amount: Amount) -> Result<(), Refused> {
         let bytes = amount.committed_bytes.saturating_add(amount.overhead_bytes);
-        self.memories.admit("memories", amount.memories)?;
+        self.memories.admit("memories", amount.memories.into())?;
         let rest = self
             .bytes
             .admit("committed_bytes", bytes)
             .and_then(|()| {
                 self.mappings
-                    .admit("mappings", amount.mappings)
+                    .admit("mappings", amount.mappings.into())
                     .inspect_err(|_refused| self.bytes.give_back(bytes))
             })
             .and_then(|()| {
                 self.reserved_bytes.admit("reserved_bytes", amount.reserved_bytes).inspect_err(
                     |_refused| {
                         self.bytes.give_back(bytes);
-                        self.mappings.give_back(amount.mappings);
+                        self.mappings.give_back(amount.mappings.into());
                     },
                 )
             });
@@ -187,7 +187,7 @@ impl Account {
                 Ok(())
             }
             Err(refused) => {
-                self.memories.give_back(amount.memories);
+                self.memories.give_back(amount.memories.into());
                 Err(refused)
             }
         }
@@ -196,9 +196,30 @@ impl Account {
     fn give_back(&self, amount: Amount) {
         self.committed.fetch_sub(amount.committed_bytes, Ordering::Relaxed);
         self.bytes.give_back(amount.committed_bytes.saturating_add(amount.overhead_bytes));
-        self.mappings.give_back(amount.mappings);
+        self.mappings.give_back(amount.mappings.into());
         self.reserved_bytes.give_back(amount.reserved_bytes);
-        self.memories.give_back(amount.memories);
+        self.memories.give_back(amount.memories.into());
+    }
+}
+
+/// Who pays: a tenant, and the host beside it. One for all charges of a tenant, of which there may
+/// be a million.
+#[derive(Debug)]
+pub struct Payer {
+    tenant: Arc<Account>,
+    host: Arc<Account>,
+}
+
+impl Payer {
+    /// That tenant, on that host.
+    #[must_use]
+    pub fn new(tenant: &Arc<Account>, host: &Arc<Account>) -> Arc<Self> {
+        Arc::new(Self { tenant: Arc::clone(tenant), host: Arc::clone(host) })
+    }
+
+    fn give_back(&self, amount: Amount) {
+        self.tenant.give_back(amount);
+        self.host.give_back(amount);
     }
 }
 
@@ -206,8 +227,7 @@ impl Account {
 #[must_use = "a charge that is dropped is given back"]
 #[derive(Debug)]
 pub struct Charge {
-    tenant: Arc<Account>,
-    host: Arc<Account>,
+    payer: Arc<Payer>,
     amount: Amount,
 }
 
@@ -216,11 +236,8 @@ impl Charge {
     ///
     /// # Errors
     /// [`Failure::QuotaExceeded`] or [`Failure::HostExhausted`]; nothing was paid.
-    pub fn pay(
-        tenant: &Arc<Account>,
-        host: &Arc<Account>,
-        amount: Amount,
-    ) -> Result<Self, Failure> {
+    pub fn pay(payer: &Arc<Payer>, amount: Amount) -> Result<Self, Failure> {
+        let Payer { tenant, host } = &**payer;
         tenant.admit(amount).map_err(|refused| {
             if refused.limit < host.limit_of(refused.resource) {
                 refused.by_tenant()
@@ -232,7 +249,7 @@ impl Charge {
             tenant.give_back(amount);
             return Err(refused.by_host());
         }
-        Ok(Self { tenant: Arc::clone(tenant), host: Arc::clone(host), amount })
+        Ok(Self { payer: Arc::clone(payer), amount })
     }
 
     /// Makes one charge of two of the same accounts.
@@ -254,12 +271,11 @@ impl Charge {
     pub fn set_overhead(&mut self, overhead_bytes: u64) -> Result<(), Failure> {
         let now = self.amount.overhead_bytes;
         if let Some(more) = overhead_bytes.checked_sub(now) {
-            let more = Self::pay(&self.tenant, &self.host, Amount::overhead(more))?;
+            let more = Self::pay(&self.payer, Amount::overhead(more))?;
             self.absorb(more);
         } else {
             let less = Amount::overhead(now.saturating_sub(overhead_bytes));
-            self.tenant.give_back(less);
-            self.host.give_back(less);
+            self.payer.give_back(less);
             self.amount.overhead_bytes = overhead_bytes;
         }
         Ok(())
@@ -268,8 +284,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.tenant.give_back(self.amount);
-        self.host.give_back(self.amount);
+        self.payer.give_back(self.amount);
     }
 }
 

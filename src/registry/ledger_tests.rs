@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::error::Failure;
-use crate::registry::ledger::{Account, Amount, Charge, Limits};
+use crate::registry::ledger::{Account, Amount, Charge, Limits, Payer};
 
 const PLENTY: Limits =
     Limits { bytes: 1 << 40, mappings: 1 << 40, reserved_bytes: 1 << 40, memories: 1 << 40 };
@@ -17,6 +17,10 @@ const ONE: Amount = Amount {
     reserved_bytes: 1000,
     memories: 1,
 };
+
+fn pay(tenant: &Arc<Account>, host: &Arc<Account>, amount: Amount) -> Result<Charge, Failure> {
+    Charge::pay(&Payer::new(tenant, host), amount)
+}
 
 /// One limit below [`ONE`], and the name that a refusal gives it.
 fn too_small() -> [(Limits, &'static str); 4] {
@@ -32,7 +36,7 @@ fn too_small() -> [(Limits, &'static str); 4] {
 fn a_refusal_of_any_kind_by_the_tenants_account_takes_nothing_from_either() {
     for (limits, name) in too_small() {
         let (tenant, host) = (Account::new(limits), Account::new(PLENTY));
-        let refused = Charge::pay(&tenant, &host, ONE).unwrap_err();
+        let refused = pay(&tenant, &host, ONE).unwrap_err();
         assert!(
             matches!(refused, Failure::QuotaExceeded { limit_name, used: 0, .. } if limit_name == name),
             "{refused:?}"
@@ -45,7 +49,7 @@ fn a_refusal_of_any_kind_by_the_tenants_account_takes_nothing_from_either() {
 fn a_refusal_of_any_kind_by_the_hosts_account_takes_nothing_from_either() {
     for (limits, name) in too_small() {
         let (tenant, host) = (Account::new(PLENTY), Account::new(limits));
-        let refused = Charge::pay(&tenant, &host, ONE).unwrap_err();
+        let refused = pay(&tenant, &host, ONE).unwrap_err();
         assert!(
             matches!(refused, Failure::HostExhausted { limit_name, .. } if limit_name == name),
             "{refused:?}"
@@ -58,8 +62,8 @@ fn a_refusal_of_any_kind_by_the_hosts_account_takes_nothing_from_either() {
 fn exactly_the_limit_is_admitted_and_one_more_is_not() {
     let limits = Limits { bytes: 110, mappings: 3, reserved_bytes: 1000, memories: 1 };
     let (tenant, host) = (Account::new(limits), Account::new(limits));
-    let charge = Charge::pay(&tenant, &host, ONE).unwrap();
-    assert!(Charge::pay(&tenant, &host, Amount::overhead(1)).is_err());
+    let charge = pay(&tenant, &host, ONE).unwrap();
+    assert!(pay(&tenant, &host, Amount::overhead(1)).is_err());
     drop(charge);
     assert!(tenant.is_empty() && host.is_empty());
 }
@@ -67,9 +71,9 @@ fn exactly_the_limit_is_admitted_and_one_more_is_not() {
 #[test]
 fn a_limit_lowered_below_what_is_used_takes_nothing_and_admits_nothing() {
     let (tenant, host) = (Account::new(PLENTY), Account::new(PLENTY));
-    let charge = Charge::pay(&tenant, &host, ONE).unwrap();
+    let charge = pay(&tenant, &host, ONE).unwrap();
     host.set_mappings_limit(1);
-    assert!(Charge::pay(&tenant, &host, ONE).is_err());
+    assert!(pay(&tenant, &host, ONE).is_err());
     assert_eq!(host.holdings()[2].used, 3);
     drop(charge);
     assert!(host.is_empty());
@@ -79,8 +83,8 @@ fn a_limit_lowered_below_what_is_used_takes_nothing_and_admits_nothing() {
 fn a_payment_that_would_pass_64_bits_is_refused() {
     let limits = Limits { bytes: u64::MAX, ..PLENTY };
     let (tenant, host) = (Account::new(limits), Account::new(limits));
-    let held = Charge::pay(&tenant, &host, Amount::overhead(u64::MAX)).unwrap();
-    assert!(Charge::pay(&tenant, &host, Amount::overhead(1)).is_err());
+    let held = pay(&tenant, &host, Amount::overhead(u64::MAX)).unwrap();
+    assert!(pay(&tenant, &host, Amount::overhead(1)).is_err());
     drop(held);
     assert!(tenant.is_empty() && host.is_empty());
 }
@@ -111,9 +115,9 @@ fn sum(charges: &[Charge]) -> [u64; 5] {
         [
             sum[0] + amount.committed_bytes,
             sum[1] + amount.overhead_bytes,
-            sum[2] + amount.mappings,
+            sum[2] + u64::from(amount.mappings),
             sum[3] + amount.reserved_bytes,
-            sum[4] + amount.memories,
+            sum[4] + u64::from(amount.memories),
         ]
     })
 }
@@ -133,7 +137,7 @@ proptest! {
             match deed {
                 Deed::Pay { committed, overhead } => {
                     let amount = Amount { committed_bytes: committed, overhead_bytes: overhead, ..ONE };
-                    charges.extend(Charge::pay(&tenant, &host, amount));
+                    charges.extend(pay(&tenant, &host, amount));
                 }
                 Deed::Drop(at) if !charges.is_empty() => drop(charges.remove(at % count)),
                 Deed::Absorb(from, into) if charges.len() > 1 => {
@@ -166,7 +170,7 @@ fn threads_that_pay_and_return_at_once_never_pass_the_limit_and_leave_nothing() 
             let (tenant, host): (&Arc<Account>, &Arc<Account>) = (&tenant, &host);
             scope.spawn(move || {
                 for _ in 0..5_000 {
-                    let charge = Charge::pay(tenant, host, ONE);
+                    let charge = pay(tenant, host, ONE);
                     assert!(tenant.holdings()[4].used <= 3);
                     drop(charge);
                 }

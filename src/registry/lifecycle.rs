@@ -1,7 +1,7 @@
 //! [`Lifecycle`]: one state word, and the two locks around what lives.
 //!
 //! ```text
-//! LIVE ──quarantine──> QUARANTINED
+//! LIVE ──quarantine──> LOST_BYTES, BROKEN (quarantined, and why)
 //!   └──────────┬──────────┘
 //!              └──end (ticket and body both held, so everything before has drained)──> GONE
 //! ```
@@ -18,13 +18,42 @@ use std::sync::atomic::AtomicU64;
 use crate::error::Failure;
 use crate::memory::guard::{ReadGuard, WriteGuard};
 use crate::memory::lock::Locked;
-use crate::memory::sync::{AtomicU8, Mutex, Ordering, lock};
+use crate::memory::sync::{AtomicU8, Ordering};
 use crate::registry::gate::Gate;
 use crate::registry::unwound::unwinding;
 
 const LIVE: u8 = 0;
-const QUARANTINED: u8 = 1;
-const GONE: u8 = 2;
+const GONE: u8 = 1;
+/// Quarantined is one state for each reason, so that it is never seen without it.
+const LOST_BYTES: u8 = 2;
+const BROKEN: u8 = 3;
+
+/// Why something is quarantined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The host failed under an access.
+    LostBytes,
+    /// A panic passed through a guard.
+    Broken,
+}
+
+impl Why {
+    const fn state(self) -> u8 {
+        match self {
+            Self::LostBytes => LOST_BYTES,
+            Self::Broken => BROKEN,
+        }
+    }
+}
+
+/// Why it is quarantined, in such a state.
+const fn reason(state: u8) -> Option<&'static str> {
+    match state {
+        LOST_BYTES => Some("the host lost bytes of it"),
+        BROKEN => Some("a fault of the daemon's own happened while it was in use"),
+        _ => None,
+    }
+}
 
 /// What a lock of a [`Lifecycle`] guards.
 pub(super) type Share<M> = Option<Arc<M>>;
@@ -32,9 +61,6 @@ pub(super) type Share<M> = Option<Arc<M>>;
 /// Where something of kind `M` is in its life.
 pub(super) struct Lifecycle<M> {
     state: AtomicU8,
-    why: Mutex<&'static str>,
-    /// How many of its kind are quarantined.
-    quarantined: Arc<AtomicU64>,
     ticket: Locked<Share<M>>,
     body: Locked<Share<M>>,
 }
@@ -45,6 +71,8 @@ pub(super) trait Lives: Sized + 'static {
     type Memory: 'static;
     /// Its lifecycle.
     fn life(&self) -> &Lifecycle<Self::Memory>;
+    /// How many of its kind are quarantined.
+    fn quarantined_count(&self) -> &AtomicU64;
 }
 
 /// It has ended; to a caller it does not exist.
@@ -73,33 +101,18 @@ impl From<Failure> for NotHad {
 }
 
 impl<M> Lifecycle<M> {
-    pub(super) fn new(memory: M, quarantined: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(memory: M) -> Self {
         let memory = Arc::new(memory);
         Self {
             state: AtomicU8::new(LIVE),
-            why: Mutex::new(""),
-            quarantined,
             ticket: Locked::new(Some(Arc::clone(&memory))),
             body: Locked::new(Some(memory)),
         }
     }
 
-    /// Nothing reads or writes it from here on; it can still be looked at and deleted.
-    pub(super) fn quarantine(&self, why: &'static str) {
-        let mut reason = lock(&self.why);
-        if self
-            .state
-            .compare_exchange(LIVE, QUARANTINED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-        {
-            *reason = why;
-            self.quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-
     /// Why it is quarantined, if it is.
     pub(super) fn quarantined(&self) -> Option<&'static str> {
-        (self.state.load(Ordering::Acquire) == QUARANTINED).then(|| *lock(&self.why))
+        reason(self.state.load(Ordering::Acquire))
     }
 
     /// Whether it is over.
@@ -108,11 +121,21 @@ impl<M> Lifecycle<M> {
     }
 
     fn admit(&self) -> Result<(), NotHad> {
-        match self.state.load(Ordering::Acquire) {
-            LIVE => Ok(()),
-            QUARANTINED => Err(NotHad::Failed(Failure::Quarantined { why: *lock(&self.why) })),
-            _ => Err(NotHad::Ended),
+        let state = self.state.load(Ordering::Acquire);
+        match reason(state) {
+            None if state == LIVE => Ok(()),
+            None => Err(NotHad::Ended),
+            Some(why) => Err(NotHad::Failed(Failure::Quarantined { why })),
         }
+    }
+}
+
+/// Nothing reads or writes it from here on; it can still be looked at and deleted. The first reason
+/// stays.
+pub(super) fn quarantine<R: Lives>(owner: &R, why: Why) {
+    let state = &owner.life().state;
+    if state.compare_exchange(LIVE, why.state(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        owner.quarantined_count().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -243,9 +266,9 @@ impl<R: Lives> Whole<R> {
 
     /// Ends it: what lived, for the first who asks.
     pub(super) fn end(&mut self) -> Option<R::Memory> {
-        let life = self.body.owner().life();
-        if life.state.swap(GONE, Ordering::AcqRel) == QUARANTINED {
-            life.quarantined.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        let owner = self.body.owner();
+        if reason(owner.life().state.swap(GONE, Ordering::AcqRel)).is_some() {
+            owner.quarantined_count().fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         }
         let ticket = self.ticket.take();
         let body = self.body.take();
@@ -254,13 +277,10 @@ impl<R: Lives> Whole<R> {
     }
 }
 
-/// What a panic leaves behind when it passes through a guard.
-const BROKEN: &str = "a fault of the daemon's own happened while it was in use";
-
 impl<R: Lives> Drop for Reading<R> {
     fn drop(&mut self) {
         if unwinding() {
-            self.0.owner().life().quarantine(BROKEN);
+            quarantine(&**self.0.owner(), Why::Broken);
         }
     }
 }
@@ -268,7 +288,7 @@ impl<R: Lives> Drop for Reading<R> {
 impl<R: Lives> Drop for Writing<R> {
     fn drop(&mut self) {
         if unwinding() {
-            self.0.owner().life().quarantine(BROKEN);
+            quarantine(&**self.0.owner(), Why::Broken);
         }
     }
 }
@@ -276,7 +296,7 @@ impl<R: Lives> Drop for Writing<R> {
 impl<R: Lives> Drop for Growing<R> {
     fn drop(&mut self) {
         if unwinding() {
-            self.0.owner().life().quarantine(BROKEN);
+            quarantine(&**self.0.owner(), Why::Broken);
         }
     }
 }
@@ -284,7 +304,7 @@ impl<R: Lives> Drop for Growing<R> {
 impl<R: Lives> Drop for Whole<R> {
     fn drop(&mut self) {
         if unwinding() {
-            self.body.owner().life().quarantine(BROKEN);
+            quarantine(&**self.body.owner(), Why::Broken);
         }
     }
 }

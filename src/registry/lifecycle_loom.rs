@@ -14,7 +14,7 @@ use loom::thread;
 
 use crate::error::Failure;
 use crate::registry::gate::Gate;
-use crate::registry::lifecycle::{self, Lifecycle, Lives, NotHad};
+use crate::registry::lifecycle::{self, Lifecycle, Lives, NotHad, Why};
 
 struct Cell(UnsafeCell<u64>);
 
@@ -25,14 +25,19 @@ unsafe impl Sync for Cell {}
 unsafe impl Send for Cell {}
 
 const ENDED: u64 = 99;
+const LOST: &str = "the host lost bytes of it";
 
-struct Owner(Lifecycle<Cell>);
+struct Owner(Lifecycle<Cell>, Arc<AtomicU64>);
 
 impl Lives for Owner {
     type Memory = Cell;
 
     fn life(&self) -> &Lifecycle<Cell> {
         &self.0
+    }
+
+    fn quarantined_count(&self) -> &AtomicU64 {
+        &self.1
     }
 }
 
@@ -41,8 +46,8 @@ fn explore(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
     model.preemption_bound = Some(3);
     model.check(move || {
         let quarantined = Arc::new(AtomicU64::new(0));
-        let life = Lifecycle::new(Cell(UnsafeCell::new(1)), Arc::clone(&quarantined));
-        test(Arc::new(Owner(life)));
+        let life = Lifecycle::new(Cell(UnsafeCell::new(1)));
+        test(Arc::new(Owner(life, Arc::clone(&quarantined))));
         assert_eq!(quarantined.load(Ordering::Relaxed), 0, "who is over is not quarantined");
     });
 }
@@ -112,16 +117,16 @@ fn loom_a_quarantine_beside_reads_is_seen_whole_and_ends_with_the_memory() {
         let fault = thread::spawn(move || {
             let reading = block_on(async { lifecycle::read(faults, &Gate::default()).await });
             if let Ok(reading) = reading {
-                reading.owner().0.quarantine("lost bytes");
+                lifecycle::quarantine(&**reading.owner(), Why::LostBytes);
             }
         });
         let reader = thread::spawn(move || read(&reads));
         if let Some(why) = owner.0.quarantined() {
-            assert_eq!(why, "lost bytes", "a state is never seen without its reason");
+            assert_eq!(why, LOST, "a state is never seen without its reason");
         }
         fault.join().unwrap();
         let outcome = reader.join().unwrap();
-        let refused = NotHad::Failed(Failure::Quarantined { why: "lost bytes" });
+        let refused = NotHad::Failed(Failure::Quarantined { why: LOST });
         assert!(outcome == Ok(1) || outcome == Err(refused.clone()), "{outcome:?}");
         assert_eq!(read(&owner), Err(refused), "from then on");
         assert!(end(&owner), "what is quarantined can be ended");
@@ -135,7 +140,7 @@ fn loom_a_quarantine_racing_the_end_leaves_the_count_at_zero() {
         let fault = thread::spawn(move || {
             let growing = block_on(async { lifecycle::grow(faults, 16, &Gate::default()).await });
             if let Ok(growing) = growing {
-                growing.owner().0.quarantine("broken");
+                lifecycle::quarantine(&**growing.owner(), Why::Broken);
             }
         });
         assert!(end(&owner));

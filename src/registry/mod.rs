@@ -5,9 +5,9 @@
 //! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
-//! mutexes (directory shard, name index, presentation, charge, request log, quarantine, pool queue, a
-//! job's state), none of which is held while another is taken, save the shard around the name index,
-//! and the presentation and the request log around the charge and its accounts.
+//! mutexes (directory shard, name index, what is aside in a record, request log, quarantine, pool
+//! queue, a job's state), none of which is held while another is taken, save the shard around the
+//! name index.
 
 #![cfg_attr(
     not(test),
@@ -20,6 +20,7 @@
     )
 )]
 
+mod aside;
 mod directory;
 mod gate;
 mod job;
@@ -34,9 +35,11 @@ mod lifecycle;
 mod lifecycle_loom;
 mod namespace;
 mod operations;
+mod packed;
 mod pool;
 #[cfg(all(test, not(linmemd_loom)))]
 mod pool_tests;
+mod presentation;
 mod quarantine;
 mod record;
 #[cfg(all(test, not(linmemd_loom)))]
@@ -46,14 +49,16 @@ mod selector;
 mod settings;
 mod unwound;
 
+pub use aside::Observation;
 pub use directory::Listing;
 pub use gate::Gate;
-pub use ledger::{Account, Amount, Charge, Holding, Limits};
+pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
 pub use operations::{Deletion, Grown, PresentationChange};
 pub use pool::Pool;
+pub use presentation::PresentationVersion;
 pub use quarantine::QuarantinedRange;
-pub use record::{Observation, PresentationVersion, Record};
+pub use record::Record;
 pub use selector::LabelSelector;
 pub use settings::{Registry, Settings};
 pub use unwound::{Panicked, catch, drop_as_unwound};

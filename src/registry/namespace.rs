@@ -3,17 +3,18 @@
 //! Law: nothing of one namespace is reachable from another. Does not know who may use it
 //! (`tenancy/`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use crate::error::Failure;
 use crate::model::{Id, Now, TenantName, Uuid};
 use crate::registry::directory::{Directory, Listing};
-use crate::registry::ledger::{Account, Limits};
+use crate::registry::ledger::{Account, Limits, Payer};
 use crate::registry::record::Record;
 use crate::registry::requests::{Memory, RequestLog};
 use crate::registry::selector::LabelSelector;
-use crate::registry::settings::Settings;
+use crate::registry::settings::Registry;
 use crate::units::{ByteCount, WasmPages};
 
 /// Memories that one list looks at before it answers with fewer than asked for: a page's work on a
@@ -36,6 +37,7 @@ pub struct Namespace {
     pub name: TenantName,
     /// What it may hold and holds.
     pub account: Arc<Account>,
+    pub(super) home: Arc<Home>,
     pub(super) lane: u32,
     pub(super) maximum_pages: Option<WasmPages>,
     pub(super) directory: Directory,
@@ -44,24 +46,42 @@ pub struct Namespace {
     peak_bytes: AtomicU64,
 }
 
+/// What all records of a namespace have in common, so that each needs one word for it.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) namespace: Weak<Namespace>,
+    pub(super) payer: Arc<Payer>,
+    /// The registry's beginning of time.
+    pub(super) epoch: Instant,
+    /// How many of the registry's memories are quarantined.
+    pub(super) quarantined: Arc<AtomicU64>,
+}
+
 impl Namespace {
-    /// A namespace without memories. `lane` is its own among those of one registry.
+    /// A namespace of a registry, without memories. `lane` is its own among those of one registry.
     #[must_use]
     pub fn new(
         name: TenantName,
         lane: u32,
         limits: NamespaceLimits,
-        settings: &Settings,
+        registry: &Registry,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let account = Account::new(limits.account);
+        Arc::new_cyclic(|namespace| Self {
             name,
-            account: Account::new(limits.account),
+            home: Arc::new(Home {
+                namespace: Weak::clone(namespace),
+                payer: Payer::new(&account, &registry.host),
+                epoch: registry.epoch,
+                quarantined: Arc::clone(&registry.quarantined),
+            }),
+            account,
             lane,
             maximum_pages: limits.maximum_pages,
             directory: Directory::new(),
             requests: RequestLog::new(Memory {
-                window: settings.request_id_window,
-                entries: settings.request_ids,
+                window: registry.settings.request_id_window,
+                entries: registry.settings.request_ids,
             }),
             size_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
@@ -97,7 +117,7 @@ impl Namespace {
         now: Now,
     ) -> Listing {
         self.directory.list(after, page_size, LOOK_AT_MOST, |record| {
-            !record.has_expired(now) && selector.selects(&record.presentation().presentation.labels)
+            !record.has_expired(now) && record.is_selected(selector)
         })
     }
 

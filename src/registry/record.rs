@@ -1,19 +1,25 @@
 //! [`Record`]: what the daemon keeps of one memory beside its bytes.
 //!
 //! Law: everything here can be read without the memory's lock; numbers that clients see are counted
-//! after the operation succeeded. Does not know how records are found (`directory.rs`) nor what
-//! operations there are (`operations/`).
+//! after the operation succeeded. There may be a million records, so that what operations on bytes
+//! need is inline, what is changed now and then is [`Aside`], and what most memories never have is
+//! allocated when they come to have it; a test holds the size. Does not know how records are found
+//! (`directory.rs`) nor what operations there are (`operations/`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
-use crate::memory::{Held, LinearMemory, Placed, PublishedSize};
-use crate::model::{Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
+use crate::memory::{LinearMemory, PublishedSize};
+use crate::model::{Form, Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
+use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::ledger::Charge;
-use crate::registry::lifecycle::{Lifecycle, Lives};
-use crate::registry::namespace::Namespace;
+use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
+use crate::registry::namespace::{Home, Namespace};
+use crate::registry::packed::Packed;
+use crate::registry::presentation::{PresentationVersion, Said, after_1970, since_1970};
+use crate::registry::selector::LabelSelector;
 use crate::units::{ByteCount, ByteRange, OutOfBounds, WasmPages};
 
 /// One memory.
@@ -23,44 +29,16 @@ pub struct Record {
     pub id: MemoryId,
     /// New for every memory ever made.
     pub uid: Uuid,
-    /// What never changes.
-    pub shape: Shape,
-    /// The guards it got.
-    pub guard: Guard,
-    /// When it was created.
-    pub created: SystemTime,
-    pub(super) namespace: Weak<Namespace>,
+    pub(super) shape: Packed,
     pub(super) size: PublishedSize,
-    pub(super) charge: Mutex<Option<Charge>>,
-    pub(super) observed: Mutex<Option<Observation>>,
+    home: Arc<Home>,
     life: Lifecycle<LinearMemory>,
-    presentation: RwLock<Arc<PresentationVersion>>,
-    /// When the lease runs out, in nanoseconds after `epoch`; `u64::MAX`: never.
+    /// In nanoseconds after 1970.
+    created: u64,
+    /// When the lease runs out, in nanoseconds after the registry's epoch; `u64::MAX`: never.
     expiry: AtomicU64,
-    epoch: Instant,
     stats: Stats,
-}
-
-/// What UpdateMemory may change, and the tag of this version of it.
-#[derive(Clone, Debug, Default)]
-pub struct PresentationVersion {
-    /// What it says.
-    pub presentation: Presentation,
-    /// Changes whenever it does.
-    pub etag: String,
-    /// When the lease runs out, for people.
-    pub expire_time: Option<SystemTime>,
-}
-
-/// A look at the host's account of a memory.
-#[derive(Clone, Debug)]
-pub struct Observation {
-    /// When.
-    pub at: Now,
-    /// What the kernel says that it holds.
-    pub held: Held,
-    /// What it was given.
-    pub placed: Placed,
+    aside: Mutex<Aside>,
 }
 
 #[derive(Debug, Default)]
@@ -69,9 +47,6 @@ struct Stats {
     write_count: AtomicU64,
     read_bytes: AtomicU64,
     write_bytes: AtomicU64,
-    grow_count: AtomicU64,
-    grow_failure_count: AtomicU64,
-    trap_count: AtomicU64,
     largest_access_bytes: AtomicU64,
 }
 
@@ -80,6 +55,10 @@ impl Lives for Record {
 
     fn life(&self) -> &Lifecycle<LinearMemory> {
         &self.life
+    }
+
+    fn quarantined_count(&self) -> &AtomicU64 {
+        &self.home.quarantined
     }
 }
 
@@ -92,8 +71,6 @@ pub(super) struct NewRecord {
     pub(super) guard: Guard,
     pub(super) presentation: Presentation,
     pub(super) charge: Charge,
-    pub(super) epoch: Instant,
-    pub(super) quarantined: Arc<AtomicU64>,
 }
 
 impl Record {
@@ -103,24 +80,69 @@ impl Record {
         namespace: &Arc<Namespace>,
         now: Now,
     ) -> Arc<Self> {
+        let guards = [new.shape.guard, new.guard];
+        let guards = (guards != [Guard::default(); 2]).then_some(guards);
+        let form = (*new.shape.form != *Form::usual()).then(|| Arc::clone(&new.shape.form));
+        let usual = guards.is_none() && form.is_none();
+        let rare = (!usual).then(|| Box::new(Rare { guards, form, ..Rare::default() }));
+        let lease = new.presentation.lease_ttl;
         let record = Self {
             id: new.id,
             uid: new.uid,
-            shape: new.shape,
-            guard: new.guard,
-            created: now.wall,
-            namespace: Arc::downgrade(namespace),
-            size: memory.size(),
-            charge: Mutex::new(Some(new.charge)),
-            observed: Mutex::new(None),
-            life: Lifecycle::new(memory, new.quarantined),
-            presentation: RwLock::default(),
+            shape: Packed::new(&new.shape),
+            size: PublishedSize::of(&memory),
+            home: Arc::clone(&namespace.home),
+            life: Lifecycle::new(memory),
+            created: since_1970(now.wall),
             expiry: AtomicU64::new(u64::MAX),
-            epoch: new.epoch,
             stats: Stats::default(),
+            aside: Mutex::new(Aside {
+                charge: Some(new.charge),
+                said: Said::new(&new.presentation, expire_time(lease, now)),
+                version: 0,
+                rare,
+            }),
         };
-        record.present(new.presentation, now);
+        record.start_lease(lease, now);
         Arc::new(record)
+    }
+
+    /// What never changes.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape {
+            initial: self.shape.initial(),
+            maximum: self.shape.maximum(),
+            index_type: self.shape.index_type(),
+            growth: self.shape.growth(),
+            guard: self.guards()[0],
+            form: self.form(),
+        }
+    }
+
+    /// The guards it got.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        self.guards()[1]
+    }
+
+    /// What was asked of the host for its pages.
+    #[must_use]
+    pub fn form(&self) -> Arc<Form> {
+        let aside = self.aside();
+        let form = aside.rare.as_ref().and_then(|rare| rare.form.clone());
+        form.unwrap_or_else(Form::usual)
+    }
+
+    fn guards(&self) -> [Guard; 2] {
+        let aside = self.aside();
+        aside.rare.as_ref().and_then(|rare| rare.guards).unwrap_or_default()
+    }
+
+    /// When it was created.
+    #[must_use]
+    pub fn created(&self) -> SystemTime {
+        after_1970(self.created).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// Its size.
@@ -143,22 +165,41 @@ impl Record {
 
     /// What it is called, and the tag of that.
     #[must_use]
-    pub fn presentation(&self) -> Arc<PresentationVersion> {
-        Arc::clone(&self.presentation.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn presentation(&self) -> PresentationVersion {
+        self.version(&self.aside())
+    }
+
+    fn version(&self, aside: &Aside) -> PresentationVersion {
+        // Another for each version of each memory: uids are random, and both steps can be undone.
+        const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
+        let etag = self.uid.as_u128().wrapping_add(aside.version.into()).wrapping_mul(SPREAD);
+        PresentationVersion {
+            presentation: aside.said.presentation(),
+            etag: Uuid::from_u128(etag).simple().to_string(),
+            expire_time: aside.said.expire_time(),
+        }
+    }
+
+    /// Whether its labels are what a selector wants.
+    pub(super) fn is_selected(&self, selector: &LabelSelector) -> bool {
+        let aside = self.aside();
+        selector.selects(|key| aside.said.label(key))
     }
 
     /// What has happened to it.
     #[must_use]
     pub fn stats(&self) -> MemoryStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let aside = self.aside();
+        let rare = aside.rare.as_deref();
         MemoryStats {
             read_count: read(&self.stats.read_count),
             write_count: read(&self.stats.write_count),
             read_bytes: read(&self.stats.read_bytes),
             write_bytes: read(&self.stats.write_bytes),
-            grow_count: read(&self.stats.grow_count),
-            grow_failure_count: read(&self.stats.grow_failure_count),
-            trap_count: read(&self.stats.trap_count),
+            grow_count: rare.map_or(0, |rare| rare.grow_count),
+            grow_failure_count: rare.map_or(0, |rare| rare.grow_failure_count),
+            trap_count: rare.map_or(0, |rare| rare.trap_count),
             largest_access_bytes: read(&self.stats.largest_access_bytes),
         }
     }
@@ -169,7 +210,7 @@ impl Record {
     /// [`OutOfBounds`], counted.
     pub fn within(&self, offset: u64, length: u64) -> Result<ByteRange, OutOfBounds> {
         ByteRange::within(offset, length, self.size.bytes()).inspect_err(|_trap| {
-            self.stats.trap_count.fetch_add(1, Ordering::Relaxed);
+            self.change(|rare| count(&mut rare.trap_count));
         })
     }
 
@@ -192,15 +233,50 @@ impl Record {
     }
 
     pub(super) fn note_grown(&self) {
-        self.stats.grow_count.fetch_add(1, Ordering::Relaxed);
+        self.change(|rare| count(&mut rare.grow_count));
     }
 
     pub(super) fn note_not_grown(&self) {
-        self.stats.grow_failure_count.fetch_add(1, Ordering::Relaxed);
+        self.change(|rare| count(&mut rare.grow_failure_count));
     }
 
-    pub(super) fn quarantine(&self, why: &'static str) {
-        self.life.quarantine(why);
+    /// The last look at the host's account of it.
+    pub(super) fn observed(&self) -> Option<Observation> {
+        self.aside().rare.as_ref()?.observed.clone()
+    }
+
+    pub(super) fn observe(&self, seen: Observation) {
+        self.change(|rare| rare.observed = Some(seen));
+    }
+
+    /// Adds to what has been paid for it. Once it is over, that is given back.
+    pub(super) fn pay_more(&self, more: Charge) {
+        if let Some(charge) = &mut self.aside().charge {
+            charge.absorb(more);
+        }
+    }
+
+    /// What has been paid for it, for whoever ends it.
+    pub(super) fn take_charge(&self) -> Option<Charge> {
+        self.aside().charge.take()
+    }
+
+    /// Whose it is, while they are there.
+    pub(super) fn namespace(&self) -> Option<Arc<Namespace>> {
+        self.home.namespace.upgrade()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Rare)) {
+        change(self.aside().rare.get_or_insert_default());
+    }
+
+    fn aside(&self) -> MutexGuard<'_, Aside> {
+        // Nobody panics in the middle of a change.
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn quarantine(&self, why: Why) {
+        lifecycle::quarantine(self, why);
     }
 
     pub(super) fn not_found(&self) -> Failure {
@@ -216,13 +292,17 @@ impl Record {
     /// When its lease runs out.
     pub(super) fn expiry(&self) -> Option<Instant> {
         let expiry = self.expiry.load(Ordering::Acquire);
-        if expiry == u64::MAX { None } else { self.epoch.checked_add(Duration::from_nanos(expiry)) }
+        if expiry == u64::MAX {
+            None
+        } else {
+            self.home.epoch.checked_add(Duration::from_nanos(expiry))
+        }
     }
 
     /// Ends it for good if its lease has run out. Renewals hold the same lock, so of a renewal and
     /// this the first wins.
     pub(super) fn expire(&self, now: Now) -> bool {
-        let _slot = self.presentation.write().unwrap_or_else(PoisonError::into_inner);
+        let _aside = self.aside();
         let expired = self.has_expired(now);
         if expired {
             self.expiry.store(0, Ordering::Release);
@@ -232,72 +312,85 @@ impl Record {
 
     /// Starts the lease anew; when it now runs out, where there is one.
     pub(super) fn keep_alive(&self, now: Now) -> Result<Option<SystemTime>, Failure> {
-        let mut slot = self.presentation.write().unwrap_or_else(PoisonError::into_inner);
+        let mut aside = self.aside();
         if self.has_expired(now) {
             return Err(self.not_found());
         }
-        let Some(lease) = slot.presentation.lease_ttl else { return Ok(None) };
-        let mut version = PresentationVersion::clone(&slot);
-        self.start_lease(&mut version, Some(lease), now);
-        let expire_time = version.expire_time;
-        *slot = Arc::new(version);
+        let Some(lease) = aside.said.lease_ttl() else { return Ok(None) };
+        let expire_time = expire_time(Some(lease), now);
+        aside.said.renew(expire_time);
+        self.start_lease(Some(lease), now);
         Ok(expire_time)
     }
 
-    /// Replaces what it is called, if `accept` agrees with what it is called now.
+    /// Replaces what it is called, if `accept` agrees with what it is called now and with what has
+    /// been paid for that.
     pub(super) fn represent(
         &self,
         now: Now,
-        accept: impl FnOnce(&PresentationVersion) -> Result<(Presentation, bool), Failure>,
+        accept: impl FnOnce(
+            &PresentationVersion,
+            Option<&mut Charge>,
+        ) -> Result<(Presentation, bool), Failure>,
     ) -> Result<(), Failure> {
-        let mut slot = self.presentation.write().unwrap_or_else(PoisonError::into_inner);
+        let mut aside = self.aside();
         if self.has_expired(now) {
             return Err(self.not_found());
         }
-        let (presentation, lease_is_new) = accept(&slot)?;
-        let lease = presentation.lease_ttl;
-        let changed = presentation != slot.presentation;
-        let mut version = PresentationVersion {
-            etag: if changed { new_etag() } else { slot.etag.clone() },
-            presentation,
-            expire_time: slot.expire_time,
-        };
-        if lease_is_new {
-            self.start_lease(&mut version, lease, now);
+        let old = self.version(&aside);
+        let (new, lease_is_new) = accept(&old, aside.charge.as_mut())?;
+        if new != old.presentation {
+            aside.version = aside.version.wrapping_add(1);
         }
-        *slot = Arc::new(version);
+        let lease = new.lease_ttl;
+        let expires = if lease_is_new { expire_time(lease, now) } else { old.expire_time };
+        aside.said = Said::new(&new, expires);
+        if lease_is_new {
+            self.start_lease(lease, now);
+        }
         Ok(())
     }
 
-    fn present(&self, presentation: Presentation, now: Now) {
-        let lease = presentation.lease_ttl;
-        let mut version = PresentationVersion { presentation, etag: new_etag(), expire_time: None };
-        self.start_lease(&mut version, lease, now);
-        *self.presentation.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(version);
-    }
-
-    fn start_lease(&self, version: &mut PresentationVersion, lease: Option<Duration>, now: Now) {
+    fn start_lease(&self, lease: Option<Duration>, now: Now) {
         let end = lease.and_then(|lease| now.steady.checked_add(lease));
         let expiry = end.map_or(u64::MAX, |end| self.nanoseconds(end));
-        version.expire_time = lease.and_then(|lease| now.wall.checked_add(lease));
         self.expiry.store(expiry, Ordering::Release);
     }
 
     fn nanoseconds(&self, moment: Instant) -> u64 {
-        let since = moment.saturating_duration_since(self.epoch).as_nanos();
+        let since = moment.saturating_duration_since(self.home.epoch).as_nanos();
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 }
 
-fn new_etag() -> String {
-    Uuid::from_u128(random_bits()).simple().to_string()
+/// When a lease that starts now runs out, for people.
+fn expire_time(lease: Option<Duration>, now: Now) -> Option<SystemTime> {
+    lease.and_then(|lease| now.wall.checked_add(lease))
+}
+
+const fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
 }
 
 /// 128 random bits of the kernel's.
 pub(super) fn random_bits() -> u128 {
     let mut bits = [0; 16];
-    // getrandom fails only on kernels without the call; a zero etag or id is then caught as a
-    // collision rather than handed out twice.
+    // getrandom fails only on kernels without the call; a zero id is then caught as a collision
+    // rather than handed out twice.
     let _unavailable = getrandom::fill(&mut bits);
     u128::from_le_bytes(bits)
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_and_its_memory_fit_their_allocations() {
+        const COUNTS: usize = 16;
+        // What the allocator hands out for a little more is 384 and 80: with a million memories, the
+        // 512 bytes that each may cost would be gone.
+        assert!(size_of::<Record>() + COUNTS <= 320, "{}", size_of::<Record>());
+        assert!(size_of::<LinearMemory>() + COUNTS <= 64, "{}", size_of::<LinearMemory>());
+    }
 }

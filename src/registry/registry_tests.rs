@@ -44,7 +44,7 @@ impl Floor {
         let pool = Pool::start(1, || ()).unwrap();
         let registry = Registry::new(settings, Account::new(LIMITS), allocator, pool, start);
         let limits = NamespaceLimits { account: LIMITS, maximum_pages: None };
-        let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &settings);
+        let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &registry);
         Self { kernel, registry, namespace, start }
     }
 

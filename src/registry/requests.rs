@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Failure;
 use crate::model::{MemoryId, Now, RequestKey, Uuid};
-use crate::registry::ledger::{Account, Amount, Charge};
+use crate::registry::ledger::{Amount, Charge, Payer};
 
 /// What one entry is charged: key, hash, result and its places in the two collections.
 const ENTRY_BYTES: u64 = 384;
@@ -80,8 +80,7 @@ impl RequestLog {
         self: &Arc<Self>,
         key: Option<RequestKey>,
         now: Now,
-        tenant: &Arc<Account>,
-        host: &Arc<Account>,
+        payer: &Arc<Payer>,
     ) -> Result<Begun, Failure> {
         let Some(key) = key else { return Ok(Begun::Run(Running { log: None })) };
         let mut state = self.state();
@@ -101,7 +100,7 @@ impl RequestLog {
         }
         while state.entries.len() >= self.keep.entries && state.forget_oldest() {}
         let charge = loop {
-            match Charge::pay(tenant, host, Amount::overhead(ENTRY_BYTES)) {
+            match Charge::pay(payer, Amount::overhead(ENTRY_BYTES)) {
                 Ok(charge) => break charge,
                 Err(failure) => {
                     if !state.forget_oldest() {
@@ -178,11 +177,16 @@ impl State {
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
     use super::*;
-    use crate::registry::ledger::Limits;
+    use crate::registry::ledger::{Account, Limits};
     use std::time::SystemTime;
 
     fn account(bytes: u64) -> Arc<Account> {
         Account::new(Limits { bytes, mappings: 9, reserved_bytes: 9, memories: 9 })
+    }
+
+    /// Tenant and host are one account here: each entry is paid twice.
+    fn payer(account: &Arc<Account>) -> Arc<Payer> {
+        Payer::new(account, account)
     }
 
     fn log(entries: usize) -> Arc<RequestLog> {
@@ -200,14 +204,14 @@ mod tests {
     const GROWN: Led = Led::Grown { previous_pages: 1, current_pages: 2 };
 
     fn succeed(log: &Arc<RequestLog>, id: u128, at: Now, account: &Arc<Account>) {
-        match log.begin(key(id, 1), at, account, account).unwrap() {
+        match log.begin(key(id, 1), at, &payer(account)).unwrap() {
             Begun::Run(running) => running.led_to(GROWN),
             Begun::Done(_) => panic!("{id} was done before"),
         }
     }
 
     fn is_done(log: &Arc<RequestLog>, id: u128, at: Now, account: &Arc<Account>) -> bool {
-        matches!(log.begin(key(id, 1), at, account, account), Ok(Begun::Done(GROWN)))
+        matches!(log.begin(key(id, 1), at, &payer(account)), Ok(Begun::Done(GROWN)))
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
         succeed(&log, 1, now, &account);
         assert!(is_done(&log, 1, now, &account));
         assert_eq!(
-            log.begin(key(1, 2), now, &account, &account).unwrap_err(),
+            log.begin(key(1, 2), now, &payer(&account)).unwrap_err(),
             Failure::RequestIdReused { request_id: Uuid::from_u128(1) }
         );
     }
@@ -224,8 +228,8 @@ mod tests {
     #[test]
     fn a_repeat_while_the_first_runs_is_told_to_come_back_and_a_failure_is_forgotten() {
         let (log, account, now) = (log(8), account(u64::MAX), now());
-        let first = log.begin(key(1, 1), now, &account, &account).unwrap();
-        let repeat = log.begin(key(1, 1), now, &account, &account).unwrap_err();
+        let first = log.begin(key(1, 1), now, &payer(&account)).unwrap();
+        let repeat = log.begin(key(1, 1), now, &payer(&account)).unwrap_err();
         assert!(matches!(repeat, Failure::Overloaded { .. }), "{repeat:?}");
         drop(first);
         succeed(&log, 1, now, &account);
@@ -235,7 +239,6 @@ mod tests {
     fn the_oldest_goes_first_at_the_cap_at_the_window_and_at_the_quota() {
         let begun = now();
         for (log, account) in [(log(2), account(u64::MAX)), (log(99), account(ENTRY_BYTES * 5))] {
-            // Tenant and host are one account here: each entry is paid twice.
             succeed(&log, 1, begun, &account);
             succeed(&log, 2, begun, &account);
             succeed(&log, 3, begun, &account);

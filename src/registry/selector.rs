@@ -2,8 +2,6 @@
 //!
 //! Law: as in Kubernetes, `key!=value` also holds where there is no such key. Knows labels only.
 
-use std::collections::BTreeMap;
-
 use crate::model::{Id, MAX_LABELS};
 
 /// A parsed selector. The empty one selects everything.
@@ -34,14 +32,14 @@ impl LabelSelector {
         terms.into_iter().map(|term| parse_term(term.trim())).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether these labels satisfy every term.
+    /// Whether labels of which these are the values satisfy every term.
     #[must_use]
-    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn selects<'a>(&self, value_of: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0.iter().all(|term| match term {
-            Term::Has(key) => labels.contains_key(key),
-            Term::HasNot(key) => !labels.contains_key(key),
-            Term::Is(key, value) => labels.get(key) == Some(value),
-            Term::IsNot(key, value) => labels.get(key) != Some(value),
+            Term::Has(key) => value_of(key).is_some(),
+            Term::HasNot(key) => value_of(key).is_none(),
+            Term::Is(key, value) => value_of(key) == Some(value),
+            Term::IsNot(key, value) => value_of(key) != Some(value),
         })
     }
 }
@@ -73,8 +71,8 @@ mod tests {
     use super::*;
 
     fn selects(selector: &str, labels: &[(&str, &str)]) -> bool {
-        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        LabelSelector::parse(selector).unwrap().selects(&labels)
+        let value_of = |key: &str| labels.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        LabelSelector::parse(selector).unwrap().selects(value_of)
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Registry {
 
     /// Takes a memory's name away at once; the rest of its end comes with the next sweeps.
     pub(super) fn retire(self: &Arc<Self>, record: Arc<Record>) {
-        if let Some(namespace) = record.namespace.upgrade() {
+        if let Some(namespace) = record.namespace() {
             namespace.directory.remove(&record);
         }
         self.ending().push(Ending(Box::pin(Arc::clone(self).end(record))));

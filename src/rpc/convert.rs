@@ -64,8 +64,8 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
     v1::Memory {
         memory_id: record.id.to_string(),
         uid: record.uid.to_string(),
-        etag: version.etag.clone(),
-        spec: Some(spec::effective(&record.shape, record.guard, &version.presentation)),
+        etag: version.etag,
+        spec: Some(spec::effective(&record.shape(), record.guard(), &version.presentation)),
         state: match quarantined {
             None => v1::MemoryState::Ready,
             Some(_) => v1::MemoryState::Quarantined,
@@ -87,7 +87,7 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
             trap_count: stats.trap_count,
             largest_access_bytes: stats.largest_access_bytes,
         }),
-        create_time: Some(record.created.into()),
+        create_time: Some(record.created().into()),
         expire_time: version.expire_time.map(Into::into),
         shared_from: String::new(),
         resident_bytes: None,
@@ -103,7 +103,7 @@ pub(crate) fn memory_in_full(
     nodes: Vec<u32>,
 ) -> v1::Memory {
     let Observation { at, held, placed } = observation;
-    let form = &record.shape.form;
+    let form = record.form();
     let (given, evidence) = pages_given(held, placed);
     let pages = v1::PagePlacement {
         asked: form::page_kind_messages(&form.page_kinds),
@@ -130,8 +130,8 @@ pub(crate) fn memory_in_full(
             pages: Some(pages),
             nodes: Some(on_nodes),
             guard: Some(v1::GuardPlacement {
-                asked: Some(spec::guard_message(record.shape.guard)),
-                given: Some(spec::guard_message(record.guard)),
+                asked: Some(spec::guard_message(record.shape().guard)),
+                given: Some(spec::guard_message(record.guard())),
                 kind: guard_kind(placed.guard).into(),
                 evidence: v1::Evidence::PolicyOnly.into(),
             }),

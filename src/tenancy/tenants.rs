@@ -79,8 +79,7 @@ impl Tenants {
                 OTHER_TENANTS.into()
             };
             let lane = u32::try_from(number).unwrap_or(u32::MAX);
-            let namespace =
-                Namespace::new(name.clone(), lane, limits.namespace, &registry.settings);
+            let namespace = Namespace::new(name.clone(), lane, limits.namespace, &registry);
             by_name.insert(name, Tenant::new(namespace, limits, label, metrics));
         }
         let default = by_name.get(DEFAULT).cloned();

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::memory::allocator::Fallbacks;
-use crate::memory::allocator::PageAllocator;
+use crate::memory::allocator::{Fallbacks, GuardKind, PageAllocator};
 use crate::memory::linear::{LinearMemory, ReleaseStep};
 use crate::memory::mmap::MmapAllocator;
 use crate::memory::plan::Plan;
@@ -16,7 +15,7 @@ use crate::model::{Form, Growth, Guard, IndexType, PageKind, Shape};
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
 use crate::os::{copy, fault};
-use crate::units::WasmPages;
+use crate::units::{ByteRange, WasmPages};
 
 struct Shop {
     kernel: Arc<FailingKernel>,

@@ -2,8 +2,10 @@
 //!
 //! Law: every range is checked against the span before the kernel is asked, so that who holds one can
 //! never reach a neighbour's. Does not know which spans there are: whoever cuts a reservation up sees
-//! to it that no two overlap.
+//! to it that no two overlap. There may be a million: places are counted in units of 4 KiB, which
+//! every host page is a multiple of.
 
+use std::borrow::Borrow;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -11,39 +13,56 @@ use crate::os::OsError;
 use crate::os::reservation::{Reservation, invalid};
 use crate::units::ByteCount;
 
-/// Bytes `[at, at + length)` of a reservation's body, which lives as long as they do.
-#[derive(Clone, Debug)]
-pub struct Span {
-    space: Arc<Reservation>,
-    at: ByteCount,
-    length: ByteCount,
+const UNIT: u64 = 4096;
+
+/// Bytes `[at, at + length)` of the body of a reservation, which lives in an `S` and as long as they
+/// do.
+#[derive(Debug)]
+pub struct Span<S = Reservation> {
+    space: Arc<S>,
+    at: u32,
+    length: u32,
 }
 
-impl Span {
-    /// That part of the reservation; none where it has none.
+impl<S> Clone for Span<S> {
+    fn clone(&self) -> Self {
+        Self { space: Arc::clone(&self.space), at: self.at, length: self.length }
+    }
+}
+
+impl<S: Borrow<Reservation>> Span<S> {
+    /// That part of the reservation; none where it has none, or it is not whole units.
     #[must_use]
-    pub fn of(space: &Arc<Reservation>, at: ByteCount, length: ByteCount) -> Option<Self> {
+    pub fn of(space: &Arc<S>, at: ByteCount, length: ByteCount) -> Option<Self> {
         let end = at.checked_add(length)?;
-        (end <= space.body_bytes()).then(|| Self { space: Arc::clone(space), at, length })
+        let reservation: &Reservation = (**space).borrow();
+        let (at, length) = (units(at)?, units(length)?);
+        (end <= reservation.body_bytes()).then(|| Self { space: Arc::clone(space), at, length })
+    }
+
+    /// What the reservation lives in.
+    #[must_use]
+    pub fn space(&self) -> &S {
+        &self.space
     }
 
     /// Where it begins. What may be done with the address is as for [`Reservation::body`].
     #[must_use]
     pub fn base(&self) -> NonNull<u8> {
         // SAFETY: at <= body_bytes (of()), so the sum lies within the mapping or at its end.
-        unsafe { self.space.body().add(self.at.as_usize()) }
+        unsafe { self.reservation().body().add(self.at().as_usize()) }
     }
 
     /// How long it is.
     #[must_use]
     pub const fn length(&self) -> ByteCount {
-        self.length
+        bytes(self.length)
     }
 
     /// The size of its host pages.
     #[must_use]
     pub fn host_page(&self) -> ByteCount {
-        self.space.host_page()
+        self.reservation().host_page()
     }
 
     /// [`Reservation::guard`], of bytes of the span.
@@ -52,7 +71,7 @@ impl Span {
     /// As there; EINVAL where the range is not within the span.
     pub fn guard(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         let (from, to) = self.within(from, to)?;
-        self.space.guard(from, to)
+        self.reservation().guard(from, to)
     }
 
     /// [`Reservation::unguard`], of bytes of the span.
@@ -61,7 +80,7 @@ impl Span {
     /// As [`Self::guard`].
     pub fn unguard(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         let (from, to) = self.within(from, to)?;
-        self.space.unguard(from, to)
+        self.reservation().unguard(from, to)
     }
 
     /// [`Reservation::wipe`], of bytes of the span.
@@ -70,7 +89,7 @@ impl Span {
     /// As [`Self::guard`].
     pub fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         let (from, to) = self.within(from, to)?;
-        self.space.wipe(from, to)
+        self.reservation().wipe(from, to)
     }
 
     /// [`Reservation::populate`], of bytes of the span.
@@ -79,7 +98,7 @@ impl Span {
     /// As [`Self::guard`].
     pub fn populate(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         let (from, to) = self.within(from, to)?;
-        self.space.populate(from, to)
+        self.reservation().populate(from, to)
     }
 
     /// [`Reservation::resident_bytes`] of the first bytes of the span.
@@ -88,11 +107,29 @@ impl Span {
     /// As [`Self::guard`].
     pub fn resident_bytes(&self, upto: ByteCount) -> Result<ByteCount, OsError> {
         let (from, to) = self.within(ByteCount::ZERO, upto)?;
-        self.space.resident_bytes(from, to)
+        self.reservation().resident_bytes(from, to)
+    }
+
+    fn reservation(&self) -> &Reservation {
+        (*self.space).borrow()
+    }
+
+    const fn at(&self) -> ByteCount {
+        bytes(self.at)
     }
 
     fn within(&self, from: ByteCount, to: ByteCount) -> Result<(ByteCount, ByteCount), OsError> {
-        let ends = self.at.checked_add(from).zip(self.at.checked_add(to));
-        ends.filter(|_| from <= to && to <= self.length).ok_or_else(|| invalid("madvise", to))
+        let ends = self.at().checked_add(from).zip(self.at().checked_add(to));
+        ends.filter(|_| from <= to && to <= self.length()).ok_or_else(|| invalid("madvise", to))
     }
+}
+
+fn units(bytes: ByteCount) -> Option<u32> {
+    let whole = bytes.get().is_multiple_of(UNIT);
+    u32::try_from(bytes.get().checked_div(UNIT)?).ok().filter(|_| whole)
+}
+
+const fn bytes(units: u32) -> ByteCount {
+    // At most 2^32 times 4 KiB: 2^44.
+    ByteCount::new((units as u64).saturating_mul(UNIT))
 }

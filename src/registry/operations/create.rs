@@ -37,7 +37,7 @@ impl Registry {
                 let why = "guards and maximum_pages together do not fit 64 bits of address";
                 Failure::InvalidSpec { field: "spec.guard", why: why.to_owned() }
             })?;
-        let begun = namespace.requests.begin(request, now, &namespace.account, &self.host)?;
+        let begun = namespace.requests.begin(request, now, &namespace.home.payer)?;
         let running = match begun {
             Begun::Run(running) => running,
             Begun::Done(led) => return repeated(namespace, led, now),
@@ -88,7 +88,7 @@ impl Registry {
     fn pay(&self, namespace: &Namespace, layout: &Layout, beside: u64) -> Result<Charge, Failure> {
         let mut amount = Amount::memory(&self.allocator.footprint(layout));
         amount.overhead_bytes = amount.overhead_bytes.saturating_add(beside);
-        Charge::pay(&namespace.account, &self.host, amount)
+        Charge::pay(&namespace.home.payer, amount)
     }
 
     /// The shape that a spec asks for, with defaults spelled out and limits kept.
@@ -194,8 +194,6 @@ impl Birth {
             guard: layout.guard,
             presentation: new.presentation,
             charge,
-            epoch: registry.epoch,
-            quarantined: Arc::clone(&registry.quarantined),
         };
         let record = Record::new(new, memory, &namespace, now);
         // Counted before anyone can find it: who deletes it at once must not count it out first.

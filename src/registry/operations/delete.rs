@@ -5,10 +5,10 @@
 //!           nothing has happened         │      └─ the job does all of this, whoever still waits
 //! ```
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{LinearMemory, ReleaseStep, Unreleased};
+use crate::memory::{LinearMemory, Unreleased, Wiping};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{self, NotHad, Whole};
@@ -46,7 +46,7 @@ impl Registry {
             Ok(whole) => whole,
             Err(why) => return Err(not_had(&record, why)),
         };
-        let lane = record.namespace.upgrade().map_or(0, |namespace| namespace.lane);
+        let lane = record.namespace().map_or(0, |namespace| namespace.lane);
         let mut death = Death::Waiting { whole, deletion };
         let (registry, job_gate) = (Arc::clone(self), Arc::clone(gate));
         let steps = in_steps(move || death.step(&registry, &job_gate));
@@ -77,7 +77,7 @@ impl Registry {
         if let std::task::Poll::Ready(Ok(mut whole)) = whole.as_mut().poll(&mut context)
             && let Some(memory) = whole.end()
         {
-            self.release(namespace, memory, take_charge(record));
+            self.release(namespace, memory, record.take_charge());
         }
     }
 
@@ -104,23 +104,19 @@ impl Registry {
 }
 
 fn check_etag(record: &Record, deletion: &Deletion) -> Result<(), Failure> {
-    let found = record.presentation().etag.clone();
-    match &deletion.etag {
-        Some(wanted) if *wanted != found => {
-            Err(Failure::EtagMismatch { wanted: wanted.clone(), found })
-        }
-        _ => Ok(()),
+    let Some(wanted) = &deletion.etag else { return Ok(()) };
+    let found = record.presentation().etag;
+    if *wanted == found {
+        Ok(())
+    } else {
+        Err(Failure::EtagMismatch { wanted: wanted.clone(), found })
     }
-}
-
-fn take_charge(record: &Record) -> Option<Charge> {
-    record.charge.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// The pool's part of an end, step by step.
 enum Death {
     Waiting { whole: Whole<Record>, deletion: Deletion },
-    Wiping { namespace: Arc<Namespace>, memory: LinearMemory, charge: Option<Charge> },
+    Wiping { namespace: Arc<Namespace>, memory: Wiping, charge: Option<Charge> },
     Over,
 }
 
@@ -132,28 +128,26 @@ impl Death {
                 if let Err(failure) = check_etag(&record, &deletion).and_then(|()| gate.pass()) {
                     return Some(Err(failure));
                 }
-                let (Some(memory), Some(namespace)) = (whole.end(), record.namespace.upgrade())
-                else {
+                let (Some(memory), Some(namespace)) = (whole.end(), record.namespace()) else {
                     return Some(Err(not_had(&record, NotHad::Ended)));
                 };
                 namespace.directory.remove(&record);
                 namespace.note_less(record.size().bytes());
-                let charge = take_charge(&record);
-                *self = Self::Wiping { namespace, memory, charge };
+                let charge = record.take_charge();
+                *self = Self::Wiping { namespace, memory: memory.wiping(), charge };
                 None
             }
-            Self::Wiping { namespace, mut memory, charge } => match memory.wipe_some(WIPE_SLICE) {
+            Self::Wiping { namespace, mut memory, charge } => match memory.some(WIPE_SLICE) {
                 Ok(false) => {
                     *self = Self::Wiping { namespace, memory, charge };
                     None
                 }
                 Ok(true) => {
-                    registry.release(&namespace, memory, charge);
+                    registry.release(&namespace, memory.into_memory(), charge);
                     Some(Ok(()))
                 }
                 Err(error) => {
-                    let unreleased = Unreleased { memory, step: ReleaseStep::Wipe, error };
-                    registry.quarantine_range(&namespace, unreleased, charge);
+                    registry.quarantine_range(&namespace, memory.stopped(error), charge);
                     Some(Ok(()))
                 }
             },

@@ -1,16 +1,17 @@
 //! What people see of a memory: changing it, renewing its lease, looking at what the host gave.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Failure;
 use crate::model::{Now, Presentation};
+use crate::registry::aside::Observation;
 use crate::registry::gate::Gate;
 use crate::registry::lifecycle::{self, NotHad};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::create::presentation_bytes;
 use crate::registry::operations::{not_had, refused};
-use crate::registry::record::{Observation, Record};
+use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 
 /// How old an observation of the host may be.
@@ -41,7 +42,7 @@ impl Registry {
         change: PresentationChange,
         now: Now,
     ) -> Result<(), Failure> {
-        record.represent(now, |version| {
+        record.represent(now, |version, charge| {
             if let Some(wanted) = &change.etag
                 && *wanted != version.etag
             {
@@ -54,9 +55,7 @@ impl Registry {
                 labels: change.labels.unwrap_or_else(|| old.labels.clone()),
                 lease_ttl: change.lease_ttl.unwrap_or(old.lease_ttl),
             };
-            if let Some(charge) =
-                record.charge.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
-            {
+            if let Some(charge) = charge {
                 let overhead = charge
                     .amount()
                     .overhead_bytes
@@ -95,8 +94,7 @@ impl Registry {
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Option<Observation>, Failure> {
-        let last = record.observed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(last) = last
+        if let Some(last) = record.observed()
             && now.steady.saturating_duration_since(last.at.steady) < OBSERVATION_AGE
         {
             return Ok(Some(last));
@@ -113,8 +111,7 @@ impl Registry {
                     reading.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
                 let held = memory.held().map_err(|error| refused(&error.into()))?;
                 let observation = Observation { at: now, held, placed: memory.placed() };
-                *record.observed.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(observation.clone());
+                record.observe(observation.clone());
                 Ok(Some(observation))
             })
             .await?

@@ -3,7 +3,7 @@
 //! Law: one growth of a memory runs and a few queue; reads and writes go on meanwhile. Hooks will be
 //! asked between the charge and the pages.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::model::{Growth, Now, RequestKey, Uuid};
@@ -43,7 +43,7 @@ impl Registry {
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Grown, Failure> {
-        let begun = namespace.requests.begin(request, now, &namespace.account, &self.host)?;
+        let begun = namespace.requests.begin(request, now, &namespace.home.payer)?;
         let running = match begun {
             Begun::Run(running) => running,
             Begun::Done(led) => return repeated(led),
@@ -86,7 +86,7 @@ impl Registry {
         let memory = growing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
         let more = memory.committed(current).checked_sub(memory.committed(previous));
         let more = more.unwrap_or(ByteCount::ZERO);
-        let charge = Charge::pay(&namespace.account, &self.host, Amount::committed(more))?;
+        let charge = Charge::pay(&namespace.home.payer, Amount::committed(more))?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {
@@ -99,9 +99,9 @@ impl Registry {
 }
 
 fn target(record: &Record, size: WasmPages, delta_pages: u64) -> Result<WasmPages, Failure> {
-    let most = match record.shape.growth {
-        Growth::Allowed => record.shape.maximum,
-        Growth::Disallowed => record.shape.initial,
+    let most = match record.shape.growth() {
+        Growth::Allowed => record.shape.maximum(),
+        Growth::Disallowed => record.shape.initial(),
     };
     size.checked_add(delta_pages).filter(|target| *target <= most).ok_or(Failure::MaximumReached {
         current_pages: size.get(),
@@ -128,15 +128,11 @@ fn open(
         }
         return Err(failure);
     }
-    let mut held = record.charge.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(held) = held.as_mut() {
-        held.absorb(charge);
-    }
-    drop(held);
+    record.pay_more(charge);
     let more = grown.current.bytes().checked_sub(grown.previous.bytes());
     namespace.note_more(more.unwrap_or(ByteCount::ZERO));
     record.note_grown();
-    memory.publish(grown.current);
+    memory.publish(grown.current, &record.size);
     Ok(())
 }
 

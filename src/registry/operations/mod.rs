@@ -17,7 +17,7 @@ pub use grow::Grown;
 
 use crate::error::Failure;
 use crate::memory::{Fault, Refused};
-use crate::registry::lifecycle::NotHad;
+use crate::registry::lifecycle::{NotHad, Why};
 use crate::registry::record::Record;
 
 fn not_had(record: &Record, why: NotHad) -> Failure {
@@ -29,7 +29,7 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
 
 /// The host failed under an access: its bytes are lost, so nobody sees them again.
 fn faulted(record: &Record, fault: Fault) -> Failure {
-    record.quarantine("the host lost bytes of it");
+    record.quarantine(Why::LostBytes);
     tracing::error!(
         memory_id = %record.id, uid = %record.uid, offset = fault.offset, count = fault.count,
         "host fault inside an access; the memory is quarantined"

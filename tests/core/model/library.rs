@@ -170,7 +170,7 @@ fn seen(record: &Record) -> Seen {
         name: record.id.to_string(),
         display_name: record.presentation().presentation.display_name.clone(),
         size_pages: record.size().get(),
-        maximum_pages: record.shape.maximum.get(),
+        maximum_pages: record.shape().maximum.get(),
         read_count: stats.read_count,
         write_count: stats.write_count,
         read_bytes: stats.read_bytes,

@@ -1,0 +1,45 @@
+//! [`Aside`]: what a record keeps behind a lock of its own, beside what operations on bytes use.
+//!
+//! Law: its lock is held for no more than a look or a change, and nothing else is locked meanwhile.
+//! What most memories never have is allocated when they come to have it: there may be a million.
+
+use std::sync::Arc;
+
+use crate::memory::{Held, Placed};
+use crate::model::{Form, Guard, Now};
+use crate::registry::ledger::Charge;
+use crate::registry::presentation::Said;
+
+/// What is changed now and then, and never beside an operation on bytes.
+#[derive(Debug)]
+pub(super) struct Aside {
+    pub(super) charge: Option<Charge>,
+    pub(super) said: Said,
+    /// Of what is said.
+    pub(super) version: u64,
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+/// What most memories never have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// As asked and as given, where they are not the usual ones.
+    pub(super) guards: Option<[Guard; 2]>,
+    /// Where it is not the usual one.
+    pub(super) form: Option<Arc<Form>>,
+    pub(super) observed: Option<Observation>,
+    pub(super) grow_count: u64,
+    pub(super) grow_failure_count: u64,
+    pub(super) trap_count: u64,
+}
+
+/// A look at the host's account of a memory.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// When.
+    pub at: Now,
+    /// What the kernel says that it holds.
+    pub held: Held,
+    /// What it was given.
+    pub placed: Placed,
+}
