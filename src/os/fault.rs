@@ -7,8 +7,9 @@
 //! async-signal-safe: no lock, no allocation, no formatting. Knows nothing of memories, and does
 //! not say whose bytes could not be moved: the count that the copy returns does.
 //!
-//! Two differences remain for the handler before us: it runs on the alternate stack where the
-//! thread has one, and a thread that blocks SIGSEGV dies of a fault in a copy, as of any other.
+//! Three differences remain for the handler before us: it runs on the alternate stack where the
+//! thread has one, a thread that blocks SIGSEGV dies of a fault in a copy, as of any other, and it
+//! is not told of a lost page before someone touches it: the standard library's would give up.
 
 #![expect(unsafe_code, reason = "signal handlers are installed, run and left by raw calls")]
 
@@ -94,9 +95,13 @@ fn exchange(signal: c_int, new: *const libc::sigaction) -> Result<libc::sigactio
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: `info` is the kernel's, see above.
     let code = unsafe { (*info).si_code };
-    // Sent by a process (0 and below), or news of a bad page that nobody has touched yet: then the
-    // instruction that was interrupted has nothing to do with it.
-    let raised_here = code > 0 && !(signal == libc::SIGBUS && code == libc::BUS_MCEERR_AO);
+    // News of a lost page that nobody has touched. It is out of reach by now, and who touches it
+    // faults; until then nothing is to be done.
+    if signal == libc::SIGBUS && code == libc::BUS_MCEERR_AO {
+        return;
+    }
+    // 0 and below: sent by a process; the instruction that was interrupted has no part in it.
+    let raised_here = code > 0;
     if raised_here {
         let context: *mut ucontext_t = context.cast();
         // SAFETY: `context` is the kernel's, see above, and nothing else refers to it while the
@@ -111,6 +116,11 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut
     }
     // SAFETY: the three are the kernel's for this very signal.
     unsafe { hand_on(signal, raised_here, info, context) };
+    // The standard library's handler makes the default of itself and waits for the fault to return.
+    let now = if raised_here { None } else { exchange(signal, ptr::null()).ok() };
+    if now.is_some_and(|now| now.sa_sigaction == libc::SIG_DFL) {
+        as_by_default(signal, raised_here);
+    }
 }
 
 /// # Safety

@@ -28,6 +28,8 @@ mod copy_x86_64;
 pub mod facts;
 pub mod failing;
 pub mod fault;
+#[cfg(test)]
+mod fault_tests;
 pub mod host;
 pub mod kernel;
 pub mod limits;
