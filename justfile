@@ -19,6 +19,10 @@ loom:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
+# In an emulated machine with two NUMA nodes (Debian, as root); names of tests/machine/checks.
+machine *CHECKS:
+    tests/machine/run {{CHECKS}}
+
 # Beside a plain tonic server; needs h2load (Debian: nghttp2-client).
 bench *ARGS:
     cargo bench --locked --bench echo -- {{ARGS}}
