@@ -7,6 +7,7 @@
 //!
 //! There may be a million of these, so a field is worth its eight bytes or is not here.
 
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::access::{self, NotMoved};
@@ -184,6 +185,17 @@ impl LinearMemory {
     /// [`OsError`].
     pub fn held(&self) -> Result<Held, OsError> {
         self.pages.held(self.size.bytes())
+    }
+
+    /// Where its byte 0 lies, at one place until it is dropped or released: for an engine that runs
+    /// code on it in place, which the daemon never does.
+    ///
+    /// Bytes below the published size may be read and written there; what follows faults. Such
+    /// writes are not in the page map that [`Self::release`] wipes by. A memory that took any is
+    /// written whole by [`Self::apply`] first, or dropped: what is dropped is never handed on dirty.
+    #[must_use]
+    pub fn base(&self) -> NonNull<u8> {
+        self.pages.base()
     }
 
     /// What it was given.
