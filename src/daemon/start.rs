@@ -30,6 +30,7 @@ use crate::os::fault;
 use crate::os::host::{HostFacts, own_mappings};
 use crate::os::kernel::Kernel;
 use crate::os::process::{own_user, raise_open_files};
+use crate::os::reservation::Absence;
 use crate::os::threads::set_nice;
 use crate::registry::{Account, Pool, Registry};
 use crate::rpc::{Fallback, Listener, Server};
@@ -290,8 +291,11 @@ impl Parts {
         let absent = facts.absent.iter();
         let absent = absent.map(|absent| (absent.what.to_string(), absent.reason.to_string()));
         let slabless = slabless.map(|error| ("slabs".to_owned(), error.to_string()));
+        let nameless = Absence::on(kernel).into_iter();
+        let nameless = nameless.map(|absence| (absence.kind().to_owned(), absence.to_string()));
         let fallbacks: Vec<Fallback> = absent
             .chain(slabless)
+            .chain(nameless)
             .map(|(kind, reason)| Fallback { kind, reason, count: 1 })
             .collect();
         let host = KernelView {

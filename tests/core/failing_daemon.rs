@@ -1,12 +1,14 @@
 //! A host that refuses, seen over the wire: the reason and retry word of each failure, what GetHost
 //! and the metrics say of it, and planted panics on the pool and on a serving thread.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linmemd::client::ClientError;
 use linmemd::client::proto::{
     CreateMemoryRequest, GetMemoryRequest, GrowMemoryRequest, MemorySpec, MemoryState, MemoryView,
 };
+use linmemd::os::failing::FailingKernel;
 use linmemd::os::kernel::{Advice, Call};
 use linmemd::units::PAGE_BYTES;
 
@@ -133,6 +135,18 @@ fn the_daemons_own_sweep_frees_a_quarantined_range() {
     }
     let host = served.wait(served.client.host()).unwrap();
     assert!(host.quarantined_ranges.is_empty());
+    served.end();
+}
+
+#[test]
+fn what_mappings_go_without_on_this_host_is_told() {
+    let kernel = Arc::new(FailingKernel::new());
+    kernel.fail_call(Call::Name, libc::EINVAL, u64::MAX);
+    let served = Served::on(kernel, NO_SWEEP);
+    let host = served.wait(served.client.host()).unwrap();
+    let kinds: Vec<&str> = host.fallbacks.iter().map(|fallback| &*fallback.kind).collect();
+    assert!(kinds.contains(&"mapping_names"), "{kinds:?}");
+    assert_eq!(served.metric("linmemd_placement_fallbacks_total"), kinds.len() as u64);
     served.end();
 }
 

@@ -27,7 +27,11 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(sweep_interval: Duration) -> Self {
-        let kernel = Arc::new(FailingKernel::new());
+        Self::on(Arc::new(FailingKernel::new()), sweep_interval)
+    }
+
+    /// On a host that refuses from the daemon's first call on.
+    pub(crate) fn on(kernel: Arc<FailingKernel>, sweep_interval: Duration) -> Self {
         let mut config = Config::default();
         config.grpc.listen = "127.0.0.1:0".parse().unwrap();
         config.http.listen = "127.0.0.1:0".parse().unwrap();

@@ -1,9 +1,12 @@
 //! What a host may refuse of a reservation, and what is left then.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::os::OsError;
+use crate::os::kernel::Kernel;
 use crate::os::reservation::Reservation;
+use crate::os::{OsError, host_page};
+use crate::units::ByteCount;
 
 /// Something that this host does not have and that a reservation can do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +42,25 @@ pub struct ReserveFailed {
 impl From<OsError> for ReserveFailed {
     fn from(error: OsError) -> Self {
         Self { error, left: None }
+    }
+}
+
+impl Absence {
+    /// What every reservation on this host will go without, found by making one.
+    #[must_use]
+    pub fn on(kernel: &Arc<dyn Kernel>) -> Vec<Self> {
+        let (none, page) = (ByteCount::ZERO, host_page(&**kernel));
+        let tried = Reservation::reserve(Arc::clone(kernel), none, page, none);
+        tried.map(|reservation| reservation.absences().to_vec()).unwrap_or_default()
+    }
+
+    /// In a word.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::HugePageAdvice => "huge_page_advice",
+            Self::MappingName => "mapping_names",
+        }
     }
 }
 
