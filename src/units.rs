@@ -178,6 +178,37 @@ impl ByteRange {
         self.start + self.length
     }
 
+    /// The bytes up to the next multiple of `step`, and the rest where there is one: so that slices
+    /// begin and end where pages do.
+    #[must_use]
+    pub const fn split_at_multiple(self, step: ByteCount) -> (Self, Option<Self>) {
+        match self.start.checked_rem(step.0) {
+            Some(past) => self.split(ByteCount(step.0.saturating_sub(past))),
+            None => (self, None),
+        }
+    }
+
+    /// The whole pages of `page` bytes in it, between what is before and after them.
+    #[must_use]
+    pub const fn around(self, page: ByteCount) -> (Self, Option<Self>, Self) {
+        let end = self.end();
+        let none = Self { start: end, length: 0 };
+        let (Some(first), Some(part)) =
+            (self.start.checked_next_multiple_of(page.0), end.checked_rem(page.0))
+        else {
+            return (self, None, none);
+        };
+        let last = end.saturating_sub(part);
+        if first >= last {
+            return (self, None, none);
+        }
+        (
+            Self { start: self.start, length: first.saturating_sub(self.start) },
+            Some(Self { start: first, length: last.saturating_sub(first) }),
+            Self { start: last, length: part },
+        )
+    }
+
     /// The first `at_most` bytes, and the rest where there is one.
     #[must_use]
     pub const fn split(self, at_most: ByteCount) -> (Self, Option<Self>) {

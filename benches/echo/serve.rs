@@ -13,12 +13,12 @@ use std::{io, iter, thread};
 
 use linmemd::proto::v1::{
     CreateMemoryRequest, CreateMemoryResponse, DeleteMemoryRequest, DeleteMemoryResponse,
-    DownloadMemoryRequest, DownloadMemoryResponse, FillMemoryRequest, FillMemoryResponse,
-    GetMemoryRequest, GetMemoryResponse, GetServerInfoRequest, GetServerInfoResponse,
-    GrowMemoryRequest, GrowMemoryResponse, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
-    ListMemoriesRequest, ListMemoriesResponse, ReadMemoryRequest, ReadMemoryResponse,
-    UpdateMemoryRequest, UpdateMemoryResponse, UploadMemoryRequest, UploadMemoryResponse,
-    WriteMemoryRequest, WriteMemoryResponse,
+    DiscardMemoryRequest, DiscardMemoryResponse, DownloadMemoryRequest, DownloadMemoryResponse,
+    FillMemoryRequest, FillMemoryResponse, GetMemoryRequest, GetMemoryResponse,
+    GetServerInfoRequest, GetServerInfoResponse, GrowMemoryRequest, GrowMemoryResponse,
+    KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
+    ReadMemoryRequest, ReadMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
+    UploadMemoryRequest, UploadMemoryResponse, WriteMemoryRequest, WriteMemoryResponse,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::codegen::tokio_stream::{self, Stream};
@@ -222,6 +222,13 @@ impl MemoryService for Plain {
         &self,
         _: Request<FillMemoryRequest>,
     ) -> Result<Response<FillMemoryResponse>, Status> {
+        not_served()
+    }
+
+    async fn discard_memory(
+        &self,
+        _: Request<DiscardMemoryRequest>,
+    ) -> Result<Response<DiscardMemoryResponse>, Status> {
         not_served()
     }
 }

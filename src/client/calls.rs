@@ -15,11 +15,11 @@ use crate::client::connect::Client;
 use crate::client::error::ClientError;
 use crate::client::proto::memory_service_client::MemoryServiceClient;
 use crate::client::proto::{
-    CreateMemoryRequest, DeleteMemoryRequest, DrainRequest, DrainResponse, FillMemoryRequest,
-    GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest, GrowMemoryResponse,
-    HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest,
-    ListMemoriesResponse, Memory, MemorySpec, ReadMemoryRequest, ServerInfo, UpdateMemoryRequest,
-    WriteMemoryRequest,
+    CreateMemoryRequest, DeleteMemoryRequest, DiscardMemoryRequest, DrainRequest, DrainResponse,
+    FillMemoryRequest, GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest,
+    GrowMemoryResponse, HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
+    ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ReadMemoryRequest, ServerInfo,
+    UpdateMemoryRequest, WriteMemoryRequest,
 };
 use crate::client::retry::{Attempts, Repeat};
 
@@ -148,6 +148,15 @@ impl Client {
         .map(drop)
     }
 
+    /// Makes a range zero; how many bytes of its RAM went back to the host.
+    pub async fn discard_memory(&self, message: DiscardMemoryRequest) -> Result<u64, ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.discard_memory(request).await
+        })
+        .await
+        .map(|answer| answer.discarded_bytes)
+    }
+
     /// What the host is and gives; for operators.
     pub async fn host(&self) -> Result<HostInfo, ClientError> {
         let mut attempts = Attempts::begin(self.retry(), self.deadline());
@@ -248,6 +257,17 @@ impl Client {
     ) -> Result<(), ClientError> {
         let (memory_id, value) = (memory_id.to_owned(), u32::from(value));
         self.fill_memory(FillMemoryRequest { memory_id, uid: None, offset, length, value }).await
+    }
+
+    /// Short for [`Client::discard_memory`].
+    pub async fn discard(
+        &self,
+        memory_id: &str,
+        offset: u64,
+        length: u64,
+    ) -> Result<u64, ClientError> {
+        let memory_id = memory_id.to_owned();
+        self.discard_memory(DiscardMemoryRequest { memory_id, uid: None, offset, length }).await
     }
 
     /// Short for [`Client::delete_memory`]: it must exist.

@@ -165,6 +165,13 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     /// [`OsError`]: they may still hold what they held.
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError>;
 
+    /// Gives the RAM behind `[from, to)`, whole open host pages, back while the memory lives on; they
+    /// read as zero then. False, and nothing done, where it could not be had again at once.
+    ///
+    /// # Errors
+    /// [`OsError`]: they hold what they held, or zero.
+    fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError>;
+
     /// What the kernel says of the first `extent` bytes.
     ///
     /// # Errors

@@ -187,6 +187,13 @@ unsafe impl Pages for Dedicated {
         access::set(self, self.layout.body, range, 0).map_err(|_fault| lost)
     }
 
+    fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError> {
+        if self.is_locked() {
+            return Ok(false);
+        }
+        self.reservation.wipe(from, to).map(|()| true)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let reservation = &self.reservation;
         let asked_for_nodes = self.layout.form.numa.policy != NumaPolicy::Local;
@@ -241,6 +248,10 @@ unsafe impl Pages for Bare {
 
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         self.0.wipe(from, to)
+    }
+
+    fn discard(&self, _from: ByteCount, _to: ByteCount) -> Result<bool, OsError> {
+        Ok(false)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {

@@ -171,6 +171,13 @@ unsafe impl Pages for FileBacked {
         self.file.punch(from, to)
     }
 
+    fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError> {
+        if self.layout.pages.pool().is_some() || self.layout.form.locking != Locking::None {
+            return Ok(false);
+        }
+        self.file.punch(from, to).map(|()| true)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let reservation = &self.reservation;
         // Not by mincore, which passes over pages that were taken and never touched.

@@ -161,6 +161,16 @@ impl LinearMemory {
             .map_err(|not_moved| fault(plan.range(), not_moved))
     }
 
+    /// Makes a range zero and gives the RAM of its whole host pages back where it can be had again at
+    /// once; how much that was.
+    ///
+    /// # Errors
+    /// [`Fault`] where the host failed in the middle: then bytes are lost.
+    pub fn discard(&self, range: ByteRange) -> Result<ByteCount, Fault> {
+        apply::discard(&*self.pages, self.size.bytes(), &self.written, range)
+            .map_err(|not_moved| fault(range, not_moved))
+    }
+
     /// Opens pages up to `to` without showing them; [`Self::publish`] does.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ impl Metrics {
             read: of("read"),
             write: of("write"),
             fill: of("fill"),
+            discard: of("discard"),
             upload: of("upload"),
             download: of("download"),
             traps: self.counter(TRAPS_TOTAL, &[("tenant", label), ("reason", "OUT_OF_BOUNDS")]),
@@ -106,6 +107,8 @@ pub struct TenantMeters {
     pub write: OperationMeters,
     /// FillMemory.
     pub fill: OperationMeters,
+    /// DiscardMemory.
+    pub discard: OperationMeters,
     /// Messages of UploadMemory.
     pub upload: OperationMeters,
     /// Messages of DownloadMemory.

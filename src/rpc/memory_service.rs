@@ -118,6 +118,14 @@ pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {
     answer(&v1::FillMemoryResponse {})
 }
 
+pub(crate) async fn discard(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::DiscardMemoryRequest>(call, body).await?.message;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let access = &call.door.access;
+    let discarded = access.discard(&call.occasion, target, request.offset, request.length).await?;
+    answer(&v1::DiscardMemoryResponse { discarded_bytes: discarded.get() })
+}
+
 pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let mut request = plain::<v1::GrowMemoryRequest>(call, body).await?.message;
     let request_id = request.request_id.take();

@@ -60,6 +60,7 @@ methods! {
     WriteMemory "linmem.v1.MemoryService/WriteMemory" Unary
     GrowMemory "linmem.v1.MemoryService/GrowMemory" Unary
     FillMemory "linmem.v1.MemoryService/FillMemory" Unary
+    DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary
     DownloadMemory "linmem.v1.MemoryService/DownloadMemory" Stream
     UploadMemory "linmem.v1.MemoryService/UploadMemory" Stream
     GetServerInfo "linmem.v1.MemoryService/GetServerInfo" Unary

@@ -275,6 +275,25 @@ impl Access {
         Ok(())
     }
 
+    /// Makes a range zero; how much of its RAM went back to the host.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::discard`], OUT_OF_BOUNDS.
+    pub async fn discard(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        offset: u64,
+        length: u64,
+    ) -> Result<ByteCount, Failure> {
+        let record = self.find(target, occasion.now)?;
+        let range = self.within(&record, offset, length)?;
+        let lane = self.tenant.namespace.lane();
+        let discarded = self.registry.discard(lane, record, range, &occasion.gate).await?;
+        self.tenant.meters.discard.count(length);
+        Ok(discarded)
+    }
+
     /// A range of a memory, if it lies within the size; a trap otherwise.
     ///
     /// # Errors

@@ -34,13 +34,14 @@ async fn an_access_outside_the_size_is_refused_with_its_numbers_and_touches_noth
         refused(client.read("m", offset, length).await, "OUT_OF_BOUNDS", &numbers);
         refused(client.write("m", offset, data.clone()).await, "OUT_OF_BOUNDS", &numbers);
         refused(client.fill("m", offset, length, 0xEE).await, "OUT_OF_BOUNDS", &numbers);
+        refused(client.discard("m", offset, length).await, "OUT_OF_BOUNDS", &numbers);
         refused(download(&client, offset, Some(length)).await, "OUT_OF_BOUNDS", &numbers);
         let written = [numbers[0], numbers[1], numbers[2], ("bytes_written", &0)];
         for announced in [None, Some(length)] {
             let outcome = upload(&client, offset, announced, &data).await;
             refused(outcome, "OUT_OF_BOUNDS", &written);
         }
-        traps += 6;
+        traps += 7;
         for witness in [&before, &target, &after] {
             witness.is_unharmed().await;
         }

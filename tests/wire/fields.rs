@@ -25,6 +25,7 @@ async fn a_name_that_is_none_is_an_invalid_field_everywhere() {
         invalid(client.read(id, 0, 1).await, "memory_id");
         invalid(client.write(id, 0, "x").await, "memory_id");
         invalid(client.fill(id, 0, 1, 1).await, "memory_id");
+        invalid(client.discard(id, 0, 1).await, "memory_id");
         invalid(client.grow(id, 1).await, "memory_id");
         invalid(client.delete(id).await, "memory_id");
     }

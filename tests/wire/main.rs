@@ -7,6 +7,7 @@
 mod bounds;
 mod contract;
 mod deadlines;
+mod discards;
 mod faults;
 mod fields;
 mod forms;

@@ -20,6 +20,7 @@ async fn one_memorys_peak_and_accesses_are_the_same_wherever_they_are_shown() {
     client.read("m", 0, 50).await.unwrap();
     client.read("m", 1, 51).await.unwrap();
     client.fill("m", 0, 3 * PAGE, 2).await.unwrap();
+    client.discard("m", 7, 1000).await.unwrap();
     let upload = Upload { chunk_bytes: 65_536, ..Upload::to("m") };
     client.upload_chunks(upload, [vec![3; 100_000].into()], |_| ()).await.unwrap();
     let download = DownloadMemoryRequest {
@@ -34,7 +35,10 @@ async fn one_memorys_peak_and_accesses_are_the_same_wherever_they_are_shown() {
     let memory = client.memory("m").await.unwrap();
     let stats = memory.stats.unwrap();
     assert_eq!((stats.read_count, stats.read_bytes), (2 + 3, 101 + 3 * PAGE));
-    assert_eq!((stats.write_count, stats.write_bytes), (1 + 1 + 2, 100 + 3 * PAGE + 100_000));
+    assert_eq!(
+        (stats.write_count, stats.write_bytes),
+        (1 + 1 + 1 + 2, 100 + 3 * PAGE + 1000 + 100_000)
+    );
     assert_eq!(stats.access_count, stats.read_count + stats.write_count);
     assert_eq!((stats.grow_count, stats.grow_failure_count), (1, 0));
     assert_eq!((stats.trap_count, stats.largest_access_bytes), (1, 3 * PAGE));
@@ -42,7 +46,7 @@ async fn one_memorys_peak_and_accesses_are_the_same_wherever_they_are_shown() {
 
     let page = house.scrape().await;
     let (mut accesses, mut bytes) = (0.0, 0.0);
-    for operation in ["read", "write", "fill", "upload", "download"] {
+    for operation in ["read", "write", "fill", "discard", "upload", "download"] {
         let labels = [TENANT, ("operation", operation)];
         accesses += page.value("linmemd_accesses_total", &labels);
         bytes += page.value("linmemd_access_bytes_total", &labels);

@@ -55,6 +55,7 @@ async fn everything_is_absent(client: &Client, uid: &str) {
     refused(client.read("m", 0, 1).await, "MEMORY_NOT_FOUND", &absent);
     refused(client.write("m", 0, "x").await, "MEMORY_NOT_FOUND", &absent);
     refused(client.fill("m", 0, 1, 1).await, "MEMORY_NOT_FOUND", &absent);
+    refused(client.discard("m", 0, 1).await, "MEMORY_NOT_FOUND", &absent);
     refused(client.grow("m", 1).await, "MEMORY_NOT_FOUND", &absent);
     refused(client.delete("m").await, "MEMORY_NOT_FOUND", &absent);
     let keep = linmemd::client::proto::KeepAliveMemoryRequest { memory_id: id(), uid: None };

@@ -94,6 +94,8 @@ pub(crate) enum Verb {
     Write(verbs::write::WriteArgs),
     /// Set every byte of a range to one value.
     Fill(verbs::write::FillArgs),
+    /// Make a range zero and give its RAM back to the host.
+    Discard(verbs::write::DiscardArgs),
     /// Stream a file into a memory.
     Upload(verbs::upload::UploadArgs),
     /// Stream a memory into a file.
@@ -233,6 +235,7 @@ mod tests {
             "linmemctl read m 0 64KiB -o f",
             "linmemctl write m 0 --hex 00",
             "linmemctl fill m 0 1MiB 0xff",
+            "linmemctl discard m 1page 1MiB",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

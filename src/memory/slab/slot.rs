@@ -174,6 +174,12 @@ unsafe impl Pages for Slot {
         Ok(())
     }
 
+    fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError> {
+        self.span.wipe(from, to)?;
+        self.cool(from, to);
+        Ok(true)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let resident = self.span.resident_bytes(extent)?;
         Ok(Held { resident, ..Held::default() })

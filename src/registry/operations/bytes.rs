@@ -1,4 +1,4 @@
-//! Reads, writes and fills. Up to `Settings::inline` bytes on the caller's thread, more on the pool,
+//! Reads, writes, fills and discards. Up to `Settings::inline` bytes on the caller's thread, more on the pool,
 //! where jobs follow one another on a memory without a serving thread in between; fills in slices,
 //! with the memory's lock kept from the first to the last.
 
@@ -13,6 +13,9 @@ use crate::registry::pool::{in_steps, onto_pool};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::units::{ByteCount, ByteRange};
+
+/// What is discarded before other tenants have their turn: about 5 ms of the kernel's time.
+const DISCARD_SLICE: ByteCount = ByteCount::new(64 << 20);
 
 impl Registry {
     /// Appends the bytes of a range to `out`.
@@ -104,6 +107,30 @@ impl Registry {
         };
         self.pool.run(lane, Arc::clone(gate), job).await?
     }
+
+    /// Sets every byte of a range to zero and gives its RAM back to the host where it can be had again
+    /// at once; how much that was. Always on the pool: it is the kernel's work.
+    ///
+    /// # Errors
+    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
+    pub async fn discard(
+        &self,
+        lane: u32,
+        record: Arc<Record>,
+        range: ByteRange,
+        gate: &Arc<Gate>,
+    ) -> Result<ByteCount, Failure> {
+        let job_gate = Arc::clone(gate);
+        let job = async move {
+            let writing = writing(record, &job_gate).await?;
+            onto_pool().await;
+            let (mut rest, mut discarded) = (range, ByteCount::ZERO);
+            in_steps(|| discard_slice(&writing, &mut rest, &mut discarded, &job_gate)).await?;
+            writing.owner().note_write(range.length());
+            Ok(discarded)
+        };
+        self.pool.run(lane, Arc::clone(gate), job).await?
+    }
 }
 
 async fn reading(record: Arc<Record>, gate: &Gate) -> Result<Reading<Record>, Failure> {
@@ -140,6 +167,34 @@ fn apply(writing: &Writing<Record>, plan: &Plan<'_>) -> Result<(), Failure> {
     let record = writing.owner();
     let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
     memory.apply(plan).map_err(|fault| faulted(record, fault))
+}
+
+/// One slice of a discard; the outcome with the last.
+fn discard_slice(
+    writing: &Writing<Record>,
+    rest: &mut ByteRange,
+    discarded: &mut ByteCount,
+    gate: &Gate,
+) -> Option<Result<(), Failure>> {
+    let record = writing.owner();
+    let (here, after) = rest.split_at_multiple(DISCARD_SLICE);
+    let done = gate.pass().and_then(|()| {
+        let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
+        memory.discard(here).map_err(|fault| faulted(record, fault))
+    });
+    match (done, after) {
+        (Err(failure), _) => Some(Err(failure)),
+        (Ok(given_back), after) => {
+            *discarded = discarded.checked_add(given_back).unwrap_or(*discarded);
+            match after {
+                Some(after) => {
+                    *rest = after;
+                    None
+                }
+                None => Some(Ok(())),
+            }
+        }
+    }
 }
 
 /// One slice of a fill; the outcome with the last.

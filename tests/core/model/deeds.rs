@@ -28,6 +28,7 @@ pub(super) enum Access {
     Read,
     Write(u8),
     Fill(u8),
+    Discard,
     Upload(u8, u64),
     Download(u64),
 }
@@ -39,6 +40,7 @@ pub(super) enum Deed {
     Read { name: u8, offset: u64, length: u64 },
     Write { name: u8, offset: u64, data: Vec<u8> },
     Fill { name: u8, offset: u64, length: u64, value: u8 },
+    Discard { name: u8, offset: u64, length: u64 },
     Upload { name: u8, offset: u64, chunks: Vec<Vec<u8>> },
     Download { name: u8, offset: u64, length: u64, chunk: u64 },
     Rename { name: u8, display_name: String },
@@ -183,6 +185,7 @@ fn access() -> impl Strategy<Value = Access> {
         4 => Just(Access::Read),
         3 => any::<u8>().prop_map(Access::Write),
         2 => any::<u8>().prop_map(Access::Fill),
+        2 => Just(Access::Discard),
         1 => (any::<u8>(), 1_000..300_000u64).prop_map(|(seed, chunk)| Access::Upload(seed, chunk)),
         1 => (65_536..300_000u64).prop_map(Access::Download),
     ]

@@ -44,6 +44,12 @@ impl Library {
                 block_on(access.fill(&occasion(), target(&id), *offset, *length, *value))?;
                 Ok(Answer::Done)
             }
+            Deed::Discard { name: number, offset, length } => {
+                let id = name(*number);
+                let given = block_on(access.discard(&occasion(), target(&id), *offset, *length))?;
+                assert!(given.get() <= *length);
+                Ok(Answer::Done)
+            }
             Deed::Upload { name: number, offset, chunks } => self.upload(*number, *offset, chunks),
             Deed::Download { name: number, offset, length, chunk } => {
                 self.download(*number, *offset, *length, *chunk)

@@ -56,6 +56,7 @@ impl Model {
             Access::Read => Deed::Read { name, offset, length },
             Access::Write(seed) => Deed::Write { name, offset, data: pattern(seed, length) },
             Access::Fill(value) => Deed::Fill { name, offset, length, value },
+            Access::Discard => Deed::Discard { name, offset, length },
             Access::Upload(seed, chunk) => {
                 let chunk = usize::try_from(chunk).unwrap();
                 let chunks = pattern(seed, length).chunks(chunk).map(<[u8]>::to_vec).collect();
@@ -100,13 +101,12 @@ impl Model {
             Deed::Write { name, offset, data } => self.with(*name, |memory| {
                 memory.write(*offset, data).map_or_else(Answer::from, |()| Answer::Done)
             }),
-            Deed::Fill { name, offset, length, value } => self.with(*name, |memory| {
-                let written = memory.within(*offset, *length).map(|(from, to)| {
-                    memory.bytes[from..to].fill(*value);
-                    memory.written(*length);
-                });
-                written.map_or_else(Answer::from, |()| Answer::Done)
-            }),
+            Deed::Fill { name, offset, length, value } => {
+                self.with(*name, |memory| memory.fill(*offset, *length, *value))
+            }
+            Deed::Discard { name, offset, length } => {
+                self.with(*name, |memory| memory.fill(*offset, *length, 0))
+            }
             Deed::Upload { name, offset, chunks } => self.with(*name, |memory| {
                 let mut at = *offset;
                 let nothing = [Vec::new()];
@@ -243,6 +243,17 @@ impl Modelled {
         self.bytes[from..to].copy_from_slice(data);
         self.written(length);
         Ok(())
+    }
+
+    fn fill(&mut self, offset: u64, length: u64, value: u8) -> Answer {
+        match self.within(offset, length) {
+            Ok((from, to)) => {
+                self.bytes[from..to].fill(value);
+                self.written(length);
+                Answer::Done
+            }
+            Err(trap) => trap.into(),
+        }
     }
 
     fn was_read(&mut self, length: u64) {

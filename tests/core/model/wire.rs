@@ -55,6 +55,10 @@ impl Wire {
                 client.fill(&name(*number), *offset, *length, *value).await?;
                 Ok(Answer::Done)
             }
+            Deed::Discard { name: number, offset, length } => {
+                assert!(client.discard(&name(*number), *offset, *length).await? <= *length);
+                Ok(Answer::Done)
+            }
             Deed::Upload { name: number, offset, chunks } => {
                 let upload = Upload { offset: *offset, ..Upload::to(name(*number)) };
                 let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk));

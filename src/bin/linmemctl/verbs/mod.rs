@@ -30,6 +30,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Read(args) => read::run(args, session).await,
         Verb::Write(args) => write::run(args, session).await,
         Verb::Fill(args) => write::fill(args, session).await,
+        Verb::Discard(args) => write::discard(args, session).await,
         Verb::Upload(args) => upload::run(args, session).await,
         Verb::Download(args) => download::run(args, session).await,
         Verb::Dump(args) => read::dump(args, session).await,

@@ -1,4 +1,4 @@
-//! `write` and `fill`: bytes into a memory.
+//! `write`, `fill` and `discard`: bytes into a memory, and out of RAM.
 //!
 //! Bytes beyond what one WriteMemory may carry are uploaded, message by message, and that is said.
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::Args;
-use linmemd::client::proto::{FillMemoryRequest, WriteMemoryRequest};
+use linmemd::client::proto::{DiscardMemoryRequest, FillMemoryRequest, WriteMemoryRequest};
 use linmemd::client::{ClientError, Upload};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -71,6 +71,25 @@ pub(crate) struct FillArgs {
     value: u8,
 }
 
+/// Arguments of `discard`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The range reads as zero afterwards. What the memory is charged for stays the same.
+
+Examples:
+  linmemctl discard scratch 0 1GiB
+  linmemctl discard scratch 16pages 4pages")]
+pub(crate) struct DiscardArgs {
+    #[command(flatten)]
+    target: Target,
+    /// From where.
+    #[arg(value_parser = size::bytes)]
+    offset: u64,
+    /// How many bytes.
+    #[arg(value_parser = size::bytes)]
+    length: u64,
+}
+
 /// Writes bytes.
 pub(crate) async fn run(args: WriteArgs, session: &Session) -> Result<(), CtlError> {
     let data = read_source(args.source, session).await?;
@@ -110,6 +129,18 @@ pub(crate) async fn fill(args: FillArgs, session: &Session) -> Result<(), CtlErr
     session.client.fill_memory(request).await?;
     let object = json!({ "offset": offset, "length": length, "value": value });
     let text = format!("filled {length} bytes at {offset} with {value:#04x}");
+    session.output.either(&object, &text)
+}
+
+/// Makes a range zero and gives its RAM back.
+pub(crate) async fn discard(args: DiscardArgs, session: &Session) -> Result<(), CtlError> {
+    let DiscardArgs { target, offset, length } = args;
+    let Target { memory_id, uid } = target;
+    let request = DiscardMemoryRequest { memory_id, uid, offset, length };
+    let discarded = session.client.discard_memory(request).await?;
+    let object = json!({ "offset": offset, "length": length, "discarded_bytes": discarded });
+    let text =
+        format!("zeroed {length} bytes at {offset}; {discarded} of them went back to the host");
     session.output.either(&object, &text)
 }
 
