@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{MemoryId, Uuid};
+use crate::model::{MemoryId, Protection, Uuid};
 use crate::units::OutOfBounds;
 
 /// Why an operation did not happen. Unless said otherwise nothing has changed.
@@ -55,6 +55,19 @@ pub enum Failure {
     Quarantined {
         /// What happened.
         why: &'static str,
+    },
+    /// Bytes that were protected from such an access.
+    #[error(
+        "{length} bytes at offset {offset} are {protection}; ProtectMemory changes that",
+        protection = .protection.word()
+    )]
+    Protected {
+        /// The first of them in the access.
+        offset: u64,
+        /// How many in a row.
+        length: u64,
+        /// What they allow.
+        protection: Protection,
     },
     /// The size is not the one expected.
     #[error("the size is {current_pages} pages, not the expected {expected_pages}; read it again")]

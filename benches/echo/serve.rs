@@ -17,8 +17,9 @@ use linmemd::proto::v1::{
     FillMemoryRequest, FillMemoryResponse, GetMemoryRequest, GetMemoryResponse,
     GetServerInfoRequest, GetServerInfoResponse, GrowMemoryRequest, GrowMemoryResponse,
     KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
-    ReadMemoryRequest, ReadMemoryResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-    UploadMemoryRequest, UploadMemoryResponse, WriteMemoryRequest, WriteMemoryResponse,
+    ProtectMemoryRequest, ProtectMemoryResponse, ReadMemoryRequest, ReadMemoryResponse,
+    UpdateMemoryRequest, UpdateMemoryResponse, UploadMemoryRequest, UploadMemoryResponse,
+    WriteMemoryRequest, WriteMemoryResponse,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::codegen::tokio_stream::{self, Stream};
@@ -222,6 +223,13 @@ impl MemoryService for Plain {
         &self,
         _: Request<FillMemoryRequest>,
     ) -> Result<Response<FillMemoryResponse>, Status> {
+        not_served()
+    }
+
+    async fn protect_memory(
+        &self,
+        _: Request<ProtectMemoryRequest>,
+    ) -> Result<Response<ProtectMemoryResponse>, Status> {
         not_served()
     }
 

@@ -18,8 +18,8 @@ use crate::client::proto::{
     CreateMemoryRequest, DeleteMemoryRequest, DiscardMemoryRequest, DrainRequest, DrainResponse,
     FillMemoryRequest, GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest,
     GrowMemoryResponse, HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
-    ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ReadMemoryRequest, ServerInfo,
-    UpdateMemoryRequest, WriteMemoryRequest,
+    ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ProtectMemoryRequest,
+    ReadMemoryRequest, ServerInfo, UpdateMemoryRequest, WriteMemoryRequest,
 };
 use crate::client::retry::{Attempts, Repeat};
 
@@ -143,6 +143,15 @@ impl Client {
     pub async fn fill_memory(&self, message: FillMemoryRequest) -> Result<(), ClientError> {
         self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
             stub.fill_memory(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Sets what may be done with a range.
+    pub async fn protect_memory(&self, message: ProtectMemoryRequest) -> Result<(), ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.protect_memory(request).await
         })
         .await
         .map(drop)

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
-use crate::model::PageKind;
+use crate::model::{PageKind, Protection};
 use crate::os::OsError;
 use crate::units::ByteCount;
 
@@ -171,6 +171,18 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`OsError`]: they hold what they held, or zero.
     fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError>;
+
+    /// Has the kernel keep to a protection of `[from, to)`, whole open host pages. False, and nothing
+    /// done, where it cannot without a share in others' mappings.
+    ///
+    /// # Errors
+    /// [`OsError`]: some of them may be protected so.
+    fn protect(
+        &self,
+        from: ByteCount,
+        to: ByteCount,
+        protection: Protection,
+    ) -> Result<bool, OsError>;
 
     /// What the kernel says of the first `extent` bytes.
     ///

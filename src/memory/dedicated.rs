@@ -14,7 +14,7 @@ use crate::memory::allocator::{Fallbacks, GuardKind, Held, Pages, Placed, Unallo
 use crate::memory::layout::Layout;
 use crate::memory::mmap::{committed, place};
 use crate::memory::refused::{Going, Refused, in_slices};
-use crate::model::{Locking, NumaPolicy, PageKind, Populate};
+use crate::model::{Locking, NumaPolicy, PageKind, Populate, Protection};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::reservation::{ReleaseFailed, Reservation, ReserveFailed};
@@ -194,6 +194,20 @@ unsafe impl Pages for Dedicated {
         self.reservation.wipe(from, to).map(|()| true)
     }
 
+    fn protect(
+        &self,
+        from: ByteCount,
+        to: ByteCount,
+        protection: Protection,
+    ) -> Result<bool, OsError> {
+        match protection {
+            Protection::None => self.reservation.close(from, to),
+            Protection::Read => self.reservation.make_read_only(from, to),
+            Protection::ReadWrite => self.reservation.open(from, to),
+        }
+        .map(|()| true)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let reservation = &self.reservation;
         let asked_for_nodes = self.layout.form.numa.policy != NumaPolicy::Local;
@@ -251,6 +265,15 @@ unsafe impl Pages for Bare {
     }
 
     fn discard(&self, _from: ByteCount, _to: ByteCount) -> Result<bool, OsError> {
+        Ok(false)
+    }
+
+    fn protect(
+        &self,
+        _from: ByteCount,
+        _to: ByteCount,
+        _protection: Protection,
+    ) -> Result<bool, OsError> {
         Ok(false)
     }
 

@@ -20,7 +20,7 @@ use crate::memory::dedicated::{bare, lock, reserve};
 use crate::memory::layout::Layout;
 use crate::memory::mmap::{committed, place};
 use crate::memory::refused::{Going, Refused, in_slices};
-use crate::model::{Locking, NumaPolicy, Populate};
+use crate::model::{Locking, NumaPolicy, Populate, Protection};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::memory_file::MemoryFile;
@@ -176,6 +176,15 @@ unsafe impl Pages for FileBacked {
             return Ok(false);
         }
         self.file.punch(from, to).map(|()| true)
+    }
+
+    fn protect(
+        &self,
+        _from: ByteCount,
+        _to: ByteCount,
+        _protection: Protection,
+    ) -> Result<bool, OsError> {
+        Ok(false)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {

@@ -8,7 +8,10 @@
 //! There may be a million of these, so a field is worth its eight bytes or is not here.
 
 use std::ptr::NonNull;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use once_cell::race::OnceBox;
 
 use crate::memory::access::{self, NotMoved};
 use crate::memory::allocator::{Held, PageAllocator, Pages, Placed, Unallocated};
@@ -16,6 +19,7 @@ use crate::memory::apply;
 use crate::memory::layout::Layout;
 use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
+use crate::memory::protections::{Protected, Protections, Use};
 use crate::memory::refused::{Going, Refused};
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -60,6 +64,27 @@ pub struct Fault {
     pub count: u64,
 }
 
+/// An access did not happen, or not as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Nothing has happened.
+    Protected(Protected),
+    /// Bytes are lost, where it was a write.
+    Fault(Fault),
+}
+
+impl From<Protected> for Undone {
+    fn from(protected: Protected) -> Self {
+        Self::Protected(protected)
+    }
+}
+
+impl From<Fault> for Undone {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// Which step of giving a memory back failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseStep {
@@ -93,9 +118,11 @@ pub struct Uncreated {
 /// One linear memory.
 #[derive(Debug)]
 pub struct LinearMemory {
-    pages: Box<dyn Pages>,
-    size: PublishedSize,
+    pub(super) pages: Box<dyn Pages>,
+    pub(super) size: PublishedSize,
     written: PageMap,
+    /// Allocated when a range is first protected.
+    pub(super) protections: OnceBox<RwLock<Protections>>,
 }
 
 /// A memory that is being wiped, a slice at a time.
@@ -134,7 +161,8 @@ impl LinearMemory {
 
     fn empty(pages: Box<dyn Pages>) -> Self {
         let written = PageMap::new(pages.room(), pages.host_page());
-        Self { pages, size: PublishedSize::default(), written }
+        let (size, protections) = (PublishedSize::default(), OnceBox::new());
+        Self { pages, size, written, protections }
     }
 
     /// Its size.
@@ -146,29 +174,32 @@ impl LinearMemory {
     /// Appends the range's bytes to `out`, whose length is unchanged on failure.
     ///
     /// # Errors
-    /// [`Fault`] where the host failed under it.
-    pub fn read(&self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Fault> {
+    /// [`Undone`] where the range is protected, or the host failed under it.
+    pub fn read(&self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Undone> {
+        self.admit(range, Use::Read)?;
         access::append_to(out, &*self.pages, self.size.bytes(), range)
-            .map_err(|not_moved| fault(range, not_moved))
+            .map_err(|not_moved| fault(range, not_moved).into())
     }
 
     /// Carries a plan out.
     ///
     /// # Errors
-    /// [`Fault`] where the host failed in the middle: then bytes are lost.
-    pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Fault> {
+    /// [`Undone`] where its range is protected, or the host failed in the middle: then bytes are lost.
+    pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Undone> {
+        self.admit(plan.range(), Use::Write)?;
         apply::apply(&*self.pages, self.size.bytes(), &self.written, plan)
-            .map_err(|not_moved| fault(plan.range(), not_moved))
+            .map_err(|not_moved| fault(plan.range(), not_moved).into())
     }
 
     /// Makes a range zero and gives the RAM of its whole host pages back where it can be had again at
     /// once; how much that was.
     ///
     /// # Errors
-    /// [`Fault`] where the host failed in the middle: then bytes are lost.
-    pub fn discard(&self, range: ByteRange) -> Result<ByteCount, Fault> {
+    /// As [`Self::apply`].
+    pub fn discard(&self, range: ByteRange) -> Result<ByteCount, Undone> {
+        self.admit(range, Use::Write)?;
         apply::discard(&*self.pages, self.size.bytes(), &self.written, range)
-            .map_err(|not_moved| fault(range, not_moved))
+            .map_err(|not_moved| fault(range, not_moved).into())
     }
 
     /// Opens pages up to `to` without showing them; [`Self::publish`] does.
@@ -231,6 +262,7 @@ impl LinearMemory {
     /// Begins to wipe it.
     #[must_use]
     pub fn wiping(self) -> Wiping {
+        self.unprotect();
         Wiping { memory: self, wiped: ByteCount::ZERO }
     }
 
@@ -248,9 +280,9 @@ impl LinearMemory {
                 Err(error) => return Err(Box::new(wiping.stopped(error))),
             }
         }
-        let Self { pages, size, written } = wiping.memory;
+        let Self { pages, size, written, protections } = wiping.memory;
         pages.release().map_err(|(pages, error)| {
-            let memory = Self { pages, size, written };
+            let memory = Self { pages, size, written, protections };
             Box::new(Unreleased { memory, step: ReleaseStep::Release, error })
         })
     }

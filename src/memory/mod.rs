@@ -32,6 +32,8 @@ mod lock_tests;
 mod mmap;
 mod page_map;
 mod plan;
+mod protect;
+mod protections;
 mod refused;
 mod slab;
 mod sources;
@@ -41,8 +43,12 @@ pub use allocator::{
     Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
 };
 pub use layout::{Layout, Unrepresentable};
-pub use linear::{Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased, Wiping};
+pub use linear::{
+    Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Undone, Unreleased, Wiping,
+};
 pub use mmap::MmapAllocator;
 pub use plan::Plan;
+pub use protect::Unprotected;
+pub use protections::{MOST_RANGES, Protected, Use};
 pub use refused::{Going, Refused};
 pub use sources::Sources;

@@ -20,6 +20,7 @@ impl Metrics {
             accesses: self.counter(ACCESSES_TOTAL, &[("tenant", label), ("operation", operation)]),
             bytes: self.counter(ACCESS_BYTES_TOTAL, &[("tenant", label), ("operation", operation)]),
         };
+        let traps = |reason| self.counter(TRAPS_TOTAL, &[("tenant", label), ("reason", reason)]);
         let gauge = |name| self.gauge(name, &[("tenant", label)]);
         let quota = |resource| {
             let labels = [("tenant", label), ("resource", resource)];
@@ -32,7 +33,8 @@ impl Metrics {
             discard: of("discard"),
             upload: of("upload"),
             download: of("download"),
-            traps: self.counter(TRAPS_TOTAL, &[("tenant", label), ("reason", "OUT_OF_BOUNDS")]),
+            traps: traps("OUT_OF_BOUNDS"),
+            protected: traps("PROTECTED"),
             grows: GrowOutcome::ALL.map(|outcome| {
                 self.counter(GROWS_TOTAL, &[("tenant", label), ("outcome", outcome.word())])
             }),
@@ -114,6 +116,7 @@ pub struct TenantMeters {
     /// Messages of DownloadMemory.
     pub download: OperationMeters,
     traps: Counter,
+    protected: Counter,
     grows: [Counter; 6],
     memories: Gauge,
     size_bytes: Gauge,
@@ -138,6 +141,11 @@ impl TenantMeters {
     /// An access was refused for its range.
     pub fn trap(&self) {
         self.traps.increment(1);
+    }
+
+    /// An access of protected bytes was refused.
+    pub fn protected(&self) {
+        self.protected.increment(1);
     }
 
     /// A growth ended.

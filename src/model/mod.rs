@@ -193,6 +193,39 @@ pub enum Growth {
     Disallowed,
 }
 
+/// What may be done with bytes of a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing.
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing: what bytes allow that nobody protected.
+    ReadWrite,
+}
+
+impl Protection {
+    /// Whether bytes allow to be read or, where `writes`, written.
+    #[must_use]
+    pub const fn allows(self, writes: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::Read => !writes,
+            Self::ReadWrite => true,
+        }
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "PROTECTION_NONE",
+            Self::Read => "PROTECTION_READ",
+            Self::ReadWrite => "PROTECTION_READ_WRITE",
+        }
+    }
+}
+
 /// Inaccessible bytes around a reservation; multiples of the host page once effective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard {

@@ -209,9 +209,12 @@ impl Record {
     /// # Errors
     /// [`OutOfBounds`], counted.
     pub fn within(&self, offset: u64, length: u64) -> Result<ByteRange, OutOfBounds> {
-        ByteRange::within(offset, length, self.size.bytes()).inspect_err(|_trap| {
-            self.change(|rare| count(&mut rare.trap_count));
-        })
+        let within = ByteRange::within(offset, length, self.size.bytes());
+        within.inspect_err(|_trap| self.note_trap())
+    }
+
+    pub(super) fn note_trap(&self) {
+        self.change(|rare| count(&mut rare.trap_count));
     }
 
     pub(super) fn note_read(&self, length: ByteCount) {

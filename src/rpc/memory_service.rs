@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::error::Failure;
 use crate::model::{
-    MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE,
+    MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, Protection,
 };
 use crate::proto::v1;
 use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
@@ -124,6 +124,23 @@ pub(crate) async fn discard(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let access = &call.door.access;
     let discarded = access.discard(&call.occasion, target, request.offset, request.length).await?;
     answer(&v1::DiscardMemoryResponse { discarded_bytes: discarded.get() })
+}
+
+pub(crate) async fn protect(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::ProtectMemoryRequest>(call, body).await?.message;
+    let v1::ProtectMemoryRequest { memory_id, uid, offset, length, protection } = request;
+    let protection = match spec::known("protection", protection)? {
+        v1::Protection::None => Protection::None,
+        v1::Protection::Read => Protection::Read,
+        v1::Protection::ReadWrite => Protection::ReadWrite,
+        v1::Protection::Unspecified => {
+            let why = "says nothing: PROTECTION_NONE, READ or READ_WRITE".to_owned();
+            return Err(Failure::InvalidField { field: "protection", why }.into());
+        }
+    };
+    let target = convert::target(&memory_id, uid.as_deref())?;
+    call.door.access.protect(&call.occasion, target, offset, length, protection).await?;
+    answer(&v1::ProtectMemoryResponse {})
 }
 
 pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {

@@ -61,6 +61,7 @@ methods! {
     GrowMemory "linmem.v1.MemoryService/GrowMemory" Unary
     FillMemory "linmem.v1.MemoryService/FillMemory" Unary
     DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary
+    ProtectMemory "linmem.v1.MemoryService/ProtectMemory" Unary
     DownloadMemory "linmem.v1.MemoryService/DownloadMemory" Stream
     UploadMemory "linmem.v1.MemoryService/UploadMemory" Stream
     GetServerInfo "linmem.v1.MemoryService/GetServerInfo" Unary

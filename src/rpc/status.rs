@@ -108,6 +108,7 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
             ("CAPABILITY_UNAVAILABLE", Code::FailedPrecondition, AfterChange)
         }
         Failure::Quarantined { .. } => ("QUARANTINED", Code::FailedPrecondition, AfterChange),
+        Failure::Protected { .. } => ("PROTECTED", Code::FailedPrecondition, AfterChange),
         Failure::SizeMismatch { .. } => ("SIZE_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::EtagMismatch { .. } => ("ETAG_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::QuotaExceeded { .. } => ("QUOTA_EXCEEDED", Code::ResourceExhausted, AfterChange),
@@ -148,6 +149,7 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::UidMismatch { .. }
         | Failure::CapabilityUnavailable { .. }
         | Failure::Quarantined { .. }
+        | Failure::Protected { .. }
         | Failure::SizeMismatch { .. }
         | Failure::EtagMismatch { .. }
         | Failure::QuotaExceeded { .. }
@@ -185,6 +187,11 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             vec![("field", (*field).to_owned()), ("value", value.clone())]
         }
         Failure::Quarantined { why } => vec![("state_reason", (*why).to_owned())],
+        Failure::Protected { offset, length, protection } => vec![
+            ("offset", offset.to_string()),
+            ("length", length.to_string()),
+            ("protection", protection.word().to_owned()),
+        ],
         Failure::SizeMismatch { expected_pages, current_pages } => vec![
             ("expected_pages", expected_pages.to_string()),
             ("current_pages", current_pages.to_string()),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use crate::error::Failure;
 use crate::memory::Sources;
 use crate::metrics::{GrowOutcome, OperationMeters};
-use crate::model::{Id, MemoryId, MemorySpec, Now, RequestKey, Uuid};
+use crate::model::{Id, MemoryId, MemorySpec, Now, Protection, RequestKey, Uuid};
 use crate::registry::{
     Deletion, Gate, Grown, LabelSelector, Listing, Observation, PresentationChange, Record,
     Registry,
@@ -270,7 +270,8 @@ impl Access {
         let record = self.find(target, occasion.now)?;
         let range = self.within(&record, offset, length)?;
         let lane = self.tenant.namespace.lane();
-        self.registry.fill(lane, record, range, value, &occasion.gate).await?;
+        let filled = self.registry.fill(lane, record, range, value, &occasion.gate).await;
+        filled.inspect_err(|failure| self.note(failure))?;
         self.tenant.meters.fill.count(length);
         Ok(())
     }
@@ -289,9 +290,28 @@ impl Access {
         let record = self.find(target, occasion.now)?;
         let range = self.within(&record, offset, length)?;
         let lane = self.tenant.namespace.lane();
-        let discarded = self.registry.discard(lane, record, range, &occasion.gate).await?;
+        let discarded = self.registry.discard(lane, record, range, &occasion.gate).await;
+        let discarded = discarded.inspect_err(|failure| self.note(failure))?;
         self.tenant.meters.discard.count(length);
         Ok(discarded)
+    }
+
+    /// Sets what may be done with a range.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`Registry::protect`], OUT_OF_BOUNDS.
+    pub async fn protect(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        offset: u64,
+        length: u64,
+        protection: Protection,
+    ) -> Result<(), Failure> {
+        let record = self.find(target, occasion.now)?;
+        let range = self.within(&record, offset, length)?;
+        let namespace = &self.tenant.namespace;
+        self.registry.protect(namespace, record, range, protection, &occasion.gate).await
     }
 
     /// A range of a memory, if it lies within the size; a trap otherwise.
@@ -318,6 +338,13 @@ impl Access {
         self.registry.observe(&self.tenant.namespace, record, *now, gate).await
     }
 
+    /// Counts a trap that only the memory could find.
+    fn note(&self, failure: &Failure) {
+        if matches!(failure, Failure::Protected { .. }) {
+            self.tenant.meters.protected();
+        }
+    }
+
     async fn read_range(
         &self,
         occasion: &Occasion,
@@ -327,7 +354,8 @@ impl Access {
         meters: &OperationMeters,
     ) -> Result<Vec<u8>, Failure> {
         let lane = self.tenant.namespace.lane();
-        let out = self.registry.read(lane, record, range, out, &occasion.gate).await?;
+        let out = self.registry.read(lane, record, range, out, &occasion.gate).await;
+        let out = out.inspect_err(|failure| self.note(failure))?;
         meters.count(range.length().get());
         Ok(out)
     }
@@ -344,7 +372,8 @@ impl Access {
         let length = data.length().get();
         self.within(&record, offset, length)?;
         let lane = self.tenant.namespace.lane();
-        let said = self.registry.write(lane, record, offset, data, &occasion.gate, then).await?;
+        let said = self.registry.write(lane, record, offset, data, &occasion.gate, then).await;
+        let said = said.inspect_err(|failure| self.note(failure))?;
         meters.count(length);
         Ok(said)
     }

@@ -23,6 +23,7 @@ mod numbers;
 mod operators;
 mod process;
 mod promises;
+mod protections;
 mod request_ids;
 mod specs;
 mod tenants;

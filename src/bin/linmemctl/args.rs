@@ -96,6 +96,8 @@ pub(crate) enum Verb {
     Fill(verbs::write::FillArgs),
     /// Make a range zero and give its RAM back to the host.
     Discard(verbs::write::DiscardArgs),
+    /// Set what may be done with a range: nothing, reading, or reading and writing.
+    Protect(verbs::protect::ProtectArgs),
     /// Stream a file into a memory.
     Upload(verbs::upload::UploadArgs),
     /// Stream a memory into a file.
@@ -236,6 +238,7 @@ mod tests {
             "linmemctl write m 0 --hex 00",
             "linmemctl fill m 0 1MiB 0xff",
             "linmemctl discard m 1page 1MiB",
+            "linmemctl protect m 0 1page read",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

@@ -13,7 +13,7 @@ use crate::memory::access;
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed};
 use crate::memory::refused::{Going, Refused, in_slices};
 use crate::memory::slab::{Free, SHORTEST, STORED, Space, WARM, granules};
-use crate::model::{PageKind, Populate};
+use crate::model::{PageKind, Populate, Protection};
 use crate::os::OsError;
 use crate::os::reservation::Span;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -178,6 +178,15 @@ unsafe impl Pages for Slot {
         self.span.wipe(from, to)?;
         self.cool(from, to);
         Ok(true)
+    }
+
+    fn protect(
+        &self,
+        _from: ByteCount,
+        _to: ByteCount,
+        _protection: Protection,
+    ) -> Result<bool, OsError> {
+        Ok(false)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {

@@ -173,6 +173,14 @@ impl Reservation {
         self.protect(from, to, Protection::None)
     }
 
+    /// Makes bytes `[from, to)` of the open body readable only. What they hold is kept.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn make_read_only(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        self.protect(from, to, Protection::Read)
+    }
+
     fn protect(
         &self,
         from: ByteCount,

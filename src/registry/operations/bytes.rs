@@ -1,14 +1,14 @@
-//! Reads, writes, fills and discards. Up to `Settings::inline` bytes on the caller's thread, more on the pool,
-//! where jobs follow one another on a memory without a serving thread in between; fills in slices,
-//! with the memory's lock kept from the first to the last.
+//! Reads, writes, fills and discards. Up to `Settings::inline` bytes on the caller's thread, more on
+//! the pool, where jobs follow one another on a memory without a serving thread in between; fills and
+//! discards in slices, with the memory's lock kept from the first to the last.
 
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{Plan, Sources};
+use crate::memory::{Plan, Sources, Use};
 use crate::registry::gate::Gate;
 use crate::registry::lifecycle::{self, NotHad, Reading, Writing};
-use crate::registry::operations::{faulted, not_had};
+use crate::registry::operations::{not_had, refuse, undone};
 use crate::registry::pool::{in_steps, onto_pool};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
@@ -100,6 +100,7 @@ impl Registry {
         let (job_gate, slice) = (Arc::clone(gate), self.settings.slice);
         let job = async move {
             let writing = writing(record, &job_gate).await?;
+            admit_whole(&writing, range)?;
             let mut rest = range;
             in_steps(|| fill_slice(&writing, &mut rest, slice, value, &job_gate)).await?;
             writing.owner().note_write(range.length());
@@ -124,6 +125,7 @@ impl Registry {
         let job = async move {
             let writing = writing(record, &job_gate).await?;
             onto_pool().await;
+            admit_whole(&writing, range)?;
             let (mut rest, mut discarded) = (range, ByteCount::ZERO);
             in_steps(|| discard_slice(&writing, &mut rest, &mut discarded, &job_gate)).await?;
             writing.owner().note_write(range.length());
@@ -138,7 +140,7 @@ async fn reading(record: Arc<Record>, gate: &Gate) -> Result<Reading<Record>, Fa
     reading.map_err(|why| not_had(&record, why))
 }
 
-async fn writing(record: Arc<Record>, gate: &Gate) -> Result<Writing<Record>, Failure> {
+pub(super) async fn writing(record: Arc<Record>, gate: &Gate) -> Result<Writing<Record>, Failure> {
     let writing = lifecycle::write(Arc::clone(&record), gate).await;
     writing.map_err(|why| not_had(&record, why))
 }
@@ -150,7 +152,7 @@ fn read_held(
 ) -> Result<(), Failure> {
     let record = reading.owner();
     let memory = reading.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-    memory.read(range, out).map_err(|fault| faulted(record, fault))?;
+    memory.read(range, out).map_err(|why| undone(record, why))?;
     record.note_read(range.length());
     Ok(())
 }
@@ -163,10 +165,17 @@ fn write_held(writing: &Writing<Record>, offset: u64, sources: &Sources) -> Resu
     Ok(())
 }
 
+/// That none of the slices to come will be refused.
+fn admit_whole(writing: &Writing<Record>, range: ByteRange) -> Result<(), Failure> {
+    let record = writing.owner();
+    let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
+    memory.admit(range, Use::Write).map_err(|protected| refuse(record, protected))
+}
+
 fn apply(writing: &Writing<Record>, plan: &Plan<'_>) -> Result<(), Failure> {
     let record = writing.owner();
     let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-    memory.apply(plan).map_err(|fault| faulted(record, fault))
+    memory.apply(plan).map_err(|why| undone(record, why))
 }
 
 /// One slice of a discard; the outcome with the last.
@@ -180,7 +189,7 @@ fn discard_slice(
     let (here, after) = rest.split_at_multiple(DISCARD_SLICE);
     let done = gate.pass().and_then(|()| {
         let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-        memory.discard(here).map_err(|fault| faulted(record, fault))
+        memory.discard(here).map_err(|why| undone(record, why))
     });
     match (done, after) {
         (Err(failure), _) => Some(Err(failure)),

@@ -1,5 +1,5 @@
 //! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `delete`, `describe` (update, keep alive, observe).
+//! `protect`, `delete`, `describe` (update, keep alive, observe).
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
@@ -10,13 +10,14 @@ mod create;
 mod delete;
 mod describe;
 mod grow;
+mod protect;
 
 pub use delete::Deletion;
 pub use describe::PresentationChange;
 pub use grow::Grown;
 
 use crate::error::Failure;
-use crate::memory::{Fault, Refused};
+use crate::memory::{Fault, Protected, Refused, Undone};
 use crate::registry::lifecycle::{NotHad, Why};
 use crate::registry::record::Record;
 
@@ -25,6 +26,20 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
         NotHad::Ended => record.not_found(),
         NotHad::Failed(failure) => failure,
     }
+}
+
+/// An access that did not happen, or not as a whole.
+fn undone(record: &Record, undone: Undone) -> Failure {
+    match undone {
+        Undone::Protected(protected) => refuse(record, protected),
+        Undone::Fault(fault) => faulted(record, fault),
+    }
+}
+
+/// An access of protected bytes.
+fn refuse(record: &Record, Protected { offset, length, protection }: Protected) -> Failure {
+    record.note_trap();
+    Failure::Protected { offset, length, protection }
 }
 
 /// The host failed under an access: its bytes are lost, so nobody sees them again.

@@ -7,6 +7,7 @@ pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod grow;
 pub(crate) mod list;
+pub(crate) mod protect;
 pub(crate) mod read;
 pub(crate) mod remove;
 pub(crate) mod server;
@@ -31,6 +32,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Write(args) => write::run(args, session).await,
         Verb::Fill(args) => write::fill(args, session).await,
         Verb::Discard(args) => write::discard(args, session).await,
+        Verb::Protect(args) => protect::run(args, session).await,
         Verb::Upload(args) => upload::run(args, session).await,
         Verb::Download(args) => download::run(args, session).await,
         Verb::Dump(args) => read::dump(args, session).await,
