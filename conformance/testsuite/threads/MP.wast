@@ -1,5 +1,3 @@
-;; RUN: wast --assert default --snapshot tests/snapshots %
-
 (module $Mem
   (memory (export "shared") 1 1 shared)
 )
@@ -52,7 +50,7 @@
     ;; allowed results: (L_0 = 0 || L_0 = 1) && (L_1 = 0 || L_1 = 42)
 
     (i32.or (i32.eq (local.get 0) (i32.const 1)) (i32.eq (local.get 0) (i32.const 0)))
-    (i32.or (i32.eq (local.get 1) (i32.const 42)) (i32.eq (local.get 0) (i32.const 0)))
+    (i32.or (i32.eq (local.get 1) (i32.const 42)) (i32.eq (local.get 1) (i32.const 0)))
     (i32.and)
     (return)
   )
