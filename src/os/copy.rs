@@ -10,7 +10,7 @@
 
 use std::ffi::c_int;
 
-use crate::os::copy_x86_64::{linmemd_copy, linmemd_fill};
+use crate::os::machine::{linmemd_copy, linmemd_fill};
 
 /// Moves `length` bytes from `src` to `dst` and returns how many of them, at most, were not moved:
 /// 0 is all of them. Otherwise the first `length - n` have arrived; of the rest, any may have.
@@ -51,8 +51,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::os::copy_x86_64::REP_FROM;
     use crate::os::kernel::Linux;
+    use crate::os::machine::LONG_FROM;
     use crate::os::reservation::Reservation;
     use crate::os::{fault, host_page};
     use crate::units::ByteCount;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn sizes_around_every_change_of_method_move_exactly() {
-        let turns = [1, 4, 8, 16, 32, 64, 128, REP_FROM, 2048, 4096, 65_536, 1 << 20];
+        let turns = [1, 4, 8, 16, 32, 64, 128, LONG_FROM, 2048, 4096, 65_536, 1 << 20];
         for turn in turns {
             for length in turn - 1..=turn + 65 {
                 let sparse = if turn > 4096 { 31 } else { 5 };
@@ -172,7 +172,7 @@ mod tests {
         for length in 1..=200 {
             (0..length).for_each(|reachable| check(length, reachable));
         }
-        for length in [255, 256, 500, REP_FROM - 1, REP_FROM, REP_FROM + 1, 5000, 20_000] {
+        for length in [255, 256, 500, LONG_FROM - 1, LONG_FROM, LONG_FROM + 1, 5000, 20_000] {
             (0..length).step_by(length / 50 + 1).for_each(|reachable| check(length, reachable));
             (length - 70..length).for_each(|reachable| check(length, reachable));
         }

@@ -22,17 +22,10 @@
 use std::arch::global_asm;
 use std::ffi::c_int;
 
-/// From how many bytes on `rep` is used: where it overtook the vector loop (`benches/copy.rs`).
-pub(super) const REP_FROM: usize = 1536;
+use crate::os::fixups::FixUp;
 
-/// One stretch of instructions that may fault, all as distances from the field's own address, so
-/// that the table needs no relocation at start.
-#[repr(C)]
-struct FixUp {
-    from: i32,
-    to: i32,
-    landing: i32,
-}
+/// From how many bytes on `rep` is used: where it overtook the vector loop (`benches/copy.rs`).
+pub(super) const LONG_FROM: usize = 1536;
 
 const FIXUPS: usize = 4;
 
@@ -46,21 +39,11 @@ unsafe extern "sysv64" {
     static linmemd_fixups: [FixUp; FIXUPS];
 }
 
-/// Where a fault at this instruction goes on, if it is one of ours. Async-signal-safe: reads
-/// constants.
-pub(super) fn landing(instruction: usize) -> Option<usize> {
+/// Where the routines may fault. Async-signal-safe.
+pub(super) fn fixups() -> &'static [FixUp] {
     // SAFETY: the assembly below defines the table with exactly FIXUPS entries of this layout (`.org`
     // sees to the size), in read-only memory.
-    let table = unsafe { &linmemd_fixups };
-    table.iter().find_map(|fixup| {
-        let within = (place(&fixup.from)..place(&fixup.to)).contains(&instruction);
-        within.then(|| place(&fixup.landing))
-    })
-}
-
-fn place(field: &i32) -> usize {
-    // Sign-extended on purpose: the code may lie before or behind the table.
-    std::ptr::from_ref(field).addr().wrapping_add_signed(*field as isize)
+    unsafe { &linmemd_fixups }
 }
 
 global_asm!(
@@ -346,32 +329,6 @@ linmemd_fixups:
     .size linmemd_fixups, {fixups} * 12
     .popsection
 "#,
-    rep_from = const REP_FROM,
+    rep_from = const LONG_FROM,
     fixups = const FIXUPS,
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_routines_own_instructions_have_a_landing() {
-        let copy = (linmemd_copy as *const ()).addr();
-        let fill = (linmemd_fill as *const ()).addr();
-        let own = (landing as *const ()).addr();
-        assert!(landing(copy).is_some_and(|at| at > copy && at < copy + 1024));
-        assert!(landing(fill).is_some_and(|at| at > fill && at < fill + 1024));
-        for elsewhere in [0, copy - 1, fill - 1, own, usize::MAX] {
-            assert_eq!(landing(elsewhere), None, "{elsewhere:#x}");
-        }
-    }
-
-    #[test]
-    fn a_landing_is_no_place_that_may_fault() {
-        let copy = (linmemd_copy as *const ()).addr();
-        let fill = (linmemd_fill as *const ()).addr();
-        for at in [landing(copy), landing(fill)] {
-            assert_eq!(landing(at.unwrap()), None);
-        }
-    }
-}

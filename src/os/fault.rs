@@ -19,13 +19,16 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use libc::{sighandler_t, siginfo_t, ucontext_t};
+use libc::{mcontext_t, sighandler_t, siginfo_t, ucontext_t};
 
 use crate::os::OsError;
-use crate::os::copy_x86_64::landing;
+use crate::os::fixups::landing;
 
-/// The instruction pointer's place among the saved registers.
-const RIP: usize = libc::REG_RIP as usize;
+/// A saved register, of whatever sign the C library gives it.
+#[cfg(target_arch = "x86_64")]
+type Register = i64;
+#[cfg(target_arch = "aarch64")]
+type Register = u64;
 
 static INSTALLED: OnceLock<Result<(), OsError>> = OnceLock::new();
 static FIXED: AtomicU64 = AtomicU64::new(0);
@@ -106,10 +109,9 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut
         let context: *mut ucontext_t = context.cast();
         // SAFETY: `context` is the kernel's, see above, and nothing else refers to it while the
         // handler runs; the kernel restores the registers from it when the handler returns.
-        let registers = unsafe { &mut (*context).uc_mcontext.gregs };
-        let instruction = &mut registers[RIP];
+        let instruction = instruction(unsafe { &mut (*context).uc_mcontext });
         if let Some(landing) = landing(usize::from_ne_bytes(instruction.to_ne_bytes())) {
-            *instruction = i64::from_ne_bytes(landing.to_ne_bytes());
+            *instruction = Register::from_ne_bytes(landing.to_ne_bytes());
             FIXED.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -121,6 +123,14 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut
     if now.is_some_and(|now| now.sa_sigaction == libc::SIG_DFL) {
         as_by_default(signal, raised_here);
     }
+}
+
+/// Where the thread goes on when the handler returns.
+fn instruction(saved: &mut mcontext_t) -> &mut Register {
+    #[cfg(target_arch = "x86_64")]
+    return &mut saved.gregs[libc::REG_RIP as usize];
+    #[cfg(target_arch = "aarch64")]
+    return &mut saved.pc;
 }
 
 /// # Safety

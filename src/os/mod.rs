@@ -15,21 +15,25 @@
 //! Two calls stay outside the seam. `sigaction` in `fault` is made once, at start, before there is
 //! anything to lose; and the copy routines call nothing: they are stopped by faults instead.
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
 compile_error!(
-    "linmemd runs on x86-64 Linux only: a fault within tenant memory is survived by assembly and a \
-     signal handler that are written for that machine (os/copy_x86_64.rs, os/fault.rs)"
+    "linmemd runs on Linux on x86-64 and aarch64 only: a fault within tenant memory is survived by \
+     assembly and a signal handler that are written for those machines (os/copy_*.rs, os/fault.rs)"
 );
 
 #[cfg(test)]
 mod child;
 pub mod copy;
+#[cfg(target_arch = "aarch64")]
+mod copy_aarch64;
+#[cfg(target_arch = "x86_64")]
 mod copy_x86_64;
 pub mod facts;
 pub mod failing;
 pub mod fault;
 #[cfg(test)]
 mod fault_tests;
+mod fixups;
 pub mod host;
 pub mod kernel;
 pub mod limits;
@@ -43,6 +47,10 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+#[cfg(target_arch = "aarch64")]
+use crate::os::copy_aarch64 as machine;
+#[cfg(target_arch = "x86_64")]
+use crate::os::copy_x86_64 as machine;
 use crate::os::kernel::Kernel;
 use crate::units::ByteCount;
 

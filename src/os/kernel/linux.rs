@@ -238,7 +238,7 @@ unsafe impl Kernel for Linux {
     fn host_page_bytes(&self) -> u64 {
         // SAFETY: sysconf takes a number and touches no memory of ours.
         let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        // The C library cannot fail to know it; 4 KiB is what x86-64 has.
+        // The C library cannot fail to know it; 4 KiB is what most machines have.
         u64::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(4096)
     }
 
