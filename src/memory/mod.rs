@@ -38,6 +38,10 @@ mod refused;
 mod slab;
 mod sources;
 pub(crate) mod sync;
+mod tagged;
+#[cfg(all(test, not(linmemd_loom)))]
+mod tagged_tests;
+mod tagging;
 
 pub use allocator::{
     Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
@@ -52,3 +56,5 @@ pub use protect::Unprotected;
 pub use protections::{MOST_RANGES, Protected, Use};
 pub use refused::{Going, Refused};
 pub use sources::Sources;
+pub use tagged::{Granted, TagSource, Ungranted};
+pub use tagging::{TagMode, TagRequirement, Tagging};

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::os::kernel::{Advice, Call, Kernel, Linux, PageState, Policy, Protection};
+use crate::os::tagging::TagCheck;
 use crate::units::ByteCount;
 
 /// A kernel that does what a test says and otherwise what Linux does. Any thread may plan, and any
@@ -308,6 +309,21 @@ unsafe impl Kernel for FailingKernel {
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
         self.admit(Call::SetReceiveLowWater)?;
         Linux.set_receive_low_water(socket, bytes)
+    }
+
+    unsafe fn protect_tagged(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.admit(Call::ProtectTagged)?;
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { Linux.protect_tagged(address, length) }
+    }
+
+    fn check_tags(&self, how: TagCheck) -> Result<(), i32> {
+        self.admit(Call::CheckTags)?;
+        Linux.check_tags(how)
+    }
+
+    fn hardware_capabilities(&self) -> u64 {
+        Linux.hardware_capabilities()
     }
 }
 

@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::{mcontext_t, sighandler_t, siginfo_t, ucontext_t};
 
-use crate::os::OsError;
 use crate::os::fixups::landing;
+use crate::os::{OsError, tagging};
 
 /// A saved register, of whatever sign the C library gives it.
 #[cfg(target_arch = "x86_64")]
@@ -103,8 +103,13 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut
     if signal == libc::SIGBUS && code == libc::BUS_MCEERR_AO {
         return;
     }
-    // 0 and below: sent by a process; the instruction that was interrupted has no part in it.
-    let raised_here = code > 0;
+    // Of a wrong tag some while ago: then the instruction that was interrupted has no part in it.
+    let late = tagging::is_late(signal, code);
+    if late && tagging::take_late_report() {
+        return;
+    }
+    // 0 and below: sent by a process, which has as little to do with it.
+    let raised_here = code > 0 && !late;
     if raised_here {
         let context: *mut ucontext_t = context.cast();
         // SAFETY: `context` is the kernel's, see above, and nothing else refers to it while the
@@ -113,6 +118,7 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut
         if let Some(landing) = landing(usize::from_ne_bytes(instruction.to_ne_bytes())) {
             *instruction = Register::from_ne_bytes(landing.to_ne_bytes());
             FIXED.fetch_add(1, Ordering::Relaxed);
+            tagging::note_fault(signal, code);
             return;
         }
     }

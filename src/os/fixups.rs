@@ -4,7 +4,7 @@
 //! every distance is from the field's own address, so that a table needs no relocation at start.
 //! Does not know what the routines do, nor why they faulted.
 
-use crate::os::machine;
+use crate::os::{machine, tagging};
 
 /// One stretch of instructions that may fault: at any of them nothing is to be undone, and going on
 /// at the landing is an ordinary return.
@@ -17,7 +17,8 @@ pub(super) struct FixUp {
 
 /// Where a fault at this instruction goes on. Async-signal-safe: reads constants.
 pub(super) fn landing(instruction: usize) -> Option<usize> {
-    machine::fixups().iter().find_map(|fixup| {
+    let tables = [machine::fixups(), tagging::fixups()];
+    tables.into_iter().flatten().find_map(|fixup| {
         let within = (place(&fixup.from)..place(&fixup.to)).contains(&instruction);
         within.then(|| place(&fixup.landing))
     })

@@ -12,6 +12,9 @@
 //!                                     Linux, or failing::FailingKernel
 //! ```
 //!
+//! `tagging` lets a reservation's bytes carry tags where the processor has them, with assembly and
+//! fix-ups of its own.
+//!
 //! Two calls stay outside the seam. `sigaction` in `fault` is made once, at start, before there is
 //! anything to lose; and the copy routines call nothing: they are stopped by faults instead.
 
@@ -41,6 +44,7 @@ pub mod memory_file;
 pub mod numa;
 pub mod process;
 pub mod reservation;
+pub mod tagging;
 pub mod threads;
 
 use std::error::Error;

@@ -18,6 +18,8 @@ use std::ptr::NonNull;
 
 pub use linux::Linux;
 
+use crate::os::tagging::TagCheck;
+
 /// What may be done with the bytes of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protection {
@@ -98,6 +100,10 @@ pub enum Call {
     NodesOf,
     /// [`Kernel::scan`].
     Scan,
+    /// [`Kernel::protect_tagged`].
+    ProtectTagged,
+    /// [`Kernel::check_tags`].
+    CheckTags,
 }
 
 /// Where new pages of a range are placed, as `mbind` has it.
@@ -319,6 +325,27 @@ pub unsafe trait Kernel: Send + Sync + fmt::Debug {
     /// # Errors
     /// That of the call: none is known for a stream socket.
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32>;
+
+    /// `mprotect` to reading, writing and tags of memory (PROT_MTE): the bytes are kept, and so are
+    /// the tags, which are 0 at first.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// EINVAL where the processor or the mapping has no tags; ENOMEM at the map limit.
+    unsafe fn protect_tagged(&self, address: NonNull<u8>, length: usize) -> Result<(), i32>;
+
+    /// `prctl(PR_SET_TAGGED_ADDR_CTRL)`: how accesses of the calling thread, and of threads that it
+    /// starts later, are checked; no tag is kept from being generated.
+    ///
+    /// # Errors
+    /// EINVAL where the kernel or the processor has no tags, or the operator forbade them.
+    fn check_tags(&self, how: TagCheck) -> Result<(), i32>;
+
+    /// The processor's second word of capabilities (`AT_HWCAP2`). Handed over by the kernel at
+    /// process start: it cannot fail, and is no [`Call`].
+    fn hardware_capabilities(&self) -> u64;
 }
 
 impl Advice {

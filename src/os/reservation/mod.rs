@@ -17,6 +17,9 @@
 mod outcome;
 mod pages;
 mod span;
+mod tagged;
+#[cfg(all(test, target_arch = "aarch64"))]
+mod tagged_tests;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use outcome::{Absence, ReleaseFailed, ReserveFailed};
 pub use span::Span;
+pub use tagged::{Tagged, TaggedReserveFailed, Tagger};
 
 use crate::os::kernel::{Advice, Kernel, Protection};
 use crate::os::{OsError, host_page};

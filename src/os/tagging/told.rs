@@ -1,0 +1,66 @@
+//! What the hardware told of wrong tags, counted: [`tag_faults`].
+//!
+//! Law: everything here may run in a signal handler: atomics, and no more. A synchronous fault is
+//! counted beside the count of bytes that its copy answers. An asynchronous one comes without an
+//! address, on the thread that made the access, at whatever that thread does when it next comes back
+//! from the kernel; so the count is all there is to say, and a memory whose bytes went astray cannot
+//! be named. It is ours only once checking in that mode was asked for: before that it is a bug of
+//! somebody else's and goes to the handler before ours.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The codes of SIGSEGV for an asynchronous and for a synchronous tag fault (siginfo.h).
+const SEGV_MTEAERR: c_int = 8;
+const SEGV_MTESERR: c_int = 9;
+
+static SYNCHRONOUS: AtomicU64 = AtomicU64::new(0);
+static ASYNCHRONOUS: AtomicU64 = AtomicU64::new(0);
+static LATE_REPORTS: AtomicBool = AtomicBool::new(false);
+
+/// How often since the process began a wrong tag was told of. More than 0 of either is a bug of the
+/// daemon's, an attack, or failing hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TagFaults {
+    /// Of a copy or fill, which answered with a count and moved none of those bytes.
+    pub synchronous: u64,
+    /// Of some access since the thread's last entry into the kernel (a call or an interrupt), which
+    /// did happen. Several since then are told as one.
+    pub asynchronous: u64,
+}
+
+/// What was told so far.
+#[must_use]
+pub fn tag_faults() -> TagFaults {
+    TagFaults {
+        synchronous: SYNCHRONOUS.load(Ordering::Relaxed),
+        asynchronous: ASYNCHRONOUS.load(Ordering::Relaxed),
+    }
+}
+
+/// A thread is about to ask for asynchronous checking.
+pub(super) fn expect_late_reports() {
+    LATE_REPORTS.store(true, Ordering::Relaxed);
+}
+
+/// A fault with this code ended a copy.
+pub(in crate::os) fn note_fault(signal: c_int, code: c_int) {
+    if signal == libc::SIGSEGV && code == SEGV_MTESERR {
+        SYNCHRONOUS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the signal is about an access that is over, so that the instruction that it interrupted
+/// has nothing to do with it.
+pub(in crate::os) fn is_late(signal: c_int, code: c_int) -> bool {
+    signal == libc::SIGSEGV && code == SEGV_MTEAERR
+}
+
+/// Whether a late report is ours to count; it is counted then, and the thread goes on.
+pub(in crate::os) fn take_late_report() -> bool {
+    let ours = LATE_REPORTS.load(Ordering::Relaxed);
+    if ours {
+        ASYNCHRONOUS.fetch_add(1, Ordering::Relaxed);
+    }
+    ours
+}
