@@ -5,7 +5,8 @@
 //! other signal goes to the handler that was there before, which sees what it would have seen: a
 //! default still kills, with the fault's own address. The handler does nothing that is not
 //! async-signal-safe: no lock, no allocation, no formatting. Knows nothing of memories, and does
-//! not say whose bytes could not be moved: the count that the copy returns does.
+//! not say whose bytes could not be moved: the count that the copy returns does. (A late report of a
+//! wrong tag is counted and no more: `tagging/told.rs`.)
 //!
 //! Three differences remain for the handler before us: it runs on the alternate stack where the
 //! thread has one, a thread that blocks SIGSEGV dies of a fault in a copy, as of any other, and it

@@ -79,14 +79,28 @@ pub struct TagMask(NonZero<u16>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untaggable {
     /// Machines of this kind have no such thing.
-    #[error("memory tagging is not on this machine: it takes an aarch64 processor with MTE")]
+    #[error("{}", self.reason())]
     OtherMachine,
     /// Machines of this kind may have it, this one has not.
-    #[error("this aarch64 processor, or its kernel, has no memory tagging (HWCAP2_MTE)")]
+    #[error("{}", self.reason())]
     NoHardware,
     /// The kernel refused it to this process.
-    #[error("the kernel refused memory tagging to this process: {0}")]
+    #[error("{}: {refusal}", self.reason(), refusal = .0)]
     Refused(OsError),
+}
+
+impl Untaggable {
+    /// For who is not to see the host's figures.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::OtherMachine => {
+                "memory tagging is not on this machine: it takes an aarch64 processor with MTE"
+            }
+            Self::NoHardware => "this aarch64 processor, or its kernel, has no memory tagging",
+            Self::Refused(_) => "the kernel refuses memory tagging to this process",
+        }
+    }
 }
 
 impl TagMask {

@@ -64,3 +64,53 @@ pub(in crate::os) fn take_late_report() -> bool {
     }
     ours
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(unsafe_code, reason = "sends the signal that the kernel would send")]
+
+    use std::mem::MaybeUninit;
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+    use crate::os::child::{SURVIVED, in_child};
+    use crate::os::fault;
+
+    fn send_late_report() {
+        // SAFETY: zeroed is a valid siginfo_t: numbers.
+        let mut info = unsafe { MaybeUninit::<libc::siginfo_t>::zeroed().assume_init() };
+        info.si_signo = libc::SIGSEGV;
+        info.si_code = SEGV_MTEAERR;
+        // SAFETY: getpid takes nothing.
+        let process = unsafe { libc::getpid() };
+        // SAFETY: gettid takes nothing.
+        let thread = unsafe { libc::gettid() };
+        let (call, info) = (libc::SYS_rt_tgsigqueueinfo, &raw const info);
+        // SAFETY: the kernel reads `info`, a whole siginfo_t that outlives the call.
+        assert_eq!(unsafe { libc::syscall(call, process, thread, libc::SIGSEGV, info) }, 0);
+    }
+
+    #[test]
+    fn a_late_report_that_was_asked_for_is_counted_and_the_thread_goes_on() {
+        let name = "os::tagging::told::tests::a_late_report_that_was_asked_for_is_counted_and_the_thread_goes_on";
+        let status = in_child(name, || {
+            fault::install().unwrap();
+            expect_late_reports();
+            send_late_report();
+            assert_eq!(tag_faults(), TagFaults { synchronous: 0, asynchronous: 1 });
+        });
+        assert_eq!(status.code(), Some(SURVIVED), "{status}");
+    }
+
+    #[test]
+    fn a_late_report_that_nobody_asked_for_kills() {
+        let name = "os::tagging::told::tests::a_late_report_that_nobody_asked_for_kills";
+        let status = in_child(name, || {
+            // SAFETY: the default action is no function.
+            unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
+            fault::install().unwrap();
+            send_late_report();
+        });
+        assert_eq!(status.signal(), Some(libc::SIGSEGV), "{status}");
+    }
+}
