@@ -14,14 +14,16 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::memory::allocator::{GuardKind, Pages, Unallocated};
+use crate::memory::allocator::{GuardKind, Held, Pages, Placed, Unallocated};
 use crate::memory::layout::Layout;
+use crate::memory::refused::{Going, Refused, in_slices};
 use crate::memory::tagging::{TagMode, TagRequirement, Tagging};
+use crate::model::{PageKind, Protection};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::reservation::{Tagged, TaggedReserveFailed, Tagger};
 use crate::os::tagging::{MemoryTagging, TagCheck, TagMask, Untaggable};
-use crate::units::ByteCount;
+use crate::units::{ByteCount, PAGE_BYTES};
 
 /// Gets tagged pages from the host. One for the whole process: it asks the host once.
 #[derive(Debug)]
@@ -90,7 +92,12 @@ impl TagSource {
     ///
     /// # Errors
     /// [`Unallocated`], with what is left behind where the host did not take it back.
-    pub fn allocate(&self, layout: &Layout, tagger: Tagger) -> Result<Box<dyn Pages>, Unallocated> {
+    pub fn allocate(
+        &self,
+        layout: &Layout,
+        tagger: Tagger,
+        going: Going<'_>,
+    ) -> Result<Box<dyn Pages>, Unallocated> {
         let (kernel, guard) = (Arc::clone(&self.kernel), layout.guard);
         let room = layout.room.bytes();
         let tagged = match Tagged::reserve(kernel, guard.before, room, guard.after, tagger) {
@@ -100,13 +107,13 @@ impl TagSource {
                     let pages: Box<dyn Pages> = TaggedPages::closed(*tagged);
                     (pages, error)
                 });
-                return Err(Unallocated { error, left });
+                return Err(Unallocated { refused: error.into(), left });
             }
         };
         let pages = TaggedPages::closed(tagged);
-        match pages.open(ByteCount::ZERO, layout.initial.bytes()) {
+        match pages.open(ByteCount::ZERO, layout.initial.bytes(), going) {
             Ok(()) => Ok(pages),
-            Err(error) => Err(Unallocated { error, left: pages.release().err() }),
+            Err(refused) => Err(Unallocated { refused, left: pages.release().err() }),
         }
     }
 }
@@ -147,18 +154,25 @@ unsafe impl Pages for TaggedPages {
         self.tagged.space().host_page()
     }
 
-    fn guard_kind(&self) -> GuardKind {
-        GuardKind::ProtNone
+    fn placed(&self) -> Placed {
+        let (guard, granule) = (GuardKind::ProtNone, ByteCount::new(PAGE_BYTES));
+        Placed { guard, pages: PageKind::Base, granule, on_nodes: true }
+    }
+
+    fn committed(&self, extent: ByteCount) -> ByteCount {
+        extent
     }
 
     fn room(&self) -> ByteCount {
         self.tagged.space().body_bytes()
     }
 
-    fn open(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
-        self.tagged.open(from, to)?;
-        self.opened.fetch_max(to.get(), Ordering::Relaxed);
-        Ok(())
+    fn open(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
+        in_slices(from, to, ByteCount::new(PAGE_BYTES), going, |from, to| {
+            self.tagged.open(from, to)?;
+            self.opened.fetch_max(to.get(), Ordering::Relaxed);
+            Ok(())
+        })
     }
 
     fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
@@ -172,8 +186,23 @@ unsafe impl Pages for TaggedPages {
         if everything { self.tagged.renew(to) } else { self.tagged.wipe(from, to) }
     }
 
-    fn resident(&self, extent: ByteCount) -> Result<ByteCount, OsError> {
-        self.tagged.space().resident_bytes(ByteCount::ZERO, extent)
+    fn discard(&self, _from: ByteCount, _to: ByteCount) -> Result<bool, OsError> {
+        // RAM that was given back would have lost its tags.
+        Ok(false)
+    }
+
+    fn protect(
+        &self,
+        _from: ByteCount,
+        _to: ByteCount,
+        _protection: Protection,
+    ) -> Result<bool, OsError> {
+        Ok(false)
+    }
+
+    fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
+        let resident = self.tagged.space().resident_bytes(ByteCount::ZERO, extent)?;
+        Ok(Held { resident, ..Held::default() })
     }
 
     fn release(self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {

@@ -21,7 +21,7 @@
 #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_os = "linux")))]
 compile_error!(
     "linmemd runs on Linux on x86-64 and aarch64 only: a fault within tenant memory is survived by \
-     assembly and a signal handler that are written for those machines (os/copy_*.rs, os/fault.rs)"
+     assembly and a signal handler that are written for those machines (os/copy_*.rs, os/fault/)"
 );
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ pub mod checksum;
 pub mod error;
 #[path = "../../src/memory/mod.rs"]
 pub mod memory;
-#[path = "../../src/model.rs"]
+#[path = "../../src/model/mod.rs"]
 pub mod model;
 #[path = "../../src/os/mod.rs"]
 pub mod os;

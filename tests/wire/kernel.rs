@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::kernel::{Advice, Call, Kernel, Linux, PageState, Policy, Protection};
+use linmemd::os::tagging::TagCheck;
 
 use crate::harness::eventually;
 
@@ -234,5 +235,20 @@ unsafe impl Kernel for PausingKernel {
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
         self.meet(Call::SetReceiveLowWater);
         self.plan.set_receive_low_water(socket, bytes)
+    }
+
+    unsafe fn protect_tagged(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.meet(Call::ProtectTagged);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.protect_tagged(address, length) }
+    }
+
+    fn check_tags(&self, how: TagCheck) -> Result<(), i32> {
+        self.meet(Call::CheckTags);
+        self.plan.check_tags(how)
+    }
+
+    fn hardware_capabilities(&self) -> u64 {
+        self.plan.hardware_capabilities()
     }
 }

@@ -8,6 +8,8 @@
 #![expect(unsafe_code, reason = "system calls about address ranges are unsafe by nature")]
 
 mod linux;
+#[cfg(test)]
+mod linux_tests;
 mod pagemap;
 
 use std::ffi::CStr;
