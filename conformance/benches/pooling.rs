@@ -149,7 +149,8 @@ fn slab(allocator: &MmapAllocator) {
         guard: Guard::default(),
         form: Form::usual(),
     };
-    let layout = Layout::of(&shape, PageKind::Base, os::host_page(&Linux)).expect("one page and two guards");
+    let layout =
+        Layout::of(&shape, PageKind::Base, os::host_page(&Linux)).expect("one page and two guards");
     let memory = LinearMemory::create(allocator, &layout, &|| true).expect("a slot");
     assert_eq!(memory.placed().guard, GuardKind::GuardInstall);
     let byte = Sources::from(bytes::Bytes::from_static(&[1]));

@@ -184,7 +184,9 @@ unsafe impl Pages for Dedicated {
         let lost = OsError::fault("store", length);
         let range =
             ByteRange::within(from.get(), length.get(), self.layout.body).map_err(|_past| lost)?;
-        access::set(self, self.layout.body, range, 0).map_err(|_fault| lost)
+        // Where the host lost a page no store will do; the kernel takes it back all the same.
+        access::set(self, self.layout.body, range, 0)
+            .or_else(|_fault| self.reservation.wipe_locked(from, to))
     }
 
     fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError> {

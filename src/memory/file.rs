@@ -24,6 +24,7 @@ use crate::model::{Locking, NumaPolicy, Populate, Protection};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::memory_file::MemoryFile;
+use crate::os::numa::{ThreadPolicy, policy};
 use crate::os::reservation::Reservation;
 use crate::units::ByteCount;
 
@@ -76,6 +77,14 @@ impl FileBacked {
     /// Takes the pages of `[from, to)`, which may lie past the file's end.
     fn take(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
         let (from, to) = (self.whole(from), self.whole(to));
+        let numa = &self.layout.form.numa;
+        // A pool's pages are taken by the thread's policy, whatever the mapping's is (Linux 6.18,
+        // fs/hugetlbfs/inode.c: such mappings cannot give theirs to the file).
+        let policy = policy(numa.policy).filter(|_| self.on_nodes);
+        let placed = policy.filter(|_| self.layout.pages.pool().is_some());
+        let _policy = placed
+            .map(|policy| ThreadPolicy::set(Arc::clone(&self.kernel), policy, &numa.nodes))
+            .transpose()?;
         in_slices(from, to, self.layout.granule(), going, |from, to| {
             self.file.allocate(from, to).map_err(|error| {
                 let length = to.checked_sub(from).unwrap_or(ByteCount::ZERO);
@@ -87,6 +96,10 @@ impl FileBacked {
     fn lengthen(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
         let (from, to) = (self.whole(from), self.whole(to));
         self.file.set_length(to)?;
+        if self.layout.pages.pool().is_some() && self.on_nodes {
+            // They are there; mapped, they can be asked which node they lie on. Else that is not told.
+            let _unseen = self.reservation.populate(from, to);
+        }
         if self.layout.form.locking == Locking::None {
             return Ok(());
         }

@@ -45,10 +45,10 @@ mod tagged {
 
     use super::*;
     use crate::memory::{
-        Footprint, GuardKind, Layout, LinearMemory, PageAllocator, Pages, Plan, Sources, TagMode,
-        Unallocated,
+        Fallbacks, Footprint, Going, GuardKind, Layout, LinearMemory, PageAllocator, Pages, Plan,
+        PublishedSize, Refused, Sources, TagMode, Unallocated,
     };
-    use crate::model::{Growth, Guard, IndexType, Shape};
+    use crate::model::{Form, Growth, Guard, IndexType, PageKind, Shape};
     use crate::os::failing::FailingKernel;
     use crate::os::fault;
     use crate::os::kernel::{Call, Kernel};
@@ -60,6 +60,7 @@ mod tagged {
     struct Only {
         source: TagSource,
         tagger: Tagger,
+        fallbacks: Fallbacks,
     }
 
     impl PageAllocator for Only {
@@ -67,16 +68,20 @@ mod tagged {
             Footprint::default()
         }
 
-        fn committed(&self, pages: WasmPages) -> ByteCount {
-            pages.bytes()
+        fn fallbacks(&self) -> &Fallbacks {
+            &self.fallbacks
         }
 
         fn guard_kind(&self) -> GuardKind {
             GuardKind::ProtNone
         }
 
-        fn allocate(&self, layout: &Layout) -> Result<Box<dyn Pages>, Unallocated> {
-            self.source.allocate(layout, self.tagger)
+        fn allocate(
+            &self,
+            layout: &Layout,
+            going: Going<'_>,
+        ) -> Result<Box<dyn Pages>, Unallocated> {
+            self.source.allocate(layout, self.tagger, going)
         }
     }
 
@@ -85,7 +90,9 @@ mod tagged {
         let source = TagSource::probe(kernel);
         let asked = Tagging { mode, ..asked(TagRequirement::Require) };
         match source.grant(&asked) {
-            Ok(Granted::With(tagger)) => Some(Only { source, tagger }),
+            Ok(Granted::With(tagger)) => {
+                Some(Only { source, tagger, fallbacks: Fallbacks::default() })
+            }
             Ok(granted) => panic!("required, and granted {granted:?}"),
             Err(why) => {
                 println!("left out: {why}");
@@ -105,8 +112,9 @@ mod tagged {
             index_type: IndexType::I32,
             growth: Growth::Allowed,
             guard: Guard::default(),
+            form: Form::usual(),
         };
-        Layout::dedicated(&shape, ByteCount::new(65_536)).unwrap()
+        Layout::of(&shape, PageKind::Base, ByteCount::new(65_536)).unwrap()
     }
 
     fn range(memory: &LinearMemory, offset: u64, length: u64) -> ByteRange {
@@ -129,10 +137,10 @@ mod tagged {
     fn a_tagged_memory_is_created_written_grown_and_read_in_either_mode() {
         for mode in [TagMode::Synchronous, TagMode::Asynchronous] {
             let Some(only) = only(Arc::new(Linux), mode) else { return };
-            let memory = LinearMemory::create(&only, &layout(1, 3)).unwrap();
+            let memory = LinearMemory::create(&only, &layout(1, 3), &|| true).unwrap();
             write(&memory, 65_529, b"the end");
-            memory.open(pages(3)).unwrap();
-            memory.publish(pages(3));
+            memory.open(pages(3), &|| true).unwrap();
+            memory.publish(pages(3), &PublishedSize::of(&memory));
             write(&memory, 65_530, b"a border");
             assert_eq!(read(&memory, 65_529, 10), b"ta border\0");
             assert_eq!(read(&memory, 0, 3 * 65_536).len(), 3 * 65_536);
@@ -143,7 +151,7 @@ mod tagged {
     #[test]
     fn what_is_wiped_whole_reads_zero_and_its_base_has_another_tag() {
         let Some(only) = only(Arc::new(Linux), TagMode::Synchronous) else { return };
-        let memory = only.allocate(&layout(2, 4)).unwrap();
+        let memory = only.allocate(&layout(2, 4), &|| true).unwrap();
         let (none, two) = (ByteCount::ZERO, pages(2).bytes());
         for _ in 0..20 {
             let before = memory.base();
@@ -152,7 +160,7 @@ mod tagged {
             memory.wipe(none, two).unwrap();
             assert_ne!(memory.base(), before);
         }
-        memory.open(two, pages(4).bytes()).unwrap();
+        memory.open(two, pages(4).bytes(), &|| true).unwrap();
         memory.close(two, pages(4).bytes()).unwrap();
         let before = memory.base();
         memory.wipe(none, two).unwrap();
@@ -163,11 +171,11 @@ mod tagged {
     #[test]
     fn what_is_open_is_resident_and_a_wipe_leaves_it_so() {
         let Some(only) = only(Arc::new(Linux), TagMode::Synchronous) else { return };
-        let memory = only.allocate(&layout(2, 4)).unwrap();
+        let memory = only.allocate(&layout(2, 4), &|| true).unwrap();
         let two = pages(2).bytes();
-        assert_eq!(memory.resident(two), Ok(two));
+        assert_eq!(memory.held(two).unwrap().resident, two);
         memory.wipe(ByteCount::ZERO, two).unwrap();
-        assert_eq!(memory.resident(two), Ok(two));
+        assert_eq!(memory.held(two).unwrap().resident, two);
     }
 
     #[test]
@@ -178,7 +186,7 @@ mod tagged {
         };
         let layout = layout(1, 2);
         kernel.forget();
-        only.allocate(&layout).unwrap().release().map_err(|(_, error)| error).unwrap();
+        only.allocate(&layout, &|| true).unwrap().release().map_err(|(_, error)| error).unwrap();
         let calls = kernel.calls().len();
         assert!(calls >= 5, "{:?}", kernel.calls());
         for n in 0..calls - 1 {
@@ -188,7 +196,8 @@ mod tagged {
                 if unmapping_fails {
                     kernel.fail_call(Call::Unmap, 12, 1);
                 }
-                let Unallocated { error, left } = only.allocate(&layout).unwrap_err();
+                let Unallocated { refused, left } = only.allocate(&layout, &|| true).unwrap_err();
+                let Refused::Host(error) = refused else { panic!("{n}: {refused}") };
                 assert_eq!(error.errno, 12, "{n}");
                 let mapped = kernel.mapped_bytes() > ByteCount::ZERO;
                 assert_eq!(mapped, left.is_some(), "{n}, {unmapping_fails}");

@@ -259,6 +259,11 @@ unsafe impl Kernel for FailingKernel {
         unsafe { Linux.set_policy(address, length, policy, nodes) }
     }
 
+    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
+        self.admit(Call::SetThreadPolicy)?;
+        Linux.set_thread_policy(policy, nodes)
+    }
+
     fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
         self.admit(Call::NodesOf)?;
         Linux.nodes_of(pages, nodes)

@@ -1,11 +1,14 @@
 //! The machine's NUMA nodes: how much memory each has, and how far it is from the others.
 //!
-//! Law: what is told is what `/sys` says at that moment; a node without memory is a node. Sets no
-//! memory's policy: `reservation/pages.rs` does.
+//! Law: what is told is what `/sys` says at that moment; a node without memory is a node. A thread's
+//! policy is put back by `Drop`; a memory's is set by `reservation/pages.rs`.
 
+use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::model::NumaPolicy;
+use crate::os::OsError;
 use crate::os::facts::{Facts, number};
 use crate::os::kernel::{Kernel, Policy};
 use crate::units::ByteCount;
@@ -54,6 +57,36 @@ pub const fn policy(policy: NumaPolicy) -> Option<Policy> {
         NumaPolicy::Preferred => Some(Policy::Preferred),
         NumaPolicy::Bind => Some(Policy::Bind),
         NumaPolicy::Interleave => Some(Policy::Interleave),
+    }
+}
+
+/// Where the calling thread takes pages that have no policy of their own, until this is dropped.
+#[derive(Debug)]
+pub struct ThreadPolicy {
+    kernel: Arc<dyn Kernel>,
+    /// It is one thread's: not to be dropped on another.
+    _thread: PhantomData<*const ()>,
+}
+
+impl ThreadPolicy {
+    /// From these nodes, in this way.
+    ///
+    /// # Errors
+    /// What the kernel said; then it is as it was.
+    pub fn set(kernel: Arc<dyn Kernel>, policy: Policy, nodes: &[u32]) -> Result<Self, OsError> {
+        match kernel.set_thread_policy(Some(policy), nodes) {
+            Ok(()) => Ok(Self { kernel, _thread: PhantomData }),
+            Err(errno) => Err(OsError { call: "set_mempolicy", errno, bytes: 0 }),
+        }
+    }
+}
+
+impl Drop for ThreadPolicy {
+    fn drop(&mut self) {
+        if let Err(errno) = self.kernel.set_thread_policy(None, &[]) {
+            let error = OsError { call: "set_mempolicy", errno, bytes: 0 };
+            tracing::error!(%error, "a thread goes on taking pages from the nodes of one memory");
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use linmemd::client::Client;
 use linmemd::client::proto::{
-    Backing, CreateMemoryRequest, Evidence, GetMemoryRequest, HugePages, Memory, MemorySpec,
-    MemoryView, Numa, NumaPolicy, Populate, Reservation,
+    Backing, CreateMemoryRequest, Evidence, GetMemoryRequest, HugePages, Locking, Memory,
+    MemorySpec, MemoryView, Numa, NumaPolicy, Populate, Reservation,
 };
 use linmemd::os::kernel::{Advice, Call};
 
@@ -247,5 +247,29 @@ async fn a_deadline_that_passes_while_pages_are_taken_gives_everything_back() {
     assert_eq!(taken, 1, "no slice after the one that ran");
     refused(client.memory("m").await, "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
     witness.is_unharmed().await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_locked_memory_that_lost_a_page_is_given_back_all_the_same() {
+    let house = House::start();
+    let client = house.client().await;
+    let witness = Witness::of(&client, "w").await;
+    let spec = MemorySpec { locking: Locking::Locked.into(), ..pages(2) };
+    if client.create(Some("m"), spec).await.is_err() {
+        #[expect(clippy::print_stderr, reason = "what is left out is said")]
+        {
+            eprintln!("left out: RLIMIT_MEMLOCK allows no locked memory of 128 KiB");
+        }
+        return house.stop().await;
+    }
+    client.fill("m", 0, 2 * PAGE, 0x5E).await.unwrap();
+    // Behind the guard before it.
+    house.kernel.break_last_mapping(65_536 + 65_536, 4096);
+    let numbers: [(&str, &dyn std::fmt::Display); 2] = [("offset", &PAGE), ("length", &100)];
+    refused(client.read("m", PAGE, 100).await, "HARDWARE_FAULT", &numbers);
+    client.delete("m").await.unwrap();
+    witness.is_unharmed().await;
+    // Asserts that nothing is quarantined or charged.
     house.stop().await;
 }

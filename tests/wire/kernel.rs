@@ -202,6 +202,11 @@ unsafe impl Kernel for PausingKernel {
         unsafe { self.plan.set_policy(address, length, policy, nodes) }
     }
 
+    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
+        self.meet(Call::SetThreadPolicy);
+        self.plan.set_thread_policy(policy, nodes)
+    }
+
     fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
         self.meet(Call::NodesOf);
         self.plan.nodes_of(pages, nodes)

@@ -154,15 +154,7 @@ unsafe impl Kernel for Linux {
         policy: Policy,
         nodes: &[u32],
     ) -> Result<(), i32> {
-        const WORDS: usize = MAX_NODES as usize / 64;
-        let mut mask = [0_u64; WORDS];
-        for node in nodes {
-            if let Some(word) = mask.get_mut(*node as usize / 64) {
-                *word |= 1 << (node % 64);
-            }
-        }
-        // The C library has no wrapper. The kernel reads one bit less than it is told.
-        let bits: c_ulong = (MAX_NODES + 1).into();
+        let mask = node_mask(nodes);
         // SAFETY: that the range is ours is this method's own condition; the kernel reads as many
         // bits of `mask`, which outlives the call, as it has.
         let set = unsafe {
@@ -172,10 +164,24 @@ unsafe impl Kernel for Linux {
                 length,
                 c_ulong::from(policy.number(nodes.len())),
                 mask.as_ptr(),
-                bits,
+                MASK_BITS,
                 0_u32,
             )
         };
+        if set == 0 { Ok(()) } else { Err(last_errno()) }
+    }
+
+    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
+        let mask = node_mask(nodes);
+        let number = policy.map_or(0, |policy| policy.number(nodes.len()));
+        let (mask, bits) = match policy {
+            Some(_) => (mask.as_ptr(), MASK_BITS),
+            None => (std::ptr::null(), 0),
+        };
+        // SAFETY: the kernel reads as many bits of the mask, which outlives the call, as it has; none
+        // where it is null.
+        let set =
+            unsafe { libc::syscall(libc::SYS_set_mempolicy, c_ulong::from(number), mask, bits) };
         if set == 0 { Ok(()) } else { Err(last_errno()) }
     }
 
@@ -303,6 +309,7 @@ impl Advice {
             Self::PopulateRead => libc::MADV_POPULATE_READ,
             Self::PopulateWrite => libc::MADV_POPULATE_WRITE,
             Self::DontNeed => libc::MADV_DONTNEED,
+            Self::DontNeedLocked => libc::MADV_DONTNEED_LOCKED,
             // madvise(2) of Linux 6.13; the C library of many hosts is older.
             Self::GuardInstall => 102,
             Self::GuardRemove => 103,
@@ -318,6 +325,20 @@ impl Protection {
             Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         }
     }
+}
+
+/// The kernel reads one bit less than it is told.
+const MASK_BITS: c_ulong = MAX_NODES as c_ulong + 1;
+
+/// A bit for each node. The C library has no wrapper for the calls that take it.
+fn node_mask(nodes: &[u32]) -> [u64; MAX_NODES as usize / 64] {
+    let mut mask = [0_u64; MAX_NODES as usize / 64];
+    for node in nodes {
+        if let Some(word) = mask.get_mut(*node as usize / 64) {
+            *word |= 1 << (node % 64);
+        }
+    }
+    mask
 }
 
 impl Policy {

@@ -50,6 +50,8 @@ pub enum Advice {
     PopulateRead,
     /// Its bytes are given back; they read as zero when touched again (anonymous mappings).
     DontNeed,
+    /// The same of what is locked in RAM (Linux 5.18).
+    DontNeedLocked,
     /// Its bytes are given back and its host pages become guards: an access is a fault, without a
     /// mapping of their own (Linux 6.13, private anonymous mappings).
     GuardInstall,
@@ -98,6 +100,8 @@ pub enum Call {
     Lock,
     /// [`Kernel::set_policy`].
     SetPolicy,
+    /// [`Kernel::set_thread_policy`].
+    SetThreadPolicy,
     /// [`Kernel::nodes_of`].
     NodesOf,
     /// [`Kernel::scan`].
@@ -279,6 +283,13 @@ pub unsafe trait Kernel: Send + Sync + fmt::Debug {
         nodes: &[u32],
     ) -> Result<(), i32>;
 
+    /// `set_mempolicy`, of pages that the calling thread takes and that have no policy of their own;
+    /// none is the one that threads begin with.
+    ///
+    /// # Errors
+    /// As [`Kernel::set_policy`].
+    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32>;
+
     /// `move_pages` without a move: for each address that a page begins at, the node it lies on, or
     /// the negative error number (-ENOENT: no page yet).
     ///
@@ -362,6 +373,7 @@ impl Advice {
             Self::PopulateWrite => "madvise(MADV_POPULATE_WRITE)",
             Self::PopulateRead => "madvise(MADV_POPULATE_READ)",
             Self::DontNeed => "madvise(MADV_DONTNEED)",
+            Self::DontNeedLocked => "madvise(MADV_DONTNEED_LOCKED)",
             Self::GuardInstall => "madvise(MADV_GUARD_INSTALL)",
             Self::GuardRemove => "madvise(MADV_GUARD_REMOVE)",
         }

@@ -118,6 +118,15 @@ impl Reservation {
         Ok(ByteCount::new(resident.saturating_mul(page.get())))
     }
 
+    /// Gives back bytes `[from, to)` of the body, which are locked in RAM: they are zero when they are
+    /// next read, and locked again then.
+    ///
+    /// # Errors
+    /// EINVAL as for [`Reservation::open`] or where the kernel has no such call.
+    pub fn wipe_locked(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        self.advise_between(from, to, Advice::DontNeedLocked)
+    }
+
     /// Bytes of the body's first `extent` that are backed by huge pages.
     ///
     /// # Errors
