@@ -144,7 +144,9 @@ fn the_table_of_failures_is_the_one_that_the_daemon_answers_by() {
         mapped.push((reason.to_owned(), shouted(code), shouted(retry)));
     }
     let mut told: Vec<(String, String, String)> = Vec::new();
-    for row in README.lines().filter(|line| line.starts_with("| ") && !line.contains("---")) {
+    let (_, table) = README.split_once("| reason ").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with("| "));
+    for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [reasons, code, retry] = cells[..] else { panic!("{row}") };
         let retry = retry.split(',').next().unwrap_or_default();
