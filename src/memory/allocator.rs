@@ -143,7 +143,9 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     fn room(&self) -> ByteCount;
 
     /// The bytes that are charged while the first `extent` are open.
-    fn committed(&self, extent: ByteCount) -> ByteCount;
+    fn committed(&self, extent: ByteCount) -> ByteCount {
+        extent
+    }
 
     /// Makes `[from, to)` readable and writable, with their pages where those can run out or were
     /// asked for in advance. The bytes there read as zero.
@@ -170,7 +172,9 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`OsError`]: they hold what they held, or zero.
-    fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError>;
+    fn discard(&self, _from: ByteCount, _to: ByteCount) -> Result<bool, OsError> {
+        Ok(false)
+    }
 
     /// Has the kernel keep to a protection of `[from, to)`, whole open host pages. False, and nothing
     /// done, where it cannot without a share in others' mappings.
@@ -179,10 +183,12 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     /// [`OsError`]: some of them may be protected so.
     fn protect(
         &self,
-        from: ByteCount,
-        to: ByteCount,
-        protection: Protection,
-    ) -> Result<bool, OsError>;
+        _from: ByteCount,
+        _to: ByteCount,
+        _protection: Protection,
+    ) -> Result<bool, OsError> {
+        Ok(false)
+    }
 
     /// What the kernel says of the first `extent` bytes.
     ///

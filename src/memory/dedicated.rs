@@ -250,10 +250,6 @@ unsafe impl Pages for Bare {
         self.0.body_bytes()
     }
 
-    fn committed(&self, extent: ByteCount) -> ByteCount {
-        extent
-    }
-
     fn open(&self, _from: ByteCount, to: ByteCount, _going: Going<'_>) -> Result<(), Refused> {
         Err(OsError::invalid("mprotect", to).into())
     }
@@ -264,19 +260,6 @@ unsafe impl Pages for Bare {
 
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         self.0.wipe(from, to)
-    }
-
-    fn discard(&self, _from: ByteCount, _to: ByteCount) -> Result<bool, OsError> {
-        Ok(false)
-    }
-
-    fn protect(
-        &self,
-        _from: ByteCount,
-        _to: ByteCount,
-        _protection: Protection,
-    ) -> Result<bool, OsError> {
-        Ok(false)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {

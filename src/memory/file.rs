@@ -20,7 +20,7 @@ use crate::memory::dedicated::{bare, lock, reserve};
 use crate::memory::layout::Layout;
 use crate::memory::mmap::{committed, place};
 use crate::memory::refused::{Going, Refused, in_slices};
-use crate::model::{Locking, NumaPolicy, Populate, Protection};
+use crate::model::{Locking, NumaPolicy, Populate};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::memory_file::MemoryFile;
@@ -96,7 +96,7 @@ impl FileBacked {
     fn lengthen(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
         let (from, to) = (self.whole(from), self.whole(to));
         self.file.set_length(to)?;
-        if self.layout.pages.pool().is_some() && self.on_nodes {
+        if self.layout.pages.pool().is_some() && self.asked_for_nodes() {
             // They are there; mapped, they can be asked which node they lie on. Else that is not told.
             let _unseen = self.reservation.populate(from, to);
         }
@@ -115,6 +115,10 @@ impl FileBacked {
             Populate::OnGrow => true,
             Populate::None | Populate::Initial => self.layout.pages.pool().is_some(),
         }
+    }
+
+    fn asked_for_nodes(&self) -> bool {
+        self.layout.form.numa.policy != NumaPolicy::Local
     }
 
     fn whole(&self, extent: ByteCount) -> ByteCount {
@@ -191,26 +195,16 @@ unsafe impl Pages for FileBacked {
         self.file.punch(from, to).map(|()| true)
     }
 
-    fn protect(
-        &self,
-        _from: ByteCount,
-        _to: ByteCount,
-        _protection: Protection,
-    ) -> Result<bool, OsError> {
-        Ok(false)
-    }
-
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let reservation = &self.reservation;
         // Not by mincore, which passes over pages that were taken and never touched.
         let resident = self.file.held_bytes()?;
         let step = self.layout.pages.pool().unwrap_or(reservation.host_page());
-        let asked_for_nodes = self.layout.form.numa.policy != NumaPolicy::Local;
         let nodes = || reservation.bytes_by_node(extent, step).ok();
         Ok(Held {
             resident,
             huge: self.layout.pages.pool().map(|_pool| resident),
-            nodes: if asked_for_nodes { nodes() } else { None },
+            nodes: if self.asked_for_nodes() { nodes() } else { None },
         })
     }
 

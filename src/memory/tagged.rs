@@ -18,7 +18,7 @@ use crate::memory::allocator::{GuardKind, Held, Pages, Placed, Unallocated};
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused, in_slices};
 use crate::memory::tagging::{TagMode, TagRequirement, Tagging};
-use crate::model::{PageKind, Protection};
+use crate::model::PageKind;
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::reservation::{Tagged, TaggedReserveFailed, Tagger};
@@ -159,10 +159,6 @@ unsafe impl Pages for TaggedPages {
         Placed { guard, pages: PageKind::Base, granule, on_nodes: true }
     }
 
-    fn committed(&self, extent: ByteCount) -> ByteCount {
-        extent
-    }
-
     fn room(&self) -> ByteCount {
         self.tagged.space().body_bytes()
     }
@@ -184,20 +180,6 @@ unsafe impl Pages for TaggedPages {
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         let everything = from == ByteCount::ZERO && to.get() >= self.opened.load(Ordering::Relaxed);
         if everything { self.tagged.renew(to) } else { self.tagged.wipe(from, to) }
-    }
-
-    fn discard(&self, _from: ByteCount, _to: ByteCount) -> Result<bool, OsError> {
-        // RAM that was given back would have lost its tags.
-        Ok(false)
-    }
-
-    fn protect(
-        &self,
-        _from: ByteCount,
-        _to: ByteCount,
-        _protection: Protection,
-    ) -> Result<bool, OsError> {
-        Ok(false)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {

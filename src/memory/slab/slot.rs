@@ -13,7 +13,7 @@ use crate::memory::access;
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed};
 use crate::memory::refused::{Going, Refused, in_slices};
 use crate::memory::slab::{Free, SHORTEST, STORED, Space, WARM, granules};
-use crate::model::{PageKind, Populate, Protection};
+use crate::model::{PageKind, Populate};
 use crate::os::OsError;
 use crate::os::reservation::Span;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -136,10 +136,6 @@ unsafe impl Pages for Slot {
         ByteCount::new(SHORTEST.get().saturating_mul(u64::from(self.room)))
     }
 
-    fn committed(&self, extent: ByteCount) -> ByteCount {
-        extent
-    }
-
     fn open(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
         let done = self.span.unguard(from, to);
         self.known(to.max(self.opened()), done)?;
@@ -178,15 +174,6 @@ unsafe impl Pages for Slot {
         self.span.wipe(from, to)?;
         self.cool(from, to);
         Ok(true)
-    }
-
-    fn protect(
-        &self,
-        _from: ByteCount,
-        _to: ByteCount,
-        _protection: Protection,
-    ) -> Result<bool, OsError> {
-        Ok(false)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
