@@ -121,8 +121,14 @@ pub struct LinearMemory {
     pub(super) pages: Box<dyn Pages>,
     pub(super) size: PublishedSize,
     written: PageMap,
-    /// Allocated when a range is first protected.
-    pub(super) protections: OnceBox<RwLock<Protections>>,
+    /// Allocated for the first thing that is kept there.
+    pub(super) kept: OnceBox<Kept>,
+}
+
+/// What is kept of few memories, beside their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) protections: RwLock<Protections>,
 }
 
 /// A memory that is being wiped, a slice at a time.
@@ -161,8 +167,8 @@ impl LinearMemory {
 
     fn empty(pages: Box<dyn Pages>) -> Self {
         let written = PageMap::new(pages.room(), pages.host_page());
-        let (size, protections) = (PublishedSize::default(), OnceBox::new());
-        Self { pages, size, written, protections }
+        let (size, kept) = (PublishedSize::default(), OnceBox::new());
+        Self { pages, size, written, kept }
     }
 
     /// Its size.
@@ -280,9 +286,9 @@ impl LinearMemory {
                 Err(error) => return Err(Box::new(wiping.stopped(error))),
             }
         }
-        let Self { pages, size, written, protections } = wiping.memory;
+        let Self { pages, size, written, kept } = wiping.memory;
         pages.release().map_err(|(pages, error)| {
-            let memory = Self { pages, size, written, protections };
+            let memory = Self { pages, size, written, kept };
             Box::new(Unreleased { memory, step: ReleaseStep::Release, error })
         })
     }

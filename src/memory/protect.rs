@@ -28,8 +28,8 @@ impl LinearMemory {
     /// # Errors
     /// [`Protected`].
     pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
-        let Some(protections) = self.protections.get() else { return Ok(()) };
-        let protections = protections.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = self.kept.get() else { return Ok(()) };
+        let protections = kept.protections.read().unwrap_or_else(PoisonError::into_inner);
         protections.against(range, wanted).map_or(Ok(()), Err)
     }
 
@@ -64,8 +64,8 @@ impl LinearMemory {
             }
             return Err(Unprotected::Host(error));
         }
-        let protections = self.protections.get_or_init(Box::default);
-        *protections.write().unwrap_or_else(PoisonError::into_inner) = then;
+        let kept = self.kept.get_or_init(Box::default);
+        *kept.protections.write().unwrap_or_else(PoisonError::into_inner) = then;
         Ok(())
     }
 
@@ -74,8 +74,8 @@ impl LinearMemory {
         range: ByteRange,
         protection: Protection,
     ) -> Result<(Protections, Protections), Unprotected> {
-        let now = self.protections.get().map(|now| {
-            let now = now.read().unwrap_or_else(PoisonError::into_inner);
+        let now = self.kept.get().map(|kept| {
+            let now = kept.protections.read().unwrap_or_else(PoisonError::into_inner);
             Protections::clone(&now)
         });
         let now = now.unwrap_or_default();
@@ -93,7 +93,7 @@ impl LinearMemory {
     /// Lets go of all of it, before it is wiped. What the kernel refuses shows then.
     pub(super) fn unprotect(&self) {
         let size = self.size.bytes();
-        if self.protections.get().is_some()
+        if self.kept.get().is_some()
             && let Ok(all) = ByteRange::within(0, size.get(), size)
             && let Err(error) = self.enforce(all, Protection::ReadWrite)
         {
