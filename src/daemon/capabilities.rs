@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::os::host::{self, HostFacts};
 use crate::os::kernel::{Kernel, Policy};
 use crate::os::reservation::Reservation;
+use crate::os::tagging::MemoryTagging;
 use crate::rpc::Capability;
 use crate::units::ByteCount;
 
@@ -33,6 +34,7 @@ pub(super) fn probe(kernel: &Arc<dyn Kernel>, facts: &HostFacts) -> Vec<Capabili
     all.push(transparent(&**kernel));
     all.push(numa(kernel, facts));
     all.push(locking(&**kernel));
+    all.push(tagging(&**kernel));
     all
 }
 
@@ -73,6 +75,14 @@ fn numa(kernel: &Arc<dyn Kernel>, facts: &HostFacts) -> Capability {
             Capability::degraded(name, "the host has one node".to_owned())
         }
         Ok(()) => Capability::available(name),
+    }
+}
+
+fn tagging(kernel: &dyn Kernel) -> Capability {
+    let name = "memory_tagging";
+    match MemoryTagging::probe(kernel) {
+        Ok(_tagging) => Capability::available(name),
+        Err(why) => Capability::refused(name, why.to_string()),
     }
 }
 

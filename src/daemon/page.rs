@@ -6,6 +6,7 @@ use crate::metrics::{DaemonFigures, DaemonMeters, Metrics, ProcessFigures};
 use crate::os::host::{HostFacts, max_map_count};
 use crate::os::kernel::Kernel;
 use crate::os::process::ProcessUse;
+use crate::os::tagging::{TagFaults, tag_faults};
 use crate::registry::Registry;
 use crate::rpc::Server;
 
@@ -80,5 +81,8 @@ impl Page {
         for (kind, count) in self.registry.allocator.fallbacks().counts() {
             self.metrics.set_fallbacks(kind, count);
         }
+        let TagFaults { synchronous, asynchronous } = tag_faults();
+        self.metrics.set_tag_faults("synchronous", synchronous);
+        self.metrics.set_tag_faults("asynchronous", asynchronous);
     }
 }

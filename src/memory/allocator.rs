@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
-use crate::model::{PageKind, Protection};
+use crate::model::{PageKind, Protection, TagMode};
 use crate::os::OsError;
 use crate::units::ByteCount;
 
@@ -49,6 +49,8 @@ pub struct Placed {
     pub granule: ByteCount,
     /// Whether the NUMA policy that was asked for is in force.
     pub on_nodes: bool,
+    /// When an access with a wrong tag is told of; none where its bytes carry no tags.
+    pub tags: Option<TagMode>,
 }
 
 /// What the host says that a memory holds.
@@ -67,6 +69,7 @@ pub struct Held {
 pub struct Fallbacks {
     huge_pages: AtomicU64,
     numa: AtomicU64,
+    tagging: AtomicU64,
 }
 
 impl Fallbacks {
@@ -80,12 +83,18 @@ impl Fallbacks {
         self.numa.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// No tags.
+    pub fn note_tagging(&self) {
+        self.tagging.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often, by the word for what was not had.
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u64); 2] {
+    pub fn counts(&self) -> [(&'static str, u64); 3] {
         [
             ("huge_pages", self.huge_pages.load(Ordering::Relaxed)),
             ("numa", self.numa.load(Ordering::Relaxed)),
+            ("tagging", self.tagging.load(Ordering::Relaxed)),
         ]
     }
 }

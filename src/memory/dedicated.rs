@@ -150,6 +150,7 @@ unsafe impl Pages for Dedicated {
             pages: self.layout.pages,
             granule: self.layout.granule(),
             on_nodes: self.on_nodes,
+            tags: None,
         }
     }
 
@@ -242,8 +243,8 @@ unsafe impl Pages for Bare {
     }
 
     fn placed(&self) -> Placed {
-        let granule = self.0.host_page();
-        Placed { guard: GuardKind::ProtNone, pages: PageKind::Base, granule, on_nodes: false }
+        let (guard, granule) = (GuardKind::ProtNone, self.0.host_page());
+        Placed { guard, pages: PageKind::Base, granule, on_nodes: false, tags: None }
     }
 
     fn room(&self) -> ByteCount {

@@ -155,6 +155,7 @@ unsafe impl Pages for FileBacked {
             pages: self.layout.pages,
             granule: self.layout.granule(),
             on_nodes: self.on_nodes,
+            tags: None,
         }
     }
 

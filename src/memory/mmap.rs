@@ -1,8 +1,9 @@
-//! [`MmapAllocator`]: pages by mmap, in one of three homes.
+//! [`MmapAllocator`]: pages by mmap, in one of four homes.
 //!
 //! ```text
 //! slab (slab/)                 small, usual guards, nothing special asked      no mapping of its own
 //! dedicated (dedicated.rs)     anonymous, of base or transparent huge pages    3 or 4 mappings
+//! tagged (tagged.rs)           the same of base pages, their bytes with tags   3
 //! file (file.rs)               a memory file, of base pages or of a pool's     4, and a descriptor
 //! ```
 //!
@@ -20,10 +21,11 @@ use crate::memory::file::FileBacked;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
 use crate::memory::slab::{RECORD, Slab, Slabs};
+use crate::memory::tagged::{Granted, TagSource};
 use crate::model::{Backing, Form, Locking, Numa, NumaPolicy, PageKind, Populate};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
-use crate::os::reservation::Reservation;
+use crate::os::reservation::{Reservation, Tagger};
 use crate::os::{host, numa};
 use crate::units::ByteCount;
 
@@ -43,12 +45,14 @@ const FILE_OVERHEAD: ByteCount = ByteCount::new(RECORD.get().saturating_add(3_32
 pub struct MmapAllocator {
     kernel: Arc<dyn Kernel>,
     slabs: Option<Slabs>,
+    tags: TagSource,
     fallbacks: Fallbacks,
 }
 
 enum Home<'a> {
     Slab(&'a Arc<Slab>),
     Dedicated,
+    Tagged(Tagger),
     File,
 }
 
@@ -56,7 +60,8 @@ impl MmapAllocator {
     /// An allocator on this kernel that gives every memory a reservation of its own.
     #[must_use]
     pub fn dedicated(kernel: Arc<dyn Kernel>) -> Self {
-        Self { kernel, slabs: None, fallbacks: Fallbacks::default() }
+        let tags = TagSource::probe(Arc::clone(&kernel));
+        Self { kernel, slabs: None, tags, fallbacks: Fallbacks::default() }
     }
 
     /// One that puts small memories into slabs where the kernel can guard them there; and why not,
@@ -72,6 +77,9 @@ impl MmapAllocator {
     fn home(&self, layout: &Layout) -> Home<'_> {
         if layout.form.backing == Backing::Memfd || layout.pages.pool().is_some() {
             return Home::File;
+        }
+        if let Ok(Granted::With(tagger)) = self.tags.grant(&layout.form.tagging) {
+            return Home::Tagged(tagger);
         }
         let slab = self.slabs.as_ref().filter(|_| may_share(layout));
         slab.and_then(|slabs| slabs.slab(layout)).map_or(Home::Dedicated, Home::Slab)
@@ -98,6 +106,14 @@ impl MmapAllocator {
                  /sys/kernel/mm/transparent_hugepage/enabled",
             );
         }
+        match self.tags.grant(&layout.form.tagging) {
+            Ok(Granted::Without(_why)) => self.fallbacks.note_tagging(),
+            Ok(Granted::NotAsked | Granted::With(_)) => {}
+            Err(why) => {
+                let (field, value) = ("spec.tagging.requirement", "TAGGING_REQUIREMENT_REQUIRE");
+                return not_here(field, value, why.reason());
+            }
+        }
         Ok(())
     }
 }
@@ -114,6 +130,12 @@ impl PageAllocator for MmapAllocator {
                 let mappings = if plain { PLAIN_MAPPINGS } else { OTHER_MAPPINGS };
                 Footprint { committed, overhead: DEDICATED_OVERHEAD, mappings, reserved }
             }
+            Home::Tagged(_) => Footprint {
+                committed,
+                overhead: DEDICATED_OVERHEAD,
+                mappings: PLAIN_MAPPINGS,
+                reserved,
+            },
             Home::File => {
                 Footprint { committed, overhead: FILE_OVERHEAD, mappings: OTHER_MAPPINGS, reserved }
             }
@@ -134,6 +156,7 @@ impl PageAllocator for MmapAllocator {
         match self.home(layout) {
             Home::Slab(slab) => slab.allocate(layout, going),
             Home::Dedicated => Dedicated::allocate(kernel, layout, &self.fallbacks, going),
+            Home::Tagged(tagger) => self.tags.allocate(layout, tagger, going),
             Home::File => FileBacked::allocate(kernel, layout, &self.fallbacks, going),
         }
     }
@@ -149,8 +172,7 @@ pub(super) fn committed(layout: &Layout, extent: ByteCount) -> ByteCount {
 
 /// Whether a memory of this form can have neighbours in its mapping.
 fn may_share(layout: &Layout) -> bool {
-    let Form { allocator: _, backing, address_space: _, page_kinds: _, numa, populate, locking } =
-        &*layout.form;
+    let Form { backing, numa, populate, locking, .. } = &*layout.form;
     layout.pages == PageKind::Base
         && *backing == Backing::Anonymous
         && numa.policy == NumaPolicy::Local

@@ -41,7 +41,6 @@ pub(crate) mod sync;
 mod tagged;
 #[cfg(all(test, not(linmemd_loom)))]
 mod tagged_tests;
-mod tagging;
 
 pub use allocator::{
     Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
@@ -56,5 +55,4 @@ pub use protect::Unprotected;
 pub use protections::{MOST_RANGES, Protected, Use};
 pub use refused::{Going, Refused};
 pub use sources::Sources;
-pub use tagged::{Granted, TagSource, Ungranted};
-pub use tagging::{TagMode, TagRequirement, Tagging};
+pub use tagged::{Granted, TagSource};

@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed, Unallocated};
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused, in_slices};
-use crate::memory::tagging::{TagMode, TagRequirement, Tagging};
-use crate::model::PageKind;
+use crate::model::{PageKind, TagMode, TagRequirement, Tagging};
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::reservation::{Tagged, TaggedReserveFailed, Tagger};
@@ -43,17 +42,6 @@ pub enum Granted {
     With(Tagger),
 }
 
-/// A wish that cannot be met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ungranted {
-    /// The mask allows no tag.
-    #[error("tag_mask must allow at least one of the tags 0 to 15")]
-    EmptyMask,
-    /// It is required and not to be had.
-    #[error("{0}")]
-    Unavailable(Untaggable),
-}
-
 impl TagSource {
     /// Asks the host.
     #[must_use]
@@ -73,18 +61,16 @@ impl TagSource {
     /// Judges a wish, before anything is paid.
     ///
     /// # Errors
-    /// [`Ungranted`].
-    pub fn grant(&self, asked: &Tagging) -> Result<Granted, Ungranted> {
-        if asked.requirement == TagRequirement::Off {
-            return Ok(Granted::NotAsked);
-        }
-        let mask = TagMask::new(asked.tag_mask).ok_or(Ungranted::EmptyMask)?;
-        match (self.found, asked.requirement) {
-            (Ok(tagging), _) => {
-                Ok(Granted::With(Tagger { tagging, mask, check: asked.mode.into() }))
+    /// [`Untaggable`], where it is required.
+    pub fn grant(&self, asked: &Tagging) -> Result<Granted, Untaggable> {
+        match (asked.requirement, self.found) {
+            (TagRequirement::Off, _) => Ok(Granted::NotAsked),
+            (_, Ok(tagging)) => {
+                let (mask, check) = (TagMask::from(asked.mask), asked.mode.into());
+                Ok(Granted::With(Tagger { tagging, mask, check }))
             }
-            (Err(why), TagRequirement::Require) => Err(Ungranted::Unavailable(why)),
-            (Err(why), _) => Ok(Granted::Without(why)),
+            (TagRequirement::Prefer, Err(why)) => Ok(Granted::Without(why)),
+            (TagRequirement::Require, Err(why)) => Err(why),
         }
     }
 
@@ -127,6 +113,15 @@ impl From<TagMode> for TagCheck {
     }
 }
 
+impl From<TagCheck> for TagMode {
+    fn from(check: TagCheck) -> Self {
+        match check {
+            TagCheck::Synchronous => Self::Synchronous,
+            TagCheck::Asynchronous => Self::Asynchronous,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct TaggedPages {
     tagged: Tagged,
@@ -156,7 +151,8 @@ unsafe impl Pages for TaggedPages {
 
     fn placed(&self) -> Placed {
         let (guard, granule) = (GuardKind::ProtNone, ByteCount::new(PAGE_BYTES));
-        Placed { guard, pages: PageKind::Base, granule, on_nodes: true }
+        let tags = Some(self.tagged.tagger().check.into());
+        Placed { guard, pages: PageKind::Base, granule, on_nodes: true, tags }
     }
 
     fn room(&self) -> ByteCount {

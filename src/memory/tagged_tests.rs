@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::memory::{Granted, TagRequirement, TagSource, Tagging, Ungranted};
+use crate::memory::{Granted, TagSource};
+use crate::model::{TagRequirement, Tagging};
 use crate::os::kernel::Linux;
 
 fn asked(requirement: TagRequirement) -> Tagging {
@@ -25,17 +26,8 @@ fn tags_that_are_not_to_be_had_are_refused_or_done_without_and_the_reason_is_giv
         }
         Err(why) => {
             assert!(matches!(preferred, Granted::Without(told) if told == why), "{preferred:?}");
-            assert_eq!(required.unwrap_err(), Ungranted::Unavailable(why));
+            assert_eq!(required.unwrap_err(), why);
         }
-    }
-}
-
-#[test]
-fn a_mask_without_a_tag_is_refused_before_the_host_is_looked_at() {
-    let source = TagSource::probe(Arc::new(Linux));
-    for requirement in [TagRequirement::Prefer, TagRequirement::Require] {
-        let refused = source.grant(&Tagging { tag_mask: 0, ..asked(requirement) });
-        assert_eq!(refused.unwrap_err(), Ungranted::EmptyMask);
     }
 }
 
@@ -45,55 +37,20 @@ mod tagged {
 
     use super::*;
     use crate::memory::{
-        Fallbacks, Footprint, Going, GuardKind, Layout, LinearMemory, PageAllocator, Pages, Plan,
-        PublishedSize, Refused, Sources, TagMode, Unallocated,
+        Layout, LinearMemory, MmapAllocator, PageAllocator, Plan, PublishedSize, Refused, Sources,
+        Unallocated,
     };
-    use crate::model::{Form, Growth, Guard, IndexType, PageKind, Shape};
+    use crate::model::{Form, Growth, Guard, IndexType, PageKind, Shape, TagMode};
     use crate::os::failing::FailingKernel;
     use crate::os::fault;
     use crate::os::kernel::{Call, Kernel};
-    use crate::os::reservation::Tagger;
     use crate::units::{ByteCount, ByteRange, WasmPages};
 
-    /// Gives tagged pages to everyone.
-    #[derive(Debug)]
-    struct Only {
-        source: TagSource,
-        tagger: Tagger,
-        fallbacks: Fallbacks,
-    }
-
-    impl PageAllocator for Only {
-        fn footprint(&self, _: &Layout) -> Footprint {
-            Footprint::default()
-        }
-
-        fn fallbacks(&self) -> &Fallbacks {
-            &self.fallbacks
-        }
-
-        fn guard_kind(&self) -> GuardKind {
-            GuardKind::ProtNone
-        }
-
-        fn allocate(
-            &self,
-            layout: &Layout,
-            going: Going<'_>,
-        ) -> Result<Box<dyn Pages>, Unallocated> {
-            self.source.allocate(layout, self.tagger, going)
-        }
-    }
-
-    fn only(kernel: Arc<dyn Kernel>, mode: TagMode) -> Option<Only> {
+    /// What gives tagged pages to those who must have them; none where there are no tags.
+    fn allocator(kernel: Arc<dyn Kernel>) -> Option<MmapAllocator> {
         fault::install().unwrap();
-        let source = TagSource::probe(kernel);
-        let asked = Tagging { mode, ..asked(TagRequirement::Require) };
-        match source.grant(&asked) {
-            Ok(Granted::With(tagger)) => {
-                Some(Only { source, tagger, fallbacks: Fallbacks::default() })
-            }
-            Ok(granted) => panic!("required, and granted {granted:?}"),
+        match TagSource::probe(Arc::clone(&kernel)).availability() {
+            Ok(()) => Some(MmapAllocator::dedicated(kernel)),
             Err(why) => {
                 println!("left out: {why}");
                 None
@@ -105,14 +62,15 @@ mod tagged {
         WasmPages::new(count).unwrap()
     }
 
-    fn layout(initial: u64, maximum: u64) -> Layout {
+    fn layout(initial: u64, maximum: u64, mode: TagMode) -> Layout {
+        let tagging = Tagging { mode, ..asked(TagRequirement::Require) };
         let shape = Shape {
             initial: pages(initial),
             maximum: pages(maximum),
             index_type: IndexType::I32,
             growth: Growth::Allowed,
             guard: Guard::default(),
-            form: Form::usual(),
+            form: Form { tagging, ..Form::default() }.shared(),
         };
         Layout::of(&shape, PageKind::Base, ByteCount::new(65_536)).unwrap()
     }
@@ -136,8 +94,9 @@ mod tagged {
     #[test]
     fn a_tagged_memory_is_created_written_grown_and_read_in_either_mode() {
         for mode in [TagMode::Synchronous, TagMode::Asynchronous] {
-            let Some(only) = only(Arc::new(Linux), mode) else { return };
-            let memory = LinearMemory::create(&only, &layout(1, 3), &|| true).unwrap();
+            let Some(allocator) = allocator(Arc::new(Linux)) else { return };
+            let memory = LinearMemory::create(&allocator, &layout(1, 3, mode), &|| true).unwrap();
+            assert_eq!(memory.placed().tags, Some(mode));
             write(&memory, 65_529, b"the end");
             memory.open(pages(3), &|| true).unwrap();
             memory.publish(pages(3), &PublishedSize::of(&memory));
@@ -150,8 +109,8 @@ mod tagged {
 
     #[test]
     fn what_is_wiped_whole_reads_zero_and_its_base_has_another_tag() {
-        let Some(only) = only(Arc::new(Linux), TagMode::Synchronous) else { return };
-        let memory = only.allocate(&layout(2, 4), &|| true).unwrap();
+        let Some(allocator) = allocator(Arc::new(Linux)) else { return };
+        let memory = allocator.allocate(&layout(2, 4, TagMode::Synchronous), &|| true).unwrap();
         let (none, two) = (ByteCount::ZERO, pages(2).bytes());
         for _ in 0..20 {
             let before = memory.base();
@@ -170,8 +129,8 @@ mod tagged {
 
     #[test]
     fn what_is_open_is_resident_and_a_wipe_leaves_it_so() {
-        let Some(only) = only(Arc::new(Linux), TagMode::Synchronous) else { return };
-        let memory = only.allocate(&layout(2, 4), &|| true).unwrap();
+        let Some(allocator) = allocator(Arc::new(Linux)) else { return };
+        let memory = allocator.allocate(&layout(2, 4, TagMode::Synchronous), &|| true).unwrap();
         let two = pages(2).bytes();
         assert_eq!(memory.held(two).unwrap().resident, two);
         memory.wipe(ByteCount::ZERO, two).unwrap();
@@ -181,12 +140,15 @@ mod tagged {
     #[test]
     fn whatever_call_fails_nothing_is_left_that_is_not_handed_back() {
         let kernel = Arc::new(FailingKernel::new());
-        let Some(only) = only(Arc::<FailingKernel>::clone(&kernel), TagMode::Synchronous) else {
-            return;
-        };
-        let layout = layout(1, 2);
+        let Some(allocator) = allocator(Arc::<FailingKernel>::clone(&kernel)) else { return };
+        let layout = layout(1, 2, TagMode::Synchronous);
         kernel.forget();
-        only.allocate(&layout, &|| true).unwrap().release().map_err(|(_, error)| error).unwrap();
+        allocator
+            .allocate(&layout, &|| true)
+            .unwrap()
+            .release()
+            .map_err(|(_, error)| error)
+            .unwrap();
         let calls = kernel.calls().len();
         assert!(calls >= 5, "{:?}", kernel.calls());
         for n in 0..calls - 1 {
@@ -196,7 +158,8 @@ mod tagged {
                 if unmapping_fails {
                     kernel.fail_call(Call::Unmap, 12, 1);
                 }
-                let Unallocated { refused, left } = only.allocate(&layout, &|| true).unwrap_err();
+                let Unallocated { refused, left } =
+                    allocator.allocate(&layout, &|| true).unwrap_err();
                 let Refused::Host(error) = refused else { panic!("{n}: {refused}") };
                 assert_eq!(error.errno, 12, "{n}");
                 let mapped = kernel.mapped_bytes() > ByteCount::ZERO;

@@ -7,8 +7,8 @@ use metrics::{Counter, Gauge};
 use crate::metrics::{
     CONNECTIONS, DRAINING, EACH_DROPPED_TOTAL, HUGE_PAGES_FREE, IN_FLIGHT_BYTES,
     INSECURE_LISTENERS, Metrics, NUMA_NODE_FREE_BYTES, PANICS_TOTAL, PLACEMENT_FALLBACKS_TOTAL,
-    QUARANTINED_BYTES, QUARANTINED_MEMORIES, RPC_IN_FLIGHT, TENANTS_FOLDED, VMAS, VMAS_LIMIT,
-    float,
+    QUARANTINED_BYTES, QUARANTINED_MEMORIES, RPC_IN_FLIGHT, TAG_FAULTS_TOTAL, TENANTS_FOLDED, VMAS,
+    VMAS_LIMIT, float,
 };
 
 impl Metrics {
@@ -35,6 +35,11 @@ impl Metrics {
     /// A lesser form that was taken.
     pub fn set_fallbacks(&self, kind: &'static str, count: u64) {
         self.counter(PLACEMENT_FALLBACKS_TOTAL, &[("kind", kind)]).absolute(count);
+    }
+
+    /// Accesses with a wrong tag.
+    pub fn set_tag_faults(&self, mode: &'static str, count: u64) {
+        self.counter(TAG_FAULTS_TOTAL, &[("mode", mode)]).absolute(count);
     }
 
     /// Free pages of a pool of huge pages.

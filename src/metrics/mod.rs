@@ -74,6 +74,7 @@ families! {
     QUARANTINED_MEMORIES Gauge "quarantined_memories" "Memories that answer QUARANTINED."
     QUARANTINED_BYTES Gauge "quarantined_bytes" "Committed bytes of ranges that could not be wiped or given back."
     PLACEMENT_FALLBACKS_TOTAL Counter "placement_fallbacks_total" "Lesser forms taken at start or per mapping."
+    TAG_FAULTS_TOTAL Counter "tag_faults_total" "Accesses to tagged memory with a wrong tag, as the processor told of them."
     HUGE_PAGES_FREE Gauge "huge_pages_free" "Free huge pages of the host's pools."
     NUMA_NODE_FREE_BYTES Gauge "numa_node_free_bytes" "Free RAM of the node."
     VMAS Gauge "vmas" "Mappings charged to memories and those of the daemon itself at start."

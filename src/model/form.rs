@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use crate::model::tagging::Tagging;
 use crate::units::ByteCount;
 
 /// The most NUMA nodes that a kernel can be built for (`MAX_NUMNODES`).
@@ -148,6 +149,8 @@ pub struct Form {
     pub populate: Populate,
     /// Whether they are locked in RAM.
     pub locking: Locking,
+    /// Whether their bytes carry tags.
+    pub tagging: Tagging,
 }
 
 impl Default for Form {
@@ -160,6 +163,7 @@ impl Default for Form {
             numa: Numa::default(),
             populate: Populate::default(),
             locking: Locking::default(),
+            tagging: Tagging::default(),
         }
     }
 }

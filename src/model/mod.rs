@@ -1,9 +1,11 @@
 //! Names and specs: what a memory is called, what was asked of it, what has happened to it.
 //!
 //! Law: a value of these types is valid; the checks are in the constructors. Does not know how any
-//! of it is stored, sent or enforced. What is asked of the host is in `form.rs`.
+//! of it is stored, sent or enforced. What is asked of the host is in `form.rs` and
+//! `tagging.rs`.
 
 mod form;
+mod tagging;
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -19,6 +21,7 @@ pub use form::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
     Populate,
 };
+pub use tagging::{TagMode, TagRequirement, Tagging};
 pub use uuid::Uuid;
 
 /// Longest client-chosen id, in bytes.

@@ -135,6 +135,10 @@ pub(crate) fn memory_in_full(
                 kind: guard_kind(placed.guard).into(),
                 evidence: v1::Evidence::PolicyOnly.into(),
             }),
+            tagging: Some(v1::TaggingPlacement {
+                asked: Some(form::tagging_message(&form.tagging)),
+                given: placed.tags.map(|mode| form::tag_mode(mode).into()),
+            }),
         }),
         placement_observed_time: Some(at.wall.into()),
         ..memory(record)

@@ -3,12 +3,13 @@
 //! Law: `spec.rs`'s: what is no value is INVALID_FIELD, what contradicts itself INVALID_SPEC, and an
 //! effective form says everything.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::model::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
-    Populate,
+    Populate, TagMode, TagRequirement, Tagging,
 };
 use crate::proto::v1;
 use crate::rpc::spec::known;
@@ -45,8 +46,10 @@ pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
             v1::Locking::Locked => Locking::Locked,
             v1::Locking::LockedNoSwap => Locking::LockedNoSwap,
         },
+        tagging: tagging(spec.tagging.unwrap_or_default())?,
         page_kinds,
     };
+    check_tagged(&form)?;
     if form.backing == Backing::Memfd && form.page_kinds.contains(&PageKind::Transparent) {
         let why = "transparent huge pages are of anonymous memory; backing is MEMFD".to_owned();
         return Err(Failure::InvalidSpec { field: "spec.huge_pages", why });
@@ -73,6 +76,7 @@ pub(crate) fn effective(form: &Form, spec: v1::MemorySpec) -> v1::MemorySpec {
             AddressSpace::Wasm32Full => v1::Reservation::Wasm32Full,
         }
         .into(),
+        tagging: Some(tagging_message(&form.tagging)),
         huge_pages: page_kind_messages(&form.page_kinds),
         numa: Some(numa_message(&form.numa)),
         populate: match form.populate {
@@ -117,6 +121,28 @@ pub(crate) fn numa_message(numa: &Numa) -> v1::Numa {
         .into(),
         nodes: numa.nodes.clone(),
         strict: numa.strict,
+    }
+}
+
+/// Tagging as the wire has it.
+pub(crate) fn tagging_message(tagging: &Tagging) -> v1::Tagging {
+    v1::Tagging {
+        requirement: match tagging.requirement {
+            TagRequirement::Off => v1::TaggingRequirement::Off,
+            TagRequirement::Prefer => v1::TaggingRequirement::Prefer,
+            TagRequirement::Require => v1::TaggingRequirement::Require,
+        }
+        .into(),
+        mode: tag_mode(tagging.mode).into(),
+        tag_mask: tagging.mask.get().into(),
+    }
+}
+
+/// A mode as the wire has it.
+pub(crate) const fn tag_mode(mode: TagMode) -> v1::TaggingMode {
+    match mode {
+        TagMode::Synchronous => v1::TaggingMode::Synchronous,
+        TagMode::Asynchronous => v1::TaggingMode::Asynchronous,
     }
 }
 
@@ -175,4 +201,58 @@ fn numa(numa: v1::Numa) -> Result<Numa, Failure> {
         return Err(Failure::InvalidSpec { field: "spec.numa.strict", why });
     }
     Ok(Numa { policy, nodes, strict })
+}
+
+fn tagging(tagging: v1::Tagging) -> Result<Tagging, Failure> {
+    const MASK: &str = "spec.tagging.tag_mask";
+    let v1::Tagging { requirement, mode, tag_mask } = tagging;
+    let asked = Tagging {
+        requirement: match known("spec.tagging.requirement", requirement)? {
+            v1::TaggingRequirement::Unspecified | v1::TaggingRequirement::Off => {
+                TagRequirement::Off
+            }
+            v1::TaggingRequirement::Prefer => TagRequirement::Prefer,
+            v1::TaggingRequirement::Require => TagRequirement::Require,
+        },
+        mode: match known("spec.tagging.mode", mode)? {
+            v1::TaggingMode::Unspecified | v1::TaggingMode::Synchronous => TagMode::Synchronous,
+            v1::TaggingMode::Asynchronous => TagMode::Asynchronous,
+        },
+        mask: match u16::try_from(tag_mask) {
+            Ok(mask) => NonZero::new(mask).unwrap_or(Tagging::DEFAULT_MASK),
+            Err(_too_wide) => {
+                let why = format!("is {tag_mask:#x}; the tags are 0 to 15, a bit each");
+                return Err(Failure::InvalidField { field: MASK, why });
+            }
+        },
+    };
+    let usual = Tagging { requirement: asked.requirement, ..Tagging::default() };
+    if asked.requirement == TagRequirement::Off && asked != usual {
+        let field = if asked.mask == usual.mask { "spec.tagging.mode" } else { MASK };
+        let why = "is set; requirement OFF has no tags".to_owned();
+        return Err(Failure::InvalidSpec { field, why });
+    }
+    Ok(asked)
+}
+
+/// Tagged bytes are anonymous, of base pages, and resident as long as they are open.
+fn check_tagged(form: &Form) -> Result<(), Failure> {
+    let Form { allocator, backing, page_kinds, numa, populate, locking, tagging, address_space: _ } =
+        form;
+    let beside = [
+        ("allocator other than MMAP", *allocator != Allocator::Mmap),
+        ("backing other than ANONYMOUS", *backing != Backing::Anonymous),
+        ("huge_pages other than BASE", *page_kinds != [PageKind::Base]),
+        ("numa policy other than LOCAL", numa.policy != NumaPolicy::Local),
+        ("populate MAXIMUM", *populate == Populate::Maximum),
+        ("locking", *locking != Locking::None),
+    ];
+    let beside = beside.into_iter().find(|(_, asked)| *asked);
+    match beside.filter(|_| tagging.requirement != TagRequirement::Off) {
+        None => Ok(()),
+        Some((what, _)) => {
+            let why = format!("is asked for beside {what}, which tagged memories do not have");
+            Err(Failure::InvalidSpec { field: "spec.tagging", why })
+        }
+    }
 }

@@ -76,11 +76,6 @@ pub(crate) fn effective(
         .into(),
         guard: Some(guard_message(guard)),
         verification: v1::Verification::Off.into(),
-        tagging: Some(v1::Tagging {
-            requirement: v1::TaggingRequirement::Off.into(),
-            mode: v1::TaggingMode::Synchronous.into(),
-            tag_mask: 0,
-        }),
         ..v1::MemorySpec::default()
     };
     form::effective(&shape.form, spec)
@@ -159,21 +154,11 @@ fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
 
 /// Whatever is not built must stand at its default.
 fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
-    let tagging = spec.tagging.unwrap_or_default();
     flag("spec.shared", spec.shared, "waiting and notifying is not built yet")?;
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
     only::<v1::Allocator>("spec.allocator", spec.allocator, &[v1::Allocator::Mmap])?;
     only::<v1::Verification>("spec.verification", spec.verification, &[v1::Verification::Off])?;
-    only::<v1::TaggingRequirement>(
-        "spec.tagging.requirement",
-        tagging.requirement,
-        &[v1::TaggingRequirement::Off],
-    )?;
-    only::<v1::TaggingMode>("spec.tagging.mode", tagging.mode, &[v1::TaggingMode::Synchronous])?;
-    if tagging.tag_mask != 0 {
-        return unbuilt("spec.tagging.tag_mask", tagging.tag_mask.to_string(), "tagging is OFF");
-    }
     if !spec.partition.is_empty() {
         return unbuilt("spec.partition", "(a name)".to_owned(), "partitions are not built yet");
     }
@@ -200,7 +185,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Owner Allocator Verification TaggingRequirement TaggingMode
+    Owner Allocator Verification
 }
 
 fn only<E: Choice>(field: &'static str, value: i32, built: &[E]) -> Result<(), Failure> {

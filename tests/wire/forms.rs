@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use linmemd::client::Client;
 use linmemd::client::proto::{
-    Backing, CreateMemoryRequest, Evidence, GetMemoryRequest, HugePages, Locking, Memory,
-    MemorySpec, MemoryView, Numa, NumaPolicy, Populate, Reservation,
+    Backing, CapabilityState, CreateMemoryRequest, Evidence, GetMemoryRequest, HugePages, Locking,
+    Memory, MemorySpec, MemoryView, Numa, NumaPolicy, Populate, Reservation, Tagging, TaggingMode,
+    TaggingRequirement,
 };
 use linmemd::os::kernel::{Advice, Call};
 
@@ -16,6 +17,10 @@ use crate::harness::{House, PAGE, Witness, eventually, pages, pattern};
 
 fn numa(policy: NumaPolicy, nodes: &[u32], strict: bool) -> Option<Numa> {
     Some(Numa { policy: policy.into(), nodes: nodes.to_vec(), strict })
+}
+
+fn tagging(requirement: TaggingRequirement) -> Option<Tagging> {
+    Some(Tagging { requirement: requirement.into(), ..Default::default() })
 }
 
 /// Specs of every form that every host has.
@@ -39,7 +44,8 @@ fn specs() -> Vec<(&'static str, MemorySpec)> {
         ),
         ("bind", MemorySpec { numa: numa(NumaPolicy::Bind, &[0], false), ..plain.clone() }),
         ("elsewhere", MemorySpec { numa: numa(NumaPolicy::Bind, &[1023], false), ..plain.clone() }),
-        ("transparent or base", MemorySpec { huge_pages: rather, ..plain }),
+        ("transparent or base", MemorySpec { huge_pages: rather, ..plain.clone() }),
+        ("tagged", MemorySpec { tagging: tagging(TaggingRequirement::Prefer), ..plain }),
     ]
 }
 
@@ -271,5 +277,36 @@ async fn a_locked_memory_that_lost_a_page_is_given_back_all_the_same() {
     client.delete("m").await.unwrap();
     witness.is_unharmed().await;
     // Asserts that nothing is quarantined or charged.
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn tags_are_given_or_refused_as_the_capability_says_and_the_placement_tells() {
+    let house = House::start();
+    let client = house.client().await;
+    let info = client.server_info().await.unwrap();
+    let tags = info.capabilities.iter().find(|one| one.name == "memory_tagging").unwrap();
+    let create = async |id, requirement| {
+        client.create(Some(id), MemorySpec { tagging: tagging(requirement), ..pages(1) }).await
+    };
+    let preferred = create("preferred", TaggingRequirement::Prefer).await.unwrap();
+    let spec = preferred.spec.unwrap().tagging.unwrap();
+    assert_eq!(spec.requirement(), TaggingRequirement::Prefer);
+    assert_eq!((spec.mode(), spec.tag_mask), (TaggingMode::Synchronous, 0xFFFE));
+    let placed = in_full(&client, "preferred").await.placement.unwrap().tagging.unwrap();
+    assert_eq!(placed.asked, Some(spec));
+    let required = create("required", TaggingRequirement::Require).await;
+    let fallbacks = house.scrape().await;
+    let fallbacks = fallbacks.value("linmemd_placement_fallbacks_total", &[("kind", "tagging")]);
+    if tags.state() == CapabilityState::Available {
+        assert_eq!((placed.given, fallbacks), (Some(TaggingMode::Synchronous.into()), 0.0));
+        required.unwrap();
+    } else {
+        assert_eq!((placed.given, fallbacks), (None, 1.0));
+        let value = "TAGGING_REQUIREMENT_REQUIRE";
+        let field = "spec.tagging.requirement";
+        refused(required, "CAPABILITY_UNAVAILABLE", &[("field", &field), ("value", &value)]);
+        assert!(tags.reason.contains("tagging"), "{}", tags.reason);
+    }
     house.stop().await;
 }

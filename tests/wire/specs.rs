@@ -34,10 +34,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
         ("spec.verification", "VERIFICATION_SAMPLING", |s| s.verification = 4),
         ("spec.verification", "VERIFICATION_FULL", |s| s.verification = 5),
         ("spec.verification", "VERIFICATION_REDUNDANT", |s| s.verification = 6),
-        ("spec.tagging.requirement", "TAGGING_REQUIREMENT_PREFER", |s| tag(s).requirement = 2),
-        ("spec.tagging.requirement", "TAGGING_REQUIREMENT_REQUIRE", |s| tag(s).requirement = 3),
-        ("spec.tagging.mode", "TAGGING_MODE_ASYNCHRONOUS", |s| tag(s).mode = 2),
-        ("spec.tagging.tag_mask", "5", |s| tag(s).tag_mask = 5),
         ("spec.segments", "1 segments", |s| s.segments = vec![proto::ActiveSegment::default()]),
     ];
     for (field, value, change) in unbuilt {
@@ -98,6 +94,20 @@ async fn a_spec_that_no_memory_can_have_is_invalid_and_says_which_field() {
         ("spec.numa.nodes", |s| numa(s).policy = 3),
         ("spec.numa.strict", |s| numa(s).strict = true),
     ];
+    let tagged: &[Change] = &[
+        |s| s.backing = proto::Backing::Memfd.into(),
+        |s| s.huge_pages = vec![proto::HugePages::HugePages2m.into()],
+        |s| (numa(s).policy, numa(s).nodes) = (proto::NumaPolicy::Bind.into(), vec![0]),
+        |s| s.populate = proto::Populate::Maximum.into(),
+        |s| s.locking = proto::Locking::Locked.into(),
+    ];
+    for change in tagged {
+        let mut spec = pages(1);
+        tag(&mut spec).requirement = proto::TaggingRequirement::Prefer.into();
+        change(&mut spec);
+        let outcome = client.create(Some("m"), spec).await;
+        refused(outcome, "INVALID_SPEC", &[("field", &"spec.tagging")]);
+    }
     for (field, change) in invalid {
         refused(create(&client, *change).await, "INVALID_SPEC", &[("field", field)]);
     }
@@ -126,6 +136,7 @@ async fn a_value_that_is_none_is_an_invalid_field_and_never_the_default() {
         ("spec.verification", |s| s.verification = 77),
         ("spec.tagging.requirement", |s| tag(s).requirement = 77),
         ("spec.tagging.mode", |s| tag(s).mode = 77),
+        ("spec.tagging.tag_mask", |s| tag(s).tag_mask = 0x1_0000),
         ("spec.lease_ttl", |s| s.lease_ttl = Some(prost_types::Duration { seconds: -1, nanos: 0 })),
         ("spec.lease_ttl", |s| s.lease_ttl = Some(prost_types::Duration::default())),
         ("spec.lease_ttl", |s| {

@@ -129,7 +129,7 @@ unsafe impl Pages for Slot {
 
     fn placed(&self) -> Placed {
         let (guard, granule) = (GuardKind::GuardInstall, SHORTEST);
-        Placed { guard, pages: PageKind::Base, granule, on_nodes: true }
+        Placed { guard, pages: PageKind::Base, granule, on_nodes: true, tags: None }
     }
 
     fn room(&self) -> ByteCount {

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "reads and writes what was reserved, by the copy routines")]
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -31,7 +32,7 @@ fn pages(count: u64) -> ByteCount {
 /// How to tag here; none, and a line that says so, where the processor cannot.
 fn tagger(mask: u16, check: TagCheck) -> Option<Tagger> {
     fault::install().unwrap();
-    let mask = TagMask::new(mask).unwrap();
+    let mask = TagMask::from(NonZero::new(mask).unwrap());
     match MemoryTagging::probe(&Linux) {
         Ok(tagging) => Some(Tagger { tagging, mask, check }),
         Err(why) => {

@@ -103,18 +103,15 @@ impl Untaggable {
     }
 }
 
+impl From<NonZero<u16>> for TagMask {
+    fn from(tags: NonZero<u16>) -> Self {
+        Self(tags)
+    }
+}
+
 impl TagMask {
     /// Every tag but 0, which all memory has that nobody tagged and every address that carries none.
     pub const ALL_BUT_0: Self = Self(NonZero::new(0xFFFE).unwrap());
-
-    /// These tags, if there is one.
-    #[must_use]
-    pub const fn new(bits: u16) -> Option<Self> {
-        match NonZero::new(bits) {
-            Some(bits) => Some(Self(bits)),
-            None => None,
-        }
-    }
 
     /// Whether it may be given out.
     #[must_use]
@@ -124,8 +121,8 @@ impl TagMask {
 
     /// These but that one, unless it is the only one.
     const fn without(self, tag: Tag) -> Self {
-        match Self::new(self.0.get() & !tag.bit()) {
-            Some(rest) => rest,
+        match NonZero::new(self.0.get() & !tag.bit()) {
+            Some(rest) => Self(rest),
             None => self,
         }
     }
@@ -259,14 +256,17 @@ mod tests {
     use super::*;
     use crate::os::kernel::Linux;
 
+    fn mask(tags: u16) -> TagMask {
+        NonZero::new(tags).unwrap().into()
+    }
+
     #[test]
     fn a_mask_has_a_tag_and_gives_its_last_one_again() {
-        assert_eq!(TagMask::new(0), None);
         assert!(!TagMask::ALL_BUT_0.allows(Tag(0)));
         assert!((1..16).all(|tag| TagMask::ALL_BUT_0.allows(Tag(tag))));
-        let two = TagMask::new(0x8001).unwrap();
-        assert_eq!(two.without(Tag(15)), TagMask::new(1).unwrap());
-        assert_eq!(two.without(Tag(15)).without(Tag(0)), TagMask::new(1).unwrap());
+        let two = mask(0x8001);
+        assert_eq!(two.without(Tag(15)), mask(1));
+        assert_eq!(two.without(Tag(15)).without(Tag(0)), mask(1));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn stats(stats: &proto::MemoryStats) -> Value {
 }
 
 fn placement(placement: &proto::Placement) -> Value {
-    let proto::Placement { pages, nodes, guard } = placement;
+    let proto::Placement { pages, nodes, guard, tagging } = placement;
     json!({
         "pages": pages.as_ref().map(|one| json!({
             "asked": self::pages(&one.asked),
@@ -148,6 +148,10 @@ fn placement(placement: &proto::Placement) -> Value {
             "given": one.given.as_ref().map(self::guard),
             "kind": name(one.kind, proto::GuardKind::as_str_name),
             "evidence": evidence(one.evidence),
+        })),
+        "tagging": tagging.as_ref().map(|one| json!({
+            "asked": one.asked.as_ref().map(self::tagging),
+            "given": one.given.map(|mode| name(mode, proto::TaggingMode::as_str_name)),
         })),
     })
 }

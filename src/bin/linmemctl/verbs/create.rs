@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use linmemd::client::proto::{
     Allocator, Backing, CreateMemoryRequest, Growth, Guard, HugePages, IndexType, Locking,
-    MemorySpec, Numa, NumaPolicy, Populate, Reservation, Verification,
+    MemorySpec, Numa, NumaPolicy, Populate, Reservation, Tagging, TaggingMode, TaggingRequirement,
+    Verification,
 };
 
 use crate::failure::CtlError;
@@ -104,6 +105,21 @@ struct HostArgs {
         value_parser = ["off", "basic", "standard", "sampling", "full", "redundant"]
     )]
     verification: Option<String>,
+    /// Whether its bytes carry tags, which an access must have too.
+    #[arg(long, value_parser = ["off", "prefer", "require"], value_name = "WORD")]
+    tagging: Option<String>,
+    /// When a wrong tag is told of.
+    #[arg(
+        long, requires = "tagging", value_parser = ["synchronous", "asynchronous"],
+        value_name = "WORD"
+    )]
+    tagging_mode: Option<String>,
+    /// The tags that may be given out, 0 to 15, joined by commas [default: all but 0].
+    #[arg(
+        long, requires = "tagging", value_delimiter = ',', value_name = "TAGS",
+        value_parser = clap::value_parser!(u32).range(..16)
+    )]
+    tags: Vec<u32>,
     /// Whether operations may wait and notify on it.
     #[arg(long)]
     shared: bool,
@@ -142,6 +158,18 @@ fn spec(args: &CreateArgs) -> Result<MemorySpec, CtlError> {
             strict: host.numa_strict,
         }),
     };
+    let tagging = match &host.tagging {
+        None => None,
+        Some(requirement) => Some(Tagging {
+            requirement: word(
+                "TAGGING_REQUIREMENT",
+                Some(requirement),
+                TaggingRequirement::from_str_name,
+            )?,
+            mode: word("TAGGING_MODE", host.tagging_mode.as_ref(), TaggingMode::from_str_name)?,
+            tag_mask: host.tags.iter().fold(0, |mask, tag| mask | 1 << tag),
+        }),
+    };
     let huge_page = |kind| word("HUGE_PAGES", Some(kind), HugePages::from_str_name);
     Ok(MemorySpec {
         initial_pages: args.size.or(args.pages).unwrap_or_default(),
@@ -166,6 +194,7 @@ fn spec(args: &CreateArgs) -> Result<MemorySpec, CtlError> {
             host.verification.as_ref(),
             Verification::from_str_name,
         )?,
+        tagging,
         ..Default::default()
     })
 }
@@ -219,7 +248,8 @@ mod tests {
                 if ["json", "numa-strict", "shared", "attachable"].contains(&flag) {
                     continue;
                 }
-                parsed(&format!("--{flag} {}", value.get_name())).unwrap();
+                let needs = if flag == "tagging-mode" { "--tagging prefer" } else { "" };
+                parsed(&format!("{needs} --{flag} {}", value.get_name())).unwrap();
                 words += 1;
             }
         }
@@ -240,5 +270,7 @@ mod tests {
         assert_eq!(spec.labels["a"], "b");
         assert_eq!(spec.lease_ttl.unwrap().seconds, 90);
         assert_eq!(spec.guard, Some(Guard { before_bytes: None, after_bytes: Some(0) }));
+        let tagging = parsed("--tagging prefer --tags 1,15").unwrap().tagging.unwrap();
+        assert_eq!((tagging.mode, tagging.tag_mask), (0, 0x8002));
     }
 }

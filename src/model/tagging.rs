@@ -1,7 +1,9 @@
 //! [`Tagging`]: what a spec asks of memory tagging.
 //!
-//! Law: plain values that mean the same on every machine. Whether they can be had is for
-//! `tagged.rs` to say.
+//! Law: plain values that mean the same on every machine. Whether they can be had is for the memory
+//! floor to say.
+
+use std::num::NonZero;
 
 /// Tagging of one memory, as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +13,7 @@ pub struct Tagging {
     /// When a wrong tag is told of.
     pub mode: TagMode,
     /// The tags that may be given out: bit n is tag n.
-    pub tag_mask: u16,
+    pub mask: NonZero<u16>,
 }
 
 /// What happens where tagging cannot be had.
@@ -39,7 +41,7 @@ pub enum TagMode {
 
 impl Tagging {
     /// Every tag but 0, which all memory has that nobody tagged.
-    pub const DEFAULT_MASK: u16 = 0xFFFE;
+    pub const DEFAULT_MASK: NonZero<u16> = NonZero::new(0xFFFE).unwrap();
 }
 
 impl Default for Tagging {
@@ -47,7 +49,7 @@ impl Default for Tagging {
         Self {
             requirement: TagRequirement::default(),
             mode: TagMode::default(),
-            tag_mask: Self::DEFAULT_MASK,
+            mask: Self::DEFAULT_MASK,
         }
     }
 }
