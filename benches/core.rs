@@ -68,7 +68,7 @@ impl Floor {
         };
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
         let allocator = Box::new(MmapAllocator::new(Arc::new(Linux)).0);
-        let pool = Pool::start(2, || ()).unwrap();
+        let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
         let tenant = TenantLimits {
             namespace: NamespaceLimits { account: limits, maximum_pages: None },

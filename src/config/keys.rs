@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
 use crate::config::kinds::{
-    Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Optional, SocketPath, Switch, Time,
-    Whole,
+    Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Nodes, Optional, SocketPath, Switch,
+    Time, Whole,
 };
 use crate::config::raw::{Raw, Refusal};
 use crate::config::{Config, Tenant};
@@ -66,6 +66,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("grpc", "max_write_bytes", Bytes(PAGE_BYTES, GROUP_BYTES), |c| &mut c.grpc.max_write_bytes),
         key("grpc", "max_header_list_bytes", Bytes(4 * KIB, MIB), |c| &mut c.grpc.max_header_list_bytes),
         key("grpc", "runtimes", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.grpc.runtimes),
+        key("grpc", "numa_nodes", Nodes, |c| &mut c.grpc.numa_nodes),
 
         key("http", "listen", Address, |c: &mut Config| &mut c.http.listen).flag("--metrics-listen"),
         key("http", "allow_anonymous", Switch, |c| &mut c.http.allow_anonymous),
@@ -87,6 +88,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
 
         key("pool", "threads", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.pool.threads),
         key("pool", "nice", Whole(0, 19), |c| &mut c.pool.nice),
+        key("pool", "numa_nodes", Nodes, |c| &mut c.pool.numa_nodes),
         key("pool", "inline_bytes", Bytes(0, GROUP_BYTES), |c| &mut c.pool.inline_bytes),
         key("pool", "slice_bytes", Bytes(PAGE_BYTES, 64 * MIB), |c| &mut c.pool.slice_bytes),
 

@@ -73,6 +73,8 @@ pub struct Grpc {
     pub max_header_list_bytes: u64,
     /// Serving runtimes, one thread each. Default: none, which is one a core.
     pub runtimes: Option<u32>,
+    /// NUMA nodes that they run on, in turn. Default: none, which is wherever the kernel puts them.
+    pub numa_nodes: Vec<u32>,
 }
 
 /// `[http]`.
@@ -132,6 +134,8 @@ pub struct Pool {
     pub threads: Option<u32>,
     /// Niceness of those threads, 0 to 19. Default: 10.
     pub nice: i32,
+    /// NUMA nodes that they run on, in turn. Default: none, which is wherever the kernel puts them.
+    pub numa_nodes: Vec<u32>,
     /// Largest operation that a serving thread does itself, bytes. Default: 256 KiB.
     pub inline_bytes: u64,
     /// What a pool thread does of a long operation before it serves another tenant, bytes.
@@ -235,6 +239,7 @@ impl Default for Config {
                 max_write_bytes: defaults::MAX_WRITE_BYTES,
                 max_header_list_bytes: defaults::MAX_HEADER_LIST_BYTES,
                 runtimes: None,
+                numa_nodes: Vec::new(),
             },
             http: Http {
                 listen: defaults::HTTP_LISTEN,
@@ -259,6 +264,7 @@ impl Default for Config {
             pool: Pool {
                 threads: None,
                 nice: defaults::POOL_NICE,
+                numa_nodes: Vec::new(),
                 inline_bytes: defaults::INLINE_BYTES,
                 slice_bytes: defaults::SLICE_BYTES,
             },

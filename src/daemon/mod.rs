@@ -20,11 +20,14 @@ mod host_source;
 mod http;
 pub mod logging;
 mod page;
+mod pinning;
 mod run;
 mod start;
+mod start_error;
 mod tick;
 mod unix_socket;
 pub mod verbs;
 
 pub use run::{Exit, Signals, run};
-pub use start::{Addresses, Daemon, StartError};
+pub use start::{Addresses, Daemon};
+pub use start_error::StartError;

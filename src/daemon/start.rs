@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -20,6 +19,8 @@ use crate::daemon::arrivals::{Seated, serve};
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
 use crate::daemon::page::Page;
+use crate::daemon::pinning::Pinning;
+use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
 use crate::daemon::{capabilities, compose};
@@ -35,30 +36,6 @@ use crate::os::threads::set_nice;
 use crate::registry::{Account, Pool, Registry};
 use crate::rpc::{Fallback, Listener, Server};
 use crate::tenancy::{EachMemory, Tenants};
-
-/// Why a daemon did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address could not be listened on.
-    #[error("cannot listen on {address} ({key}): {error}; is another linmemd running there?")]
-    Listen {
-        /// The address or path.
-        address: String,
-        /// The config's key.
-        key: &'static str,
-        /// What the host said.
-        error: io::Error,
-    },
-    /// A thread or runtime could not be made.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] io::Error),
-    /// The fault handler could not be installed.
-    #[error("cannot install the fault handler: {0}")]
-    Fault(#[from] crate::os::OsError),
-    /// The compiled-in descriptors are broken.
-    #[error("cannot serve reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-}
 
 /// Where a daemon listens.
 #[derive(Clone, Debug)]
@@ -133,6 +110,7 @@ impl Daemon {
         parts: Parts,
         sockets: Sockets,
     ) -> Result<(), StartError> {
+        let pinning = Pinning::to(&kernel, &config.grpc.numa_nodes, "grpc.numa_nodes")?;
         let mut runtimes = Vec::new();
         for number in 0..compose::threads(config.grpc.runtimes) {
             let (sender, arrivals) = unbounded_channel();
@@ -141,7 +119,11 @@ impl Daemon {
             let server = Arc::clone(&parts.server);
             let kernel = Arc::clone(&kernel);
             let name = format!("serving-{number}");
-            self.spawn(name, move || serve(arrivals, server, limits, kernel))?;
+            let pinning = pinning.clone();
+            self.spawn(name, move || {
+                pinning.pin(number);
+                serve(arrivals, server, limits, kernel)
+            })?;
         }
         self.accept(config, &parts, runtimes, sockets.grpc, sockets.unix)?;
         let answerer = Http {
@@ -320,13 +302,16 @@ impl Parts {
     }
 }
 
-fn pool(config: &Config, kernel: &Arc<dyn Kernel>) -> io::Result<Pool> {
+fn pool(config: &Config, kernel: &Arc<dyn Kernel>) -> Result<Pool, StartError> {
+    let pinning = Pinning::to(kernel, &config.pool.numa_nodes, "pool.numa_nodes")?;
     let (kernel, nice) = (Arc::clone(kernel), config.pool.nice);
-    Pool::start(compose::threads(config.pool.threads), move || {
+    let pool = Pool::start(compose::threads(config.pool.threads), move |number| {
+        pinning.pin(number);
         if let Err(error) = set_nice(&*kernel, nice) {
             tracing::warn!(%error, "the pool runs at the daemon's own priority");
         }
-    })
+    })?;
+    Ok(pool)
 }
 
 fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {

@@ -311,6 +311,11 @@ unsafe impl Kernel for FailingKernel {
         Linux.set_thread_nice(nice)
     }
 
+    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
+        self.admit(Call::SetThreadProcessors)?;
+        Linux.set_thread_processors(processors)
+    }
+
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
         self.admit(Call::SetReceiveLowWater)?;
         Linux.set_receive_low_water(socket, bytes)

@@ -4,6 +4,7 @@
 //! policy is put back by `Drop`; a memory's is set by `reservation/pages.rs`.
 
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,12 +99,27 @@ pub fn are_allowed(kernel: &dyn Kernel, nodes: &[u32]) -> bool {
     line.is_none_or(|list| nodes.iter().all(|node| is_listed(list, *node)))
 }
 
-/// Whether a list such as `0-2,5` has that number.
-fn is_listed(list: &str, node: u32) -> bool {
-    list.trim().split(',').any(|part| {
+/// The processors of a node that this process may use (its cpuset, `Cpus_allowed_list`); none where
+/// the host has no such node, the node no processor, or the process none of them.
+#[must_use]
+pub fn processors(kernel: &dyn Kernel, node: u32) -> Vec<u32> {
+    let read = |path: &str| kernel.read_file(Path::new(path)).unwrap_or_default();
+    let (there, status) = (read(&format!("{NODES}/node{node}/cpulist")), read(STATUS));
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let may_use = |processor: &u32| allowed.is_none_or(|list| is_listed(list, *processor));
+    ranges(&there).flatten().filter(may_use).collect()
+}
+
+/// Whether a list has that number.
+fn is_listed(list: &str, wanted: u32) -> bool {
+    ranges(list).any(|range| range.contains(&wanted))
+}
+
+/// The ranges of a list such as `0-2,5`.
+fn ranges(list: &str) -> impl Iterator<Item = RangeInclusive<u32>> {
+    list.trim().split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (Option<u32>, Option<u32>) = (number(first), number(last));
-        first.zip(last).is_some_and(|(first, last)| (first..=last).contains(&node))
+        Some(number(first)?..=number(last)?)
     })
 }
 
@@ -121,6 +137,20 @@ mod tests {
         assert!(!are_allowed(&kernel, &[6]));
         kernel.replace_files([(STATUS, "Name:\tlinmemd\n")]);
         assert!(are_allowed(&kernel, &[1023]));
+    }
+
+    #[test]
+    fn a_nodes_processors_are_those_that_the_process_may_use() {
+        let kernel = FailingKernel::new();
+        let cpulist = |node: u32| format!("{NODES}/node{node}/cpulist");
+        kernel.replace_files([
+            (cpulist(0), "0-3,8\n"),
+            (cpulist(1), "\n"),
+            (STATUS.to_owned(), "Cpus_allowed_list:\t1-8\n"),
+        ]);
+        assert_eq!(processors(&kernel, 0), [1, 2, 3, 8]);
+        assert!(processors(&kernel, 1).is_empty(), "it has memory alone");
+        assert!(processors(&kernel, 2).is_empty());
     }
 
     #[test]

@@ -14,6 +14,15 @@ pub fn set_nice(kernel: &dyn Kernel, nice: i32) -> Result<(), OsError> {
     kernel.set_thread_nice(nice).map_err(|errno| OsError { call: "setpriority", errno, bytes: 0 })
 }
 
+/// Keeps the calling thread on these processors.
+///
+/// # Errors
+/// EINVAL where the process may use none of them (its cpuset).
+pub fn run_on(kernel: &dyn Kernel, processors: &[u32]) -> Result<(), OsError> {
+    let kept = kernel.set_thread_processors(processors);
+    kept.map_err(|errno| OsError { call: "sched_setaffinity", errno, bytes: 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -39,6 +48,24 @@ mod tests {
         });
         assert_eq!(became.join().unwrap(), wanted);
         assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn a_thread_keeps_to_its_processors_alone() {
+        let allowed = || {
+            let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            line.unwrap().trim().to_owned()
+        };
+        let before = allowed();
+        let first: u32 = before.split(['-', ',']).next().unwrap().parse().unwrap();
+        let became = std::thread::spawn(move || {
+            run_on(&Linux, &[first]).unwrap();
+            allowed()
+        });
+        assert_eq!(became.join().unwrap(), first.to_string());
+        assert_eq!(allowed(), before);
+        assert_eq!(run_on(&Linux, &[1 << 20]).unwrap_err().errno, libc::EINVAL);
     }
 
     #[test]

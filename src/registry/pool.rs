@@ -36,13 +36,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// So many threads; each runs `prepare` first.
+    /// So many threads; each runs `prepare` first, with its number.
     ///
     /// # Errors
     /// What the host says where it has no more threads.
     pub fn start(
         threads: usize,
-        prepare: impl Fn() + Clone + Send + 'static,
+        prepare: impl Fn(usize) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut handles = Vec::new();
@@ -51,7 +51,7 @@ impl Pool {
             let prepare = prepare.clone();
             let thread = thread::Builder::new().name(format!("pool-{number}"));
             handles.push(thread.spawn(move || {
-                prepare();
+                prepare(number);
                 shared.work();
             })?);
         }

@@ -15,7 +15,7 @@ const OTHER_LANE: u32 = 99;
 type Said = Arc<Mutex<Vec<&'static str>>>;
 
 fn one_thread() -> Pool {
-    Pool::start(1, || ()).unwrap()
+    Pool::start(1, |_| ()).unwrap()
 }
 
 /// Keeps the pool's one thread until the sender is gone.

@@ -41,7 +41,7 @@ impl Floor {
             request_ids: 8,
         };
         let allocator = Box::new(MmapAllocator::dedicated(Arc::<FailingKernel>::clone(&kernel)));
-        let pool = Pool::start(1, || ()).unwrap();
+        let pool = Pool::start(1, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(LIMITS), allocator, pool, start);
         let limits = NamespaceLimits { account: LIMITS, maximum_pages: None };
         let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &registry);

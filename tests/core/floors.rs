@@ -70,7 +70,7 @@ impl Floors {
             memories: u64::MAX,
         };
         let allocator = Box::new(allocator(Arc::<FailingKernel>::clone(&kernel)));
-        let pool = Pool::start(2, || ()).unwrap();
+        let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(host), allocator, pool, now());
         let limits = TenantLimits {
             namespace: NamespaceLimits { account, maximum_pages: None },

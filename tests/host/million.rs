@@ -110,7 +110,7 @@ impl Floor {
         let bases = Arc::new(Mutex::new(bases));
         let allocator = Box::new(Placed { allocator, bases: Arc::clone(&bases) });
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
-        let pool = Pool::start(2, || ()).expect("threads");
+        let pool = Pool::start(2, |_| ()).expect("threads");
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
         let limits = NamespaceLimits { account: limits, maximum_pages: None };
         let tenant = TenantName::new("default").expect("a name");

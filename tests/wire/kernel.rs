@@ -237,6 +237,10 @@ unsafe impl Kernel for PausingKernel {
         self.plan.set_thread_nice(nice)
     }
 
+    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
+        self.plan.set_thread_processors(processors)
+    }
+
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
         self.meet(Call::SetReceiveLowWater);
         self.plan.set_receive_low_water(socket, bytes)

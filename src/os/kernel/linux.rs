@@ -11,6 +11,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::model::MAX_NODES;
 use crate::os::kernel::{Advice, Kernel, PageState, Policy, Protection, pagemap};
 use crate::os::tagging::TagCheck;
@@ -252,6 +255,14 @@ unsafe impl Kernel for Linux {
     fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
         // SAFETY: setpriority takes numbers only. On Linux, 0 is the calling thread.
         outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
+    }
+
+    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
+        let mut set = CpuSet::new();
+        for processor in processors {
+            set.set(*processor as usize).map_err(|error| error as i32)?;
+        }
+        sched_setaffinity(Pid::from_raw(0), &set).map_err(|error| error as i32)
     }
 
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {

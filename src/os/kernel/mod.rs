@@ -82,6 +82,8 @@ pub enum Call {
     ReadDirectory,
     /// [`Kernel::set_thread_nice`].
     SetThreadNice,
+    /// [`Kernel::set_thread_processors`].
+    SetThreadProcessors,
     /// [`Kernel::set_receive_low_water`].
     SetReceiveLowWater,
     /// [`Kernel::memory_file`].
@@ -331,6 +333,12 @@ pub unsafe trait Kernel: Send + Sync + fmt::Debug {
     /// # Errors
     /// EACCES where a lower value is asked for than the process may have.
     fn set_thread_nice(&self, nice: i32) -> Result<(), i32>;
+
+    /// `sched_setaffinity` for the calling thread alone.
+    ///
+    /// # Errors
+    /// EINVAL where the process may use none of them.
+    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32>;
 
     /// `setsockopt(SO_RCVLOWAT)`: the socket counts as readable once it has so many bytes, or all
     /// that it can hold, or its end. Wakes who waits, where it has them already.

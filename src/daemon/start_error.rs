@@ -1,0 +1,42 @@
+//! [`StartError`]: why a daemon did not start.
+//!
+//! Law: closed; each says what was wanted, under which key, and what to do. Nothing is left running.
+
+use std::io;
+
+use crate::os::OsError;
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be listened on.
+    #[error("cannot listen on {address} ({key}): {error}; is another linmemd running there?")]
+    Listen {
+        /// The address or path.
+        address: String,
+        /// The config's key.
+        key: &'static str,
+        /// What the host said.
+        error: io::Error,
+    },
+    /// A thread or runtime could not be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The fault handler could not be installed.
+    #[error("cannot install the fault handler: {0}")]
+    Fault(#[from] OsError),
+    /// A node to run threads on is not to be had.
+    #[error(
+        "{key} names node {node}, of which this process may use no processor; the nodes and their \
+         processors are in /sys/devices/system/node, the process's in its cpuset (cpuset.cpus)"
+    )]
+    NoProcessors {
+        /// The node.
+        node: u32,
+        /// The config's key.
+        key: &'static str,
+    },
+    /// The compiled-in descriptors are broken.
+    #[error("cannot serve reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
