@@ -60,6 +60,11 @@ impl PausingKernel {
         assert_eq!(broken, Ok(()));
     }
 
+    /// Where the mapping made last begins.
+    pub(crate) fn last_mapping(&self) -> usize {
+        self.state().last
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

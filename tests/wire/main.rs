@@ -21,6 +21,7 @@ mod lists;
 mod moderation;
 mod numbers;
 mod operators;
+mod poison;
 mod process;
 mod promises;
 mod protections;
