@@ -12,7 +12,7 @@ const ERRNOS: [i32; 3] = [libc::ENOMEM, libc::EINVAL, libc::EPERM];
 const SECRET: u8 = 0x5E;
 
 /// The forms that this host can give, each with its name; the others are said in a line.
-fn forms() -> Vec<(&'static str, Form)> {
+pub(crate) fn forms() -> Vec<(&'static str, Form)> {
     let usual = Form::default();
     let node = |policy, strict| Numa { policy, nodes: vec![0], strict };
     let mut forms = vec![
@@ -54,7 +54,7 @@ fn locked() -> Form {
 }
 
 #[expect(clippy::print_stderr, reason = "what is left out is said")]
-fn left_out(what: &str) {
+pub(crate) fn left_out(what: &str) {
     eprintln!("left out: {what}");
 }
 

@@ -6,7 +6,7 @@ use linmemd::memory::ReleaseStep;
 use linmemd::os::kernel::{Advice, Call};
 use linmemd::units::PAGE_BYTES;
 
-use crate::floors::{Floors, PAGE, block_on, now, occasion, target};
+use crate::floors::{Floors, PAGE, now, target};
 
 const ERRNOS: [i32; 4] = [libc::ENOMEM, libc::EINVAL, libc::EAGAIN, libc::EPERM];
 const SECRET: u8 = 0x5E;
@@ -152,24 +152,5 @@ fn a_slot_whose_guards_cannot_be_put_back_stays_charged_until_the_sweep_can() {
     floors.sweep();
     assert_eq!(floors.charged(), before);
     floors.delete("neighbour").unwrap();
-    floors.assert_empty();
-}
-
-#[test]
-fn a_thousand_recycles_show_no_canary_though_every_other_wipe_fails() {
-    let Some(floors) = prepared(|_floors| ()) else { return };
-    for round in 0..1000_usize {
-        floors.create("m", 2).unwrap();
-        assert_zero(&floors, "m");
-        let id = target("m");
-        let (offset, length) = ((round * 4099) as u64 % PAGE_BYTES, PAGE_BYTES);
-        block_on(floors.access.fill(&occasion(), id, offset, length, SECRET)).unwrap();
-        if round % 2 == 0 {
-            floors.kernel.fail_call(Call::Advise(Advice::DontNeed), libc::ENOMEM, 1);
-        }
-        floors.delete("m").unwrap();
-        floors.sweep();
-        floors.kernel.forget();
-    }
     floors.assert_empty();
 }

@@ -92,6 +92,14 @@ impl Floors {
         self.registry.allocator.guard_kind() == GuardKind::GuardInstall
     }
 
+    /// Whether a memory of this form is in a slab: it costs no mapping then.
+    pub(crate) fn lives_in_a_slab(&self, form: &Form) -> bool {
+        self.create_in("m", 1, form.clone()).unwrap();
+        let [_, _, mappings, ..] = self.charged();
+        self.delete("m").unwrap();
+        mappings == 0
+    }
+
     /// What the tenant and the host are charged, kind by kind; they must agree.
     pub(crate) fn charged(&self) -> [u64; 5] {
         let used = |account: &Account| account.holdings().map(|holding| holding.used);

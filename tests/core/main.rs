@@ -5,6 +5,7 @@
 //! One binary, because each links the whole daemon. `floors.rs` stands the floors up without a
 //! daemon, `served.rs` with one; both over a kernel that can be made to refuse.
 
+mod canary;
 mod concurrency;
 mod failing_daemon;
 mod failing_forms;
