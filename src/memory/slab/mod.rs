@@ -10,21 +10,24 @@
 //! no more than the removal of its first guards (design, sections 3 and 4).
 //!
 //! Law: a slot that is free is zero, and everything of it past `opened` is guards. A slot comes back
-//! wiped, or not at all: what could not be wiped stays with whoever could not. One lock for each
-//! size of slot, held over nothing but book-keeping, but while an extent is opened.
+//! wiped, or not at all: what could not be wiped stays with whoever could not. Locks: one for each
+//! size of slot, held while new ones are cut, extents opened and all; under it none of `shelves.rs`,
+//! where the free ones are.
 
+mod shelves;
 mod slot;
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests;
 
 use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::memory::allocator::{Footprint, Pages, Unallocated};
 use crate::memory::layout::Layout;
 use crate::memory::page_map::Granules;
 use crate::memory::refused::Going;
+use crate::memory::slab::shelves::Shelves;
 use crate::memory::slab::slot::Slot;
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
@@ -50,8 +53,6 @@ pub(super) const RECORD: ByteCount = ByteCount::new(640);
 /// RAM that free slots may keep, beside every budget: enough for the slots that come and go, which
 /// are always the last ones used.
 const WARM: u64 = 16 << 20;
-/// Free slots whose places in the list are not worth giving back.
-const FEW: usize = 4_096;
 
 /// Slots of every size, the shortest first.
 #[derive(Debug)]
@@ -62,28 +63,27 @@ pub(super) struct Slabs([Arc<Slab>; SIZES]);
 pub(super) struct Slab {
     kernel: Arc<dyn Kernel>,
     room: ByteCount,
-    state: Mutex<State>,
+    shelves: Arc<Shelves>,
+    cutting: Mutex<Cutting>,
     /// RAM that free slots of all sizes keep.
     warm: Arc<AtomicU64>,
 }
 
+/// Where new slots come from.
 #[derive(Debug, Default)]
-struct State {
-    /// The last one first.
-    free: Vec<Free>,
+struct Cutting {
     spaces: Vec<Arc<Space>>,
     /// Of the last space: how much has been opened, and where the next slot would begin.
     opened: ByteCount,
     next: ByteCount,
 }
 
-/// A reservation, and whose slots it is cut into. A slot finds its slab through it: there may be a
-/// million slots.
+/// A reservation, and where its slots go when they are free. A slot finds that through it: there may
+/// be a million slots.
 #[derive(Debug)]
 struct Space {
     reservation: Reservation,
-    slab: Weak<Slab>,
-    /// The slab's count, which outlives it.
+    shelves: Arc<Shelves>,
     warm: Arc<AtomicU64>,
 }
 
@@ -129,7 +129,8 @@ impl Slabs {
             Arc::new(Slab {
                 kernel: Arc::clone(kernel),
                 room: ByteCount::new(SHORTEST.get() << size),
-                state: Mutex::default(),
+                shelves: Arc::default(),
+                cutting: Mutex::default(),
                 warm: Arc::clone(&warm),
             })
         });
@@ -159,7 +160,7 @@ impl Slab {
     /// # Errors
     /// [`Unallocated`]: the slot itself is left where its guards are in doubt.
     pub(super) fn allocate(
-        self: &Arc<Self>,
+        &self,
         layout: &Layout,
         going: Going<'_>,
     ) -> Result<Box<dyn Pages>, Unallocated> {
@@ -174,43 +175,35 @@ impl Slab {
         }
     }
 
-    fn take(self: &Arc<Self>) -> Result<Free, OsError> {
-        let mut state = self.state();
-        if let Some(free) = state.pop_free() {
-            drop(state);
+    fn take(&self) -> Result<Free, OsError> {
+        if let Some(free) = self.shelves.take() {
             self.warm.fetch_sub(granules(&free.span).bytes(free.warm), Ordering::Relaxed);
             return Ok(free);
         }
+        // Nothing panics while it holds the lock; a poisoned state would still be whole.
+        let mut cutting = self.cutting.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(free) = state.carve(self.room)? {
+            if let Some(free) = cutting.carve(self.room)? {
                 return Ok(free);
             }
             let none = ByteCount::ZERO;
             let reservation = Reservation::reserve(Arc::clone(&self.kernel), none, SPACE, none)
                 .map_err(|ReserveFailed { error, .. }| error)?;
-            let (slab, warm) = (Arc::downgrade(self), Arc::clone(&self.warm));
-            state.spaces.push(Arc::new(Space { reservation, slab, warm }));
-            (state.opened, state.next) = (none, GUARD);
+            let (shelves, warm) = (Arc::clone(&self.shelves), Arc::clone(&self.warm));
+            cutting.spaces.push(Arc::new(Space { reservation, shelves, warm }));
+            (cutting.opened, cutting.next) = (none, GUARD);
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock; a poisoned state would still be whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    /// The last free slot. What room for others has become idle is given back, a quarter kept.
-    fn pop_free(&mut self) -> Option<Free> {
-        let free = self.free.pop()?;
-        let kept = self.free.len().saturating_mul(2);
-        if self.free.capacity() >= FEW.max(kept.saturating_mul(2)) {
-            self.free.shrink_to(kept);
-        }
-        Some(free)
+impl Drop for Slab {
+    fn drop(&mut self) {
+        // The slots have the space, which has the shelves.
+        self.shelves.close();
     }
+}
 
+impl Cutting {
     /// The next slot that never was one; none where there is no space, or the last one is full.
     fn carve(&mut self, room: ByteCount) -> Result<Option<Free>, OsError> {
         let Some(space) = self.spaces.last() else { return Ok(None) };

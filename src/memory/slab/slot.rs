@@ -106,11 +106,8 @@ impl Slot {
             }
         }
         self.free = true;
-        // Nobody gets a slot of a slab that is no more; its space goes with the last of its slots.
-        if let Some(slab) = self.span.space().slab.upgrade() {
-            let (opened, warm) = (*self.opened.get_mut(), *self.warm.get_mut());
-            slab.state().free.push(Free { span: self.span.clone(), opened, warm });
-        }
+        let (opened, warm) = (*self.opened.get_mut(), *self.warm.get_mut());
+        self.span.space().shelves.put(Free { span: self.span.clone(), opened, warm });
     }
 }
 

@@ -157,6 +157,32 @@ fn no_two_slots_overlap() {
 }
 
 #[test]
+fn a_free_slot_is_found_by_whichever_thread_looks() {
+    let Some(shop) = Shop::open() else { return };
+    let memory = shop.memory(1, 1);
+    let place = memory.base().as_ptr().addr();
+    std::thread::scope(|scope| {
+        scope.spawn(|| memory.release().unwrap());
+    });
+    assert_eq!(shop.memory(1, 1).base().as_ptr().addr(), place, "no new one is cut");
+}
+
+#[test]
+fn a_slot_that_comes_back_after_the_slabs_goes_and_the_space_with_the_last() {
+    let Some(Shop { kernel, allocator }) = Shop::open() else { return };
+    let make = || LinearMemory::create(&allocator, &layout(1, 1), &|| true).unwrap();
+    let [first, second, free] = [make(), make(), make()];
+    free.release().unwrap();
+    drop(allocator);
+    assert_eq!(kernel.mapped_bytes(), SPACE);
+    write(&first, 0, 100);
+    first.release().unwrap();
+    assert_eq!(bytes(&second), vec![0; SHORTEST.as_usize()]);
+    drop(second);
+    assert_eq!(kernel.mapped_bytes(), ByteCount::ZERO);
+}
+
+#[test]
 fn what_is_too_large_or_guarded_otherwise_has_a_reservation_of_its_own() {
     let Some(shop) = Shop::open() else { return };
     let mut thin = layout(1, 1);
@@ -256,8 +282,9 @@ impl PageAllocator for Only {
 
 impl Only {
     fn ram_of_free_slots(&self) -> u64 {
-        let state = self.0.state();
-        state.free.iter().map(|free| free.span.resident_bytes(self.0.room).unwrap().get()).sum()
+        let mut sum = 0;
+        self.0.shelves.look(|free| sum += free.span.resident_bytes(self.0.room).unwrap().get());
+        sum
     }
 }
 
