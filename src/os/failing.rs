@@ -91,7 +91,7 @@ impl FailingKernel {
         state.panics.clear();
     }
 
-    /// How many bytes were mapped through here and not unmapped since.
+    /// How many bytes were mapped, or taken from the heap, through here and not given back since.
     #[must_use]
     pub fn mapped_bytes(&self) -> ByteCount {
         ByteCount::new(self.state().mapped_bytes)
@@ -102,7 +102,7 @@ impl FailingKernel {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(&self, call: Call) -> Result<(), i32> {
+    pub(super) fn admit(&self, call: Call) -> Result<(), i32> {
         // The lock is released before the panic: the guard is a temporary of this statement.
         let verdict = self.state().verdict(call);
         match verdict {
@@ -110,6 +110,16 @@ impl FailingKernel {
             Verdict::Refuse(errno) => Err(errno),
             Verdict::Panic => panic!("panic planned at {call:?}"),
         }
+    }
+
+    pub(super) fn count_mapped(&self, bytes: u64) {
+        let mut state = self.state();
+        state.mapped_bytes = state.mapped_bytes.saturating_add(bytes);
+    }
+
+    pub(super) fn count_unmapped(&self, bytes: u64) {
+        let mut state = self.state();
+        state.mapped_bytes = state.mapped_bytes.saturating_sub(bytes);
     }
 
     /// The text of a replaced file; `None` where files are the host's own.
@@ -148,8 +158,7 @@ unsafe impl Kernel for FailingKernel {
     fn map_reserved(&self, length: usize) -> Result<NonNull<u8>, i32> {
         self.admit(Call::MapReserved)?;
         let address = Linux.map_reserved(length)?;
-        let mut state = self.state();
-        state.mapped_bytes = state.mapped_bytes.saturating_add(length as u64);
+        self.count_mapped(length as u64);
         Ok(address)
     }
 
@@ -157,8 +166,7 @@ unsafe impl Kernel for FailingKernel {
         self.admit(Call::Unmap)?;
         // SAFETY: the same range under the same condition, which our caller has met.
         unsafe { Linux.unmap(address, length) }?;
-        let mut state = self.state();
-        state.mapped_bytes = state.mapped_bytes.saturating_sub(length as u64);
+        self.count_unmapped(length as u64);
         Ok(())
     }
 

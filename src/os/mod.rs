@@ -33,10 +33,12 @@ mod copy_aarch64;
 mod copy_x86_64;
 pub mod facts;
 pub mod failing;
+mod failing_heap;
 pub mod fault;
 #[cfg(test)]
 mod fault_tests;
 mod fixups;
+pub mod heap_block;
 pub mod host;
 pub mod kernel;
 pub mod limits;
@@ -82,6 +84,12 @@ impl OsError {
     #[must_use]
     pub const fn invalid(call: &'static str, length: ByteCount) -> Self {
         Self { call, errno: libc::EINVAL, bytes: length.get() }
+    }
+
+    /// A call that was not made now, and may be made later.
+    #[must_use]
+    pub const fn again(call: &'static str) -> Self {
+        Self { call, errno: libc::EAGAIN, bytes: 0 }
     }
 
     /// An access that the host failed under.

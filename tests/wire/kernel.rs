@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use linmemd::os::failing::FailingKernel;
-use linmemd::os::kernel::{Advice, Call, Kernel, Linux, PageState, Policy, Protection};
+use linmemd::os::kernel::{Advice, Call, Heap, Kernel, Linux, PageState, Policy, Protection};
 use linmemd::os::tagging::TagCheck;
 
 use crate::harness::eventually;
@@ -32,8 +32,10 @@ pub(crate) struct PausingKernel {
 struct State {
     paused: Vec<Call>,
     held: usize,
-    /// Where the last mapping begins.
+    /// Where the last mapping or heap block begins.
     last: usize,
+    /// The bytes that were broken last.
+    broken: std::ops::Range<usize>,
 }
 
 /// A kind of call is held up until this is dropped.
@@ -58,6 +60,17 @@ impl PausingKernel {
         // by the copy routines only; those expect faults, and no reference points there.
         let broken = unsafe { Linux.protect(start.unwrap(), length, Protection::None) };
         assert_eq!(broken, Ok(()));
+        self.state().broken =
+            start.unwrap().as_ptr().addr()..start.unwrap().as_ptr().addr() + length;
+    }
+
+    /// Makes what was broken last accessible again.
+    pub(crate) fn mend_last_broken(&self) {
+        let broken = self.state().broken.clone();
+        let start = NonNull::new(broken.start as *mut u8).unwrap();
+        // SAFETY: as where it was broken; that memory is alive or quarantined.
+        let mended = unsafe { Linux.protect(start, broken.len(), Protection::ReadWrite) };
+        assert_eq!(mended, Ok(()));
     }
 
     /// Where the mapping made last begins.
@@ -93,6 +106,21 @@ impl Drop for Pause {
     fn drop(&mut self) {
         self.kernel.state().paused.retain(|paused| *paused != self.call);
         self.kernel.changed.notify_all();
+    }
+}
+
+// SAFETY: both methods are the failing kernel's own, perhaps later.
+unsafe impl Heap for PausingKernel {
+    fn heap_block(&self, length: usize, align: usize) -> Result<NonNull<u8>, i32> {
+        self.meet(Call::HeapBlock);
+        let block = self.plan.heap_block(length, align)?;
+        self.state().last = block.as_ptr().addr();
+        Ok(block)
+    }
+
+    unsafe fn free_heap_block(&self, block: NonNull<u8>, length: usize, align: usize) {
+        // SAFETY: the same block under the same condition, which our caller has met.
+        unsafe { self.plan.free_heap_block(block, length, align) }
     }
 }
 

@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "system calls about address ranges are unsafe by nature")]
 
+mod heap;
 mod linux;
 #[cfg(test)]
 mod linux_tests;
@@ -18,6 +19,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
+pub use heap::Heap;
 pub use linux::Linux;
 
 use crate::os::tagging::TagCheck;
@@ -112,6 +114,8 @@ pub enum Call {
     ProtectTagged,
     /// [`Kernel::check_tags`].
     CheckTags,
+    /// [`Heap::heap_block`].
+    HeapBlock,
 }
 
 /// Where new pages of a range are placed, as `mbind` has it.
@@ -142,7 +146,7 @@ pub enum PageState {
 /// as asked, which stays so until it is unmapped; and the other methods either do what their
 /// namesakes do, to the given range only, or fail. [`crate::os::reservation::Reservation`], which
 /// is safe to use, believes both.
-pub unsafe trait Kernel: Send + Sync + fmt::Debug {
+pub unsafe trait Kernel: Heap + Send + Sync + fmt::Debug {
     /// `mmap`: a fresh range of private anonymous memory that nobody can access yet and for which
     /// no memory is set aside.
     ///
@@ -198,7 +202,7 @@ pub unsafe trait Kernel: Send + Sync + fmt::Debug {
     /// `mincore`: bit 0 of each byte of `pages` tells whether that host page is resident.
     ///
     /// # Safety
-    /// As for [`Kernel::protect`].
+    /// As for [`Kernel::protect`], or within a block of [`Heap::heap_block`] that was not freed.
     ///
     /// # Errors
     /// EINVAL where `pages` is shorter than the range has host pages.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use outcome::{Absence, ReleaseFailed, ReserveFailed};
+pub(in crate::os) use pages::resident;
 pub use span::Span;
 pub use tagged::{Tagged, TaggedReserveFailed, Tagger};
 
@@ -61,6 +62,11 @@ pub struct Reservation {
 #[must_use]
 pub fn leaked_bytes() -> ByteCount {
     ByteCount::new(LEAKED.load(Ordering::Relaxed))
+}
+
+/// So many bytes stay for good.
+pub(super) fn note_leaked(bytes: ByteCount) {
+    LEAKED.fetch_add(bytes.get(), Ordering::Relaxed);
 }
 
 // SAFETY: the fields but for the two addresses are Send. The addresses belong to the process, not
@@ -369,7 +375,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.give_back().is_err() {
-            LEAKED.fetch_add(self.total_bytes.get(), Ordering::Relaxed);
+            note_leaked(self.total_bytes);
         }
     }
 }

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::ptr::NonNull;
 
-use crate::os::kernel::{Advice, PageState, Policy};
+use crate::os::kernel::{Advice, Kernel, PageState, Policy};
 use crate::os::memory_file::MemoryFile;
 use crate::os::reservation::{Reservation, invalid, is_multiple, refused};
 use crate::os::{OsError, host_page};
@@ -18,6 +19,33 @@ pub(super) const RESIDENCY_SLICE: usize = 4096;
 
 /// Pages whose nodes are asked for at once.
 const NODES_SLICE: usize = 512;
+
+/// How much of a range of whole host pages has memory behind it.
+///
+/// # Safety
+/// As for [`Kernel::residency`].
+pub(in crate::os) unsafe fn resident(
+    kernel: &dyn Kernel,
+    address: NonNull<u8>,
+    length: ByteCount,
+) -> Result<ByteCount, OsError> {
+    let page = host_page(kernel);
+    let (length, slice) = (length.as_usize(), page.as_usize().saturating_mul(RESIDENCY_SLICE));
+    let mut pages = [0_u8; RESIDENCY_SLICE];
+    let mut resident = 0_u64;
+    for at in (0..length).step_by(slice) {
+        let length = length.saturating_sub(at).min(slice);
+        // SAFETY: at < length, so the sum lies within the range.
+        let address = unsafe { address.add(at) };
+        // SAFETY: [at, at + length) lies within the range: this function's own condition.
+        let asked = unsafe { kernel.residency(address, length, &mut pages) };
+        asked.map_err(refused("mincore", ByteCount::new(length as u64)))?;
+        let asked_about = length.div_ceil(page.as_usize());
+        let present = pages.iter().take(asked_about).filter(|flags| **flags & 1 == 1);
+        resident = resident.saturating_add(present.count() as u64);
+    }
+    Ok(ByteCount::new(resident.saturating_mul(page.get())))
+}
 
 impl Reservation {
     /// Puts the start of `file` in the place of the body, for as long as the file is; past its end
@@ -100,22 +128,12 @@ impl Reservation {
         if !is_multiple(from, page) || from > to {
             return Err(invalid(CALL, from));
         }
-        let slice = page.as_usize().saturating_mul(RESIDENCY_SLICE);
-        let mut pages = [0_u8; RESIDENCY_SLICE];
-        let mut resident = 0_u64;
-        for at in (from.as_usize()..end).step_by(slice) {
-            let length = end.saturating_sub(at).min(slice);
-            // SAFETY: at < end <= body_bytes, so the sum lies within the mapping.
-            let address = unsafe { self.body.add(at) };
-            // SAFETY: [at, at + length) lies within the body, which is mapped as long as self
-            // lives; no reference to its bytes exists (the law of this file).
-            let asked = unsafe { self.kernel.residency(address, length, &mut pages) };
-            asked.map_err(refused(CALL, ByteCount::new(length as u64)))?;
-            let asked_about = length.div_ceil(page.as_usize());
-            let present = pages.iter().take(asked_about).filter(|flags| **flags & 1 == 1);
-            resident = resident.saturating_add(present.count() as u64);
-        }
-        Ok(ByteCount::new(resident.saturating_mul(page.get())))
+        let length = ByteCount::new(end.saturating_sub(from.as_usize()) as u64);
+        // SAFETY: from <= to <= end <= body_bytes, so the sum lies within the mapping or at its end.
+        let address = unsafe { self.body.add(from.as_usize()) };
+        // SAFETY: [from, end) lies within the body, which is mapped as long as self lives; no
+        // reference to its bytes exists (the law of mod.rs).
+        unsafe { resident(&*self.kernel, address, length) }
     }
 
     /// Gives back bytes `[from, to)` of the body, which are locked in RAM: they are zero when they are
