@@ -21,12 +21,13 @@ pub(super) fn probe(kernel: &Arc<dyn Kernel>, facts: &HostFacts) -> Vec<Capabili
         "leases",
         "request_ids",
         "allocator_mmap",
+        "allocator_heap",
         "guard_prot_none",
         "backing_memfd",
         "reservation_wasm32_full",
         "populate",
     ];
-    let unbuilt = ["allocator_heap", "allocator_fixed", "shared"];
+    let unbuilt = ["allocator_fixed", "shared"];
     let mut all: Vec<Capability> = always.into_iter().map(Capability::available).collect();
     all.extend(unbuilt.into_iter().map(|name| Capability::refused(name, NOT_BUILT.to_owned())));
     all.push(pool("huge_pages_2m", 2 << 20, facts));

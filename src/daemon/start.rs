@@ -24,7 +24,7 @@ use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
 use crate::daemon::{capabilities, compose};
-use crate::memory::MmapAllocator;
+use crate::memory::{Allocators, MmapAllocator};
 use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::os::fault;
@@ -258,7 +258,7 @@ impl Parts {
         let registry = Registry::new(
             compose::settings(config, facts.host_page_bytes),
             Account::new(account),
-            Box::new(allocator),
+            Box::new(Allocators::new(allocator, Arc::clone(kernel))),
             pool(config, kernel)?,
             Now { steady: Instant::now(), wall: SystemTime::now() },
         );

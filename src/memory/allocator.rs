@@ -1,7 +1,7 @@
 //! [`PageAllocator`]: what gets pages from the host, and [`Pages`]: what it got.
 //!
-//! Law: a footprint is known, and charged, before anything is allocated. Owns no memory itself;
-//! `mmap.rs` is the one implementation so far.
+//! Law: a footprint is known, and charged, before anything is allocated. Owns no memory itself:
+//! `mmap.rs` and `heap/` do; `allocators.rs` chooses between them, memory by memory.
 
 #![expect(unsafe_code, reason = "access.rs trusts what Pages says of its addresses")]
 
@@ -9,9 +9,10 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::memory::heap::Block;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
-use crate::model::{PageKind, Protection, TagMode};
+use crate::model::{PageKind, Populate, Protection, TagMode};
 use crate::os::OsError;
 use crate::units::ByteCount;
 
@@ -36,6 +37,8 @@ pub enum GuardKind {
     ProtNone,
     /// Guard page-table entries inside one mapping.
     GuardInstall,
+    /// Nothing: there are none, and bounds are kept by software alone.
+    None,
 }
 
 /// What a memory was given, as far as it is known without a look at the host.
@@ -115,6 +118,24 @@ pub trait PageAllocator: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Unallocated`], with what is left behind where the host did not take it back.
     fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated>;
+
+    /// A block of the process's heap, all zero and exactly as long; with its pages where `populate`
+    /// asks for any in advance.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    fn block(
+        &self,
+        _length: ByteCount,
+        _populate: Populate,
+        _going: Going<'_>,
+    ) -> Result<Block, Refused> {
+        Err(Refused::NotHere {
+            field: "spec.allocator",
+            value: "ALLOCATOR_HEAP".to_owned(),
+            why: "these pages are not from the heap",
+        })
+    }
 }
 
 /// Pages were not to be had.

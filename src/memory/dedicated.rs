@@ -9,7 +9,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::memory::access;
+use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{Fallbacks, GuardKind, Held, Pages, Placed, Unallocated};
 use crate::memory::layout::Layout;
 use crate::memory::mmap::{committed, place};
@@ -186,7 +186,7 @@ unsafe impl Pages for Dedicated {
         let range =
             ByteRange::within(from.get(), length.get(), self.layout.body).map_err(|_past| lost)?;
         // Where the host lost a page no store will do; the kernel takes it back all the same.
-        access::set(self, self.layout.body, range, 0)
+        access::set(Opened::of(self, self.layout.body), range, 0)
             .or_else(|_fault| self.reservation.wipe_locked(from, to))
     }
 

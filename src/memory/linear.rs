@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
-use crate::memory::access::{self, NotMoved};
+use crate::memory::access::{self, NotMoved, Opened};
 use crate::memory::allocator::{Held, PageAllocator, Pages, Placed, Unallocated};
 use crate::memory::apply;
 use crate::memory::layout::Layout;
@@ -34,7 +34,13 @@ impl PublishedSize {
     /// it.
     #[must_use]
     pub fn of(memory: &LinearMemory) -> Self {
-        Self(AtomicU64::new(memory.size().get()))
+        Self::at(memory.size())
+    }
+
+    /// That size, of a memory that was made with it.
+    #[must_use]
+    pub const fn at(size: WasmPages) -> Self {
+        Self(AtomicU64::new(size.get()))
     }
 
     /// The size now.
@@ -50,7 +56,7 @@ impl PublishedSize {
         self.pages().bytes()
     }
 
-    fn raise(&self, to: WasmPages) {
+    pub(super) fn raise(&self, to: WasmPages) {
         self.0.fetch_max(to.get(), Ordering::AcqRel);
     }
 }
@@ -69,6 +75,8 @@ pub struct Fault {
 pub enum Undone {
     /// Nothing has happened.
     Protected(Protected),
+    /// The memory is being moved: nothing has happened.
+    Moving,
     /// Bytes are lost, where it was a write.
     Fault(Fault),
 }
@@ -165,6 +173,11 @@ impl LinearMemory {
         }
     }
 
+    /// What a memory of another kind is once it has ended.
+    pub(super) fn ended(pages: Box<dyn Pages>, size: WasmPages, written: PageMap) -> Self {
+        Self { pages, size: PublishedSize::at(size), written, kept: OnceBox::new() }
+    }
+
     fn empty(pages: Box<dyn Pages>) -> Self {
         let written = PageMap::new(pages.room(), pages.host_page());
         let (size, kept) = (PublishedSize::default(), OnceBox::new());
@@ -177,13 +190,17 @@ impl LinearMemory {
         self.size.pages()
     }
 
+    fn opened(&self) -> Opened<'_> {
+        Opened::of(&*self.pages, self.size.bytes())
+    }
+
     /// Appends the range's bytes to `out`, whose length is unchanged on failure.
     ///
     /// # Errors
     /// [`Undone`] where the range is protected, or the host failed under it.
     pub fn read(&self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Undone> {
         self.admit(range, Use::Read)?;
-        access::append_to(out, &*self.pages, self.size.bytes(), range)
+        access::append_to(out, self.opened(), range)
             .map_err(|not_moved| fault(range, not_moved).into())
     }
 
@@ -193,7 +210,7 @@ impl LinearMemory {
     /// [`Undone`] where its range is protected, or the host failed in the middle: then bytes are lost.
     pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Undone> {
         self.admit(plan.range(), Use::Write)?;
-        apply::apply(&*self.pages, self.size.bytes(), &self.written, plan)
+        apply::apply(self.opened(), |range| self.written.note(range), plan)
             .map_err(|not_moved| fault(plan.range(), not_moved).into())
     }
 
@@ -204,7 +221,9 @@ impl LinearMemory {
     /// As [`Self::apply`].
     pub fn discard(&self, range: ByteRange) -> Result<ByteCount, Undone> {
         self.admit(range, Use::Write)?;
-        apply::discard(&*self.pages, self.size.bytes(), &self.written, range)
+        let give_back = |from, to| self.pages.discard(from, to);
+        let note = |range| self.written.note(range);
+        apply::discard(self.opened(), note, self.pages.host_page(), give_back, range)
             .map_err(|not_moved| fault(range, not_moved).into())
     }
 
@@ -328,6 +347,6 @@ impl Wiping {
     }
 }
 
-const fn fault(range: ByteRange, not_moved: NotMoved) -> Fault {
+pub(super) const fn fault(range: ByteRange, not_moved: NotMoved) -> Fault {
     Fault { offset: range.start(), count: not_moved.count }
 }

@@ -1,7 +1,7 @@
 //! Floor 1: linear memories, one at a time. Owns their layout, the allocators that get pages from
 //! the host, the one door through which bytes move and change, and the lock of one memory.
 //!
-//! Law: reserve once, never move; a range is checked before anything else; size is published last;
+//! Law: reserve once, never move (all but the heap's); a range is checked before anything else; size is published last;
 //! a mutation is a [`Plan`] first and [`LinearMemory::apply`] is its only execution. Everything here
 //! is synchronous. Does not know clocks, tenants or RPCs.
 
@@ -18,10 +18,13 @@
 
 mod access;
 mod allocator;
+mod allocators;
+mod any;
 mod apply;
 mod dedicated;
 mod file;
 pub mod guard;
+mod heap;
 mod layout;
 mod linear;
 pub mod lock;
@@ -44,6 +47,11 @@ mod tagged_tests;
 
 pub use allocator::{
     Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
+};
+pub use allocators::Allocators;
+pub use any::{AnyMemory, Hand, HeapMemory};
+pub use heap::{
+    Alone, Block, ExclusiveMemory, Freezing, HeapAllocator, Moving, Place, SharedMemory, Written,
 };
 pub use layout::{Layout, Unrepresentable};
 pub use linear::{

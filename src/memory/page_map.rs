@@ -17,7 +17,7 @@ const GRANULES: u64 = 64;
 
 /// How a room is cut: a bit for each granule.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Granules {
+pub struct Granules {
     /// The logarithm of a granule's bytes.
     shift: u32,
 }
@@ -53,6 +53,28 @@ impl Granules {
         u64::MAX >> 63_u32.saturating_sub(self.index(at))
     }
 
+    /// The first bytes at or past `from` with a bit, at most `slice` of them and none at or past `end`,
+    /// in whole granules but for that; none where there are none.
+    pub(super) fn next(
+        self,
+        bits: u64,
+        from: ByteCount,
+        slice: ByteCount,
+        end: ByteCount,
+    ) -> Option<(ByteCount, ByteCount)> {
+        let Self { shift } = self;
+        let left = bits & !self.below(from.get());
+        let first = left.trailing_zeros();
+        if left == 0 {
+            return None;
+        }
+        let run = (left >> first).trailing_ones();
+        let start = u64::from(first).checked_shl(shift)?.max(from.get());
+        let stop = u64::from(first.saturating_add(run)).saturating_mul(1 << shift);
+        let stop = stop.min(end.get()).min(start.saturating_add(slice.get()));
+        (start < stop).then(|| (ByteCount::new(start), ByteCount::new(stop)))
+    }
+
     /// The bits of all granules before that of `at`.
     fn below(self, at: u64) -> u64 {
         self.up_to(at) >> 1
@@ -66,7 +88,7 @@ impl Granules {
 
 /// Which granules have been written.
 #[derive(Debug)]
-pub(super) struct PageMap {
+pub struct PageMap {
     granules: Granules,
     written: AtomicU64,
 }
@@ -74,7 +96,17 @@ pub(super) struct PageMap {
 impl PageMap {
     /// Nothing written yet, of so much room.
     pub(super) fn new(room: ByteCount, host_page: ByteCount) -> Self {
-        Self { granules: Granules::of(room, host_page), written: AtomicU64::new(0) }
+        Self::of(Granules::of(room, host_page), 0)
+    }
+
+    /// These granules, of which those with a bit have been written.
+    pub(super) const fn of(granules: Granules, bits: u64) -> Self {
+        Self { granules, written: AtomicU64::new(bits) }
+    }
+
+    /// How the room is cut, and what has been written.
+    pub(super) fn bits(&self) -> (Granules, u64) {
+        (self.granules, self.written.load(Ordering::Acquire))
     }
 
     /// Bytes of the range are about to be stored.
@@ -98,17 +130,32 @@ impl PageMap {
         slice: ByteCount,
         end: ByteCount,
     ) -> Option<(ByteCount, ByteCount)> {
-        let Granules { shift } = self.granules;
-        let left = self.written.load(Ordering::Acquire) & !self.granules.below(from.get());
-        let first = left.trailing_zeros();
-        if left == 0 {
-            return None;
-        }
-        let run = (left >> first).trailing_ones();
-        let start = u64::from(first).checked_shl(shift)?.max(from.get());
-        let stop = u64::from(first.saturating_add(run)).saturating_mul(1 << shift);
-        let stop = stop.min(end.get()).min(start.saturating_add(slice.get()));
-        (start < stop).then(|| (ByteCount::new(start), ByteCount::new(stop)))
+        let (granules, bits) = self.bits();
+        granules.next(bits, from, slice, end)
+    }
+}
+
+/// A [`PageMap`] for one at a time: no atomic in it.
+#[derive(Debug)]
+pub struct PlainPageMap {
+    granules: Granules,
+    written: u64,
+}
+
+impl PlainPageMap {
+    /// Nothing written yet.
+    pub(super) const fn of(granules: Granules) -> Self {
+        Self { granules, written: 0 }
+    }
+
+    /// How the room is cut, and what has been written.
+    pub(super) const fn bits(&self) -> (Granules, u64) {
+        (self.granules, self.written)
+    }
+
+    /// Bytes of the range are about to be stored.
+    pub(super) fn note(&mut self, range: ByteRange) {
+        self.written |= self.granules.touched(range);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::PoisonError;
 
-use crate::memory::linear::LinearMemory;
+use crate::memory::linear::{Kept, LinearMemory};
 use crate::memory::protections::{Protected, Protections, TooMany, Use};
 use crate::model::Protection;
 use crate::os::OsError;
@@ -29,8 +29,7 @@ impl LinearMemory {
     /// [`Protected`].
     pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
         let Some(kept) = self.kept.get() else { return Ok(()) };
-        let protections = kept.protections.read().unwrap_or_else(PoisonError::into_inner);
-        protections.against(range, wanted).map_or(Ok(()), Err)
+        kept.admit(range, wanted)
     }
 
     /// How many more mappings [`Self::protect`] may cost, where the kernel keeps to it as well.
@@ -42,7 +41,7 @@ impl LinearMemory {
         range: ByteRange,
         protection: Protection,
     ) -> Result<u64, Unprotected> {
-        let (now, then) = self.reprotected(range, protection)?;
+        let (now, then) = Kept::reprotected(self.kept.get(), range, protection)?;
         let more = then.len().saturating_sub(now.len());
         Ok((more as u64).saturating_mul(2))
     }
@@ -53,7 +52,7 @@ impl LinearMemory {
     /// # Errors
     /// [`Unprotected`]: it is as it was.
     pub fn protect(&self, range: ByteRange, protection: Protection) -> Result<(), Unprotected> {
-        let (now, then) = self.reprotected(range, protection)?;
+        let (now, then) = Kept::reprotected(self.kept.get(), range, protection)?;
         if let Err(error) = self.enforce(range, protection) {
             // Back to what it was, as far as the kernel lets: widest first, then the narrower ones.
             let undone = self.enforce(range, Protection::ReadWrite).and_then(|()| {
@@ -64,23 +63,8 @@ impl LinearMemory {
             }
             return Err(Unprotected::Host(error));
         }
-        let kept = self.kept.get_or_init(Box::default);
-        *kept.protections.write().unwrap_or_else(PoisonError::into_inner) = then;
+        self.kept.get_or_init(Box::default).set(then);
         Ok(())
-    }
-
-    fn reprotected(
-        &self,
-        range: ByteRange,
-        protection: Protection,
-    ) -> Result<(Protections, Protections), Unprotected> {
-        let now = self.kept.get().map(|kept| {
-            let now = kept.protections.read().unwrap_or_else(PoisonError::into_inner);
-            Protections::clone(&now)
-        });
-        let now = now.unwrap_or_default();
-        let then = now.with(range, protection).map_err(|TooMany| Unprotected::TooManyRanges)?;
-        Ok((now, then))
     }
 
     fn enforce(&self, range: ByteRange, protection: Protection) -> Result<(), OsError> {
@@ -99,5 +83,31 @@ impl LinearMemory {
         {
             tracing::warn!(%error, "a memory is wiped with its protections in place");
         }
+    }
+}
+
+impl Kept {
+    pub(super) fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+        let protections = self.protections.read().unwrap_or_else(PoisonError::into_inner);
+        protections.against(range, wanted).map_or(Ok(()), Err)
+    }
+
+    /// What is kept now, and what would be.
+    pub(super) fn reprotected(
+        kept: Option<&Self>,
+        range: ByteRange,
+        protection: Protection,
+    ) -> Result<(Protections, Protections), Unprotected> {
+        let now = kept.map(|kept| {
+            let now = kept.protections.read().unwrap_or_else(PoisonError::into_inner);
+            Protections::clone(&now)
+        });
+        let now = now.unwrap_or_default();
+        let then = now.with(range, protection).map_err(|TooMany| Unprotected::TooManyRanges)?;
+        Ok((now, then))
+    }
+
+    pub(super) fn set(&self, protections: Protections) {
+        *self.protections.write().unwrap_or_else(PoisonError::into_inner) = protections;
     }
 }

@@ -17,6 +17,9 @@ pub enum Refused {
     /// A call was refused.
     #[error(transparent)]
     Host(#[from] OsError),
+    /// The process's heap has no block so long.
+    #[error(transparent)]
+    Heap(OsError),
     /// The pool of huge pages is empty, or there is none.
     #[error("the host has no {wanted} huge pages of {page_bytes}: {error}")]
     HugePages {

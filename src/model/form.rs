@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::model::tagging::Tagging;
+use crate::model::{DEFAULT_GUARD, Guard};
 use crate::units::ByteCount;
 
 /// The most NUMA nodes that a kernel can be built for (`MAX_NUMNODES`).
@@ -151,6 +152,8 @@ pub struct Form {
     pub locking: Locking,
     /// Whether their bytes carry tags.
     pub tagging: Tagging,
+    /// Whether the memory is a shared one, for many threads of code at a time.
+    pub is_shared: bool,
 }
 
 impl Default for Form {
@@ -164,6 +167,7 @@ impl Default for Form {
             populate: Populate::default(),
             locking: Locking::default(),
             tagging: Tagging::default(),
+            is_shared: false,
         }
     }
 }
@@ -174,6 +178,61 @@ impl Form {
     pub fn usual() -> Arc<Self> {
         static USUAL: LazyLock<Arc<Form>> = LazyLock::new(Arc::default);
         Arc::clone(&USUAL)
+    }
+
+    /// What of it, with these guards, no memory of its allocator can have: the spec's field, and why.
+    #[must_use]
+    pub fn contradiction(&self, guard: Guard) -> Option<(&'static str, &'static str)> {
+        if self.allocator == Allocator::Mmap {
+            return None;
+        }
+        let heap = self.allocator == Allocator::Heap;
+        let guarded = if heap {
+            guard != Guard::NONE
+        } else {
+            guard.before > DEFAULT_GUARD || guard.after > DEFAULT_GUARD
+        };
+        let guards = if heap {
+            "a heap memory has no guards; leave them out, or 0"
+        } else {
+            "a fixed slot has a guard of 65536 bytes on either side"
+        };
+        let rules = [
+            (
+                self.backing != Backing::Anonymous,
+                "spec.backing",
+                "is MEMFD, which is for ALLOCATOR_MMAP",
+            ),
+            (
+                self.address_space != AddressSpace::Exact,
+                "spec.reservation",
+                "is WASM32_FULL, which is for ALLOCATOR_MMAP: neither a heap block nor a fixed slot is \
+                 so long",
+            ),
+            (
+                self.page_kinds != [PageKind::Base],
+                "spec.huge_pages",
+                "names more than BASE, which is for ALLOCATOR_MMAP",
+            ),
+            (
+                self.numa.policy != NumaPolicy::Local,
+                "spec.numa.policy",
+                "is not LOCAL, which is for ALLOCATOR_MMAP",
+            ),
+            (guarded, "spec.guard", guards),
+            (
+                heap && self.locking != Locking::None,
+                "spec.locking",
+                "locks pages that are the process's heap's; ALLOCATOR_FIXED and ALLOCATOR_MMAP can",
+            ),
+            (
+                heap && self.populate == Populate::Maximum,
+                "spec.populate",
+                "is MAXIMUM; a heap memory has no more than its size",
+            ),
+        ];
+        let broken = rules.into_iter().find(|(is_broken, ..)| *is_broken);
+        broken.map(|(_, field, why)| (field, why))
     }
 
     /// This form, shared with all others where it is the usual one.

@@ -238,6 +238,11 @@ pub struct Guard {
     pub after: ByteCount,
 }
 
+impl Guard {
+    /// None on either side.
+    pub const NONE: Self = Self { before: ByteCount::ZERO, after: ByteCount::ZERO };
+}
+
 impl Default for Guard {
     fn default() -> Self {
         Self { before: DEFAULT_GUARD, after: DEFAULT_GUARD }

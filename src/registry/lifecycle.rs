@@ -9,7 +9,10 @@
 //! `body` is for operations on bytes: reads share, writes own. `ticket` is for growth, one at a
 //! time, beside reads and writes. Law: each lock holds its own share of what lives, and nobody keeps
 //! one without the lock; so whoever holds both can take it out whole. Order: ticket, then body.
-//! Freezing for heap growth, snapshots and moves will be states between LIVE and GONE.
+//!
+//! What can only be had alone lives in the body, and the ticket holds no share of it: even a read then
+//! owns the body. What moves as it grows is grown by who holds both ([`freeze`]), as it is ended: those
+//! before have drained, and those after wait in the body's queue, in order of arrival.
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +64,8 @@ pub(super) type Share<M> = Option<Arc<M>>;
 /// Where something of kind `M` is in its life.
 pub(super) struct Lifecycle<M> {
     state: AtomicU8,
+    /// It can only be had alone.
+    is_alone: bool,
     ticket: Locked<Share<M>>,
     body: Locked<Share<M>>,
 }
@@ -105,8 +110,19 @@ impl<M> Lifecycle<M> {
         let memory = Arc::new(memory);
         Self {
             state: AtomicU8::new(LIVE),
+            is_alone: false,
             ticket: Locked::new(Some(Arc::clone(&memory))),
             body: Locked::new(Some(memory)),
+        }
+    }
+
+    /// Of what can only be had alone.
+    pub(super) fn alone(memory: M) -> Self {
+        Self {
+            state: AtomicU8::new(LIVE),
+            is_alone: true,
+            ticket: Locked::new(None),
+            body: Locked::new(Some(Arc::new(memory))),
         }
     }
 
@@ -145,8 +161,21 @@ impl<M> fmt::Debug for Lifecycle<M> {
     }
 }
 
-/// A share in the bytes of something alive.
-pub(super) struct Reading<R: Lives>(ReadGuard<R, Share<R::Memory>>);
+/// A share in the bytes of something alive, or all of them where there are no shares.
+pub(super) struct Reading<R: Lives>(Reader<R>);
+
+enum Reader<R: Lives> {
+    Among(ReadGuard<R, Share<R::Memory>>),
+    Alone(WriteGuard<R, Share<R::Memory>>),
+}
+
+/// What lives, as a guard has it.
+pub(super) enum Lent<'a, M> {
+    /// Others may have it too.
+    Among(&'a M),
+    /// Nobody else has it.
+    Alone(&'a mut M),
+}
 
 /// The bytes of something alive, alone.
 pub(super) struct Writing<R: Lives>(WriteGuard<R, Share<R::Memory>>);
@@ -158,7 +187,7 @@ pub(super) struct Growing<R: Lives>(WriteGuard<R, Share<R::Memory>>);
 pub(super) struct Whole<R: Lives> {
     // Dropped in this order: the body, then the ticket.
     body: WriteGuard<R, Share<R::Memory>>,
-    ticket: WriteGuard<R, Share<R::Memory>>,
+    ticket: Growing<R>,
 }
 
 fn body<R: Lives>(owner: &R) -> &Locked<Share<R::Memory>> {
@@ -171,12 +200,17 @@ fn ticket<R: Lives>(owner: &R) -> &Locked<Share<R::Memory>> {
 
 /// Shares the bytes, in order of arrival.
 pub(super) async fn read<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Reading<R>, NotHad> {
+    if owner.life().is_alone {
+        let guard = exclusive(owner, body::<R>, usize::MAX, gate).await?;
+        guard.owner().life().admit()?;
+        return Ok(Reading(Reader::Alone(guard)));
+    }
     let guard = match Locked::try_read(owner, body::<R>) {
         Ok(guard) => guard,
         Err(owner) => gate.guard(Locked::read(owner, body::<R>)).await?,
     };
     guard.owner().life().admit()?;
-    Ok(Reading(guard))
+    Ok(Reading(Reader::Among(guard)))
 }
 
 /// Takes the bytes alone, in order of arrival.
@@ -200,12 +234,32 @@ pub(super) async fn grow<R: Lives>(
 /// Waits until everything that came before is over and keeps everything else out. Also of what is
 /// quarantined.
 pub(super) async fn whole<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Whole<R>, NotHad> {
-    let ticket = exclusive(Arc::clone(&owner), ticket::<R>, usize::MAX, gate).await?;
+    let ticket = Growing(exclusive(Arc::clone(&owner), ticket::<R>, usize::MAX, gate).await?);
     let body = exclusive(owner, body::<R>, usize::MAX, gate).await?;
-    if ticket.is_none() {
+    if body.is_none() {
         return Err(NotHad::Ended);
     }
     Ok(Whole { body, ticket })
+}
+
+/// The same for a growth that has the ticket: of what is alive.
+pub(super) async fn freeze<R: Lives>(ticket: Growing<R>, gate: &Gate) -> Result<Whole<R>, NotHad> {
+    let owner = Arc::clone(ticket.owner());
+    let body = exclusive(owner, body::<R>, usize::MAX, gate).await?;
+    body.owner().life().admit()?;
+    Ok(Whole { body, ticket })
+}
+
+/// What lives, by a guard that has the body alone.
+fn lend<'a, R: Lives>(
+    body: &'a mut WriteGuard<R, Share<R::Memory>>,
+) -> Result<Lent<'a, R::Memory>, Ended> {
+    if body.owner().life().is_alone {
+        // The one share there is.
+        body.as_mut().and_then(Arc::get_mut).map(Lent::Alone).ok_or(Ended)
+    } else {
+        body.as_deref().map(Lent::Among).ok_or(Ended)
+    }
 }
 
 async fn exclusive<R: Lives>(
@@ -228,12 +282,18 @@ async fn exclusive<R: Lives>(
 
 impl<R: Lives> Reading<R> {
     pub(super) fn owner(&self) -> &Arc<R> {
-        self.0.owner()
+        match &self.0 {
+            Reader::Among(guard) => guard.owner(),
+            Reader::Alone(guard) => guard.owner(),
+        }
     }
 
     /// What lives; absent only after the end, when no guard is given out.
-    pub(super) fn memory(&self) -> Result<&R::Memory, Ended> {
-        self.0.as_deref().ok_or(Ended)
+    pub(super) fn memory(&mut self) -> Result<Lent<'_, R::Memory>, Ended> {
+        match &mut self.0 {
+            Reader::Among(guard) => guard.as_deref().map(Lent::Among).ok_or(Ended),
+            Reader::Alone(guard) => lend(guard),
+        }
     }
 }
 
@@ -243,8 +303,8 @@ impl<R: Lives> Writing<R> {
     }
 
     /// What lives; absent only after the end, when no guard is given out.
-    pub(super) fn memory(&self) -> Result<&R::Memory, Ended> {
-        self.0.as_deref().ok_or(Ended)
+    pub(super) fn memory(&mut self) -> Result<Lent<'_, R::Memory>, Ended> {
+        lend(&mut self.0)
     }
 }
 
@@ -253,9 +313,9 @@ impl<R: Lives> Growing<R> {
         self.0.owner()
     }
 
-    /// What lives; absent only after the end, when no guard is given out.
-    pub(super) fn memory(&self) -> Result<&R::Memory, Ended> {
-        self.0.as_deref().ok_or(Ended)
+    /// What lives; absent after the end, when no guard is given out, and of what can only be had alone.
+    pub(super) fn memory(&self) -> Option<&R::Memory> {
+        self.0.as_deref()
     }
 }
 
@@ -264,13 +324,18 @@ impl<R: Lives> Whole<R> {
         self.body.owner()
     }
 
+    /// What lives; absent only after the end, when no guard is given out.
+    pub(super) fn memory(&mut self) -> Result<Lent<'_, R::Memory>, Ended> {
+        lend(&mut self.body)
+    }
+
     /// Ends it: what lived, for the first who asks.
     pub(super) fn end(&mut self) -> Option<R::Memory> {
         let owner = self.body.owner();
         if reason(owner.life().state.swap(GONE, Ordering::AcqRel)).is_some() {
             owner.quarantined_count().fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         }
-        let ticket = self.ticket.take();
+        let ticket = self.ticket.0.take();
         let body = self.body.take();
         drop(ticket);
         body.and_then(Arc::into_inner)
@@ -280,7 +345,7 @@ impl<R: Lives> Whole<R> {
 impl<R: Lives> Drop for Reading<R> {
     fn drop(&mut self) {
         if unwinding() {
-            quarantine(&**self.0.owner(), Why::Broken);
+            quarantine(&**self.owner(), Why::Broken);
         }
     }
 }

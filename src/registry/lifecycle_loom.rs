@@ -14,7 +14,7 @@ use loom::thread;
 
 use crate::error::Failure;
 use crate::registry::gate::Gate;
-use crate::registry::lifecycle::{self, Lifecycle, Lives, NotHad, Why};
+use crate::registry::lifecycle::{self, Lent, Lifecycle, Lives, NotHad, Why};
 
 struct Cell(UnsafeCell<u64>);
 
@@ -42,11 +42,22 @@ impl Lives for Owner {
 }
 
 fn explore(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
+    explore_of(Lifecycle::new, test);
+}
+
+fn explore_alone(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
+    explore_of(Lifecycle::alone, test);
+}
+
+fn explore_of(
+    life: fn(Cell) -> Lifecycle<Cell>,
+    test: impl Fn(Arc<Owner>) + Send + Sync + 'static,
+) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(move || {
         let quarantined = Arc::new(AtomicU64::new(0));
-        let life = Lifecycle::new(Cell(UnsafeCell::new(1)));
+        let life = life(Cell(UnsafeCell::new(1)));
         test(Arc::new(Owner(life, Arc::clone(&quarantined))));
         assert_eq!(quarantined.load(Ordering::Relaxed), 0, "who is over is not quarantined");
     });
@@ -59,16 +70,43 @@ fn look(cell: &Cell) -> u64 {
 
 /// What a read sees: the value, or that it is over or quarantined.
 fn read(owner: &Arc<Owner>) -> Result<u64, NotHad> {
-    let reading = block_on(async { lifecycle::read(Arc::clone(owner), &Gate::default()).await })?;
-    let seen = look(reading.memory()?);
+    let mut reading =
+        block_on(async { lifecycle::read(Arc::clone(owner), &Gate::default()).await })?;
+    let seen = match reading.memory()? {
+        Lent::Among(cell) => look(cell),
+        Lent::Alone(cell) => change(cell, |_value| ()),
+    };
     assert_eq!(seen, 1, "nobody sees it after the end");
     Ok(seen)
+}
+
+/// What it is, for who says that nobody else looks; loom checks that.
+fn change(cell: &Cell, change: impl FnOnce(&mut u64)) -> u64 {
+    cell.0.with_mut(|value| {
+        // SAFETY: the guard has it alone; loom checks that.
+        let value = unsafe { &mut *value };
+        change(value);
+        *value
+    })
+}
+
+/// A growth that freezes; it moves what lives, and must have it alone.
+fn move_it(owner: &Arc<Owner>) -> Result<u64, NotHad> {
+    block_on(async {
+        let growing = lifecycle::grow(Arc::clone(owner), 16, &Gate::default()).await?;
+        let mut whole = lifecycle::freeze(growing, &Gate::default()).await?;
+        let seen = match whole.memory()? {
+            Lent::Among(cell) => change(cell, |_value| ()),
+            Lent::Alone(cell) => change(cell, |_value| ()),
+        };
+        Ok(seen)
+    })
 }
 
 fn grow(owner: &Arc<Owner>) -> Result<u64, NotHad> {
     let growing =
         block_on(async { lifecycle::grow(Arc::clone(owner), 16, &Gate::default()).await })?;
-    let seen = look(growing.memory()?);
+    let seen = growing.memory().map_or(1, look);
     assert_eq!(seen, 1, "nobody grows it after the end");
     Ok(seen)
 }
@@ -95,6 +133,32 @@ fn loom_nobody_sees_a_memory_after_its_end() {
             assert!(matches!(outcome, Ok(1) | Err(NotHad::Ended)), "{outcome:?}");
         }
         assert_eq!(read(&owner), Err(NotHad::Ended));
+    });
+}
+
+#[test]
+fn loom_what_can_be_had_alone_only_is_read_and_grown_by_one_at_a_time_and_seen_by_nobody_after() {
+    explore_alone(|owner| {
+        let (reads, grows) = (Arc::clone(&owner), Arc::clone(&owner));
+        let reader = thread::spawn(move || read(&reads));
+        let grower = thread::spawn(move || move_it(&grows));
+        assert!(end(&owner), "the only end there is gets it");
+        for outcome in [reader.join().unwrap(), grower.join().unwrap()] {
+            assert!(matches!(outcome, Ok(1) | Err(NotHad::Ended)), "{outcome:?}");
+        }
+        assert_eq!(move_it(&owner), Err(NotHad::Ended));
+    });
+}
+
+#[test]
+fn loom_a_growth_that_freezes_has_what_many_read_alone() {
+    explore(|owner| {
+        let (reads, grows) = (Arc::clone(&owner), Arc::clone(&owner));
+        let reader = thread::spawn(move || read(&reads));
+        let grower = thread::spawn(move || move_it(&grows));
+        assert_eq!(read(&owner), Ok(1));
+        assert_eq!((reader.join().unwrap(), grower.join().unwrap()), (Ok(1), Ok(1)));
+        assert!(end(&owner));
     });
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
-use crate::memory::{LinearMemory, PublishedSize};
+use crate::memory::{AnyMemory, PublishedSize};
 use crate::model::{Form, Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::ledger::Charge;
@@ -32,7 +32,7 @@ pub struct Record {
     pub(super) shape: Packed,
     pub(super) size: PublishedSize,
     home: Arc<Home>,
-    life: Lifecycle<LinearMemory>,
+    life: Lifecycle<AnyMemory>,
     /// In nanoseconds after 1970.
     created: u64,
     /// When the lease runs out, in nanoseconds after the registry's epoch; `u64::MAX`: never.
@@ -51,9 +51,9 @@ struct Stats {
 }
 
 impl Lives for Record {
-    type Memory = LinearMemory;
+    type Memory = AnyMemory;
 
-    fn life(&self) -> &Lifecycle<LinearMemory> {
+    fn life(&self) -> &Lifecycle<AnyMemory> {
         &self.life
     }
 
@@ -76,7 +76,7 @@ pub(super) struct NewRecord {
 impl Record {
     pub(super) fn new(
         new: NewRecord,
-        memory: LinearMemory,
+        memory: AnyMemory,
         namespace: &Arc<Namespace>,
         now: Now,
     ) -> Arc<Self> {
@@ -90,9 +90,13 @@ impl Record {
             id: new.id,
             uid: new.uid,
             shape: Packed::new(&new.shape),
-            size: PublishedSize::of(&memory),
+            size: PublishedSize::at(new.shape.initial),
             home: Arc::clone(&namespace.home),
-            life: Lifecycle::new(memory),
+            life: if memory.is_exclusive() {
+                Lifecycle::alone(memory)
+            } else {
+                Lifecycle::new(memory)
+            },
             created: since_1970(now.wall),
             expiry: AtomicU64::new(u64::MAX),
             stats: Stats::default(),
@@ -394,6 +398,6 @@ mod tests {
         // What the allocator hands out for a little more is 384 and 80: with a million memories, the
         // 512 bytes that each may cost would be gone.
         assert!(size_of::<Record>() + COUNTS <= 320, "{}", size_of::<Record>());
-        assert!(size_of::<LinearMemory>() + COUNTS <= 64, "{}", size_of::<LinearMemory>());
+        assert!(size_of::<AnyMemory>() + COUNTS <= 64, "{}", size_of::<AnyMemory>());
     }
 }

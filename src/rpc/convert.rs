@@ -166,6 +166,7 @@ pub(crate) const fn guard_kind(kind: GuardKind) -> v1::GuardKind {
     match kind {
         GuardKind::ProtNone => v1::GuardKind::ProtNone,
         GuardKind::GuardInstall => v1::GuardKind::GuardInstall,
+        GuardKind::None => v1::GuardKind::None,
     }
 }
 

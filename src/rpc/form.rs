@@ -48,6 +48,7 @@ pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
         },
         tagging: tagging(spec.tagging.unwrap_or_default())?,
         page_kinds,
+        is_shared: spec.shared,
     };
     check_tagged(&form)?;
     if form.backing == Backing::Memfd && form.page_kinds.contains(&PageKind::Transparent) {
@@ -60,6 +61,7 @@ pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
 /// What was asked, as the fields of a spec.
 pub(crate) fn effective(form: &Form, spec: v1::MemorySpec) -> v1::MemorySpec {
     v1::MemorySpec {
+        shared: form.is_shared,
         allocator: match form.allocator {
             Allocator::Mmap => v1::Allocator::Mmap,
             Allocator::Heap => v1::Allocator::Heap,
@@ -237,8 +239,7 @@ fn tagging(tagging: v1::Tagging) -> Result<Tagging, Failure> {
 
 /// Tagged bytes are anonymous, of base pages, and resident as long as they are open.
 fn check_tagged(form: &Form) -> Result<(), Failure> {
-    let Form { allocator, backing, page_kinds, numa, populate, locking, tagging, address_space: _ } =
-        form;
+    let Form { allocator, backing, page_kinds, numa, populate, locking, tagging, .. } = form;
     let beside = [
         ("allocator other than MMAP", *allocator != Allocator::Mmap),
         ("backing other than ANONYMOUS", *backing != Backing::Anonymous),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::model::{
-    DEFAULT_GUARD, Growth, Guard, Id, IndexType, MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES,
-    MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
+    Allocator, DEFAULT_GUARD, Growth, Guard, Id, IndexType, MAX_DISPLAY_NAME_BYTES,
+    MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
 };
 use crate::proto::v1;
 use crate::rpc::form;
@@ -26,7 +26,8 @@ pub(crate) fn wanted(spec: v1::MemorySpec) -> Result<MemorySpec, Failure> {
     let maximum =
         spec.maximum_pages.map(|maximum| pages("spec.maximum_pages", maximum)).transpose()?;
     let guard = spec.guard.unwrap_or_default();
-    let guard_bytes = |bytes: Option<u64>| bytes.map_or(DEFAULT_GUARD, ByteCount::new);
+    let absent = if form.allocator == Allocator::Heap { ByteCount::ZERO } else { DEFAULT_GUARD };
+    let guard_bytes = |bytes: Option<u64>| bytes.map_or(absent, ByteCount::new);
     Ok(MemorySpec {
         initial,
         maximum,
@@ -154,10 +155,12 @@ fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
 
 /// Whatever is not built must stand at its default.
 fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
-    flag("spec.shared", spec.shared, "waiting and notifying is not built yet")?;
+    let heap = spec.allocator == i32::from(v1::Allocator::Heap);
+    let why =
+        "waiting and notifying is not built yet; ALLOCATOR_HEAP has a form for shared memories";
+    flag("spec.shared", spec.shared && !heap, why)?;
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
-    only::<v1::Allocator>("spec.allocator", spec.allocator, &[v1::Allocator::Mmap])?;
     only::<v1::Verification>("spec.verification", spec.verification, &[v1::Verification::Off])?;
     if !spec.partition.is_empty() {
         return unbuilt("spec.partition", "(a name)".to_owned(), "partitions are not built yet");
@@ -185,7 +188,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Owner Allocator Verification
+    Owner Verification
 }
 
 fn only<E: Choice>(field: &'static str, value: i32, built: &[E]) -> Result<(), Failure> {

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Instant, SystemTime};
 
-use linmemd::memory::{GuardKind, MmapAllocator};
+use linmemd::memory::{Allocators, GuardKind, MmapAllocator};
 use linmemd::metrics::Metrics;
 use linmemd::model::{
-    Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName,
+    Allocator, Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName,
 };
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::fault;
@@ -69,7 +69,8 @@ impl Floors {
             reserved_bytes: 1 << 46,
             memories: u64::MAX,
         };
-        let allocator = Box::new(allocator(Arc::<FailingKernel>::clone(&kernel)));
+        let mmap = allocator(Arc::<FailingKernel>::clone(&kernel));
+        let allocator = Box::new(Allocators::new(mmap, Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(host), allocator, pool, now());
         let limits = TenantLimits {
@@ -134,7 +135,9 @@ impl Floors {
         form: Form,
     ) -> Result<Arc<Record>, linmemd::error::Failure> {
         let id = Some(Id::new(id).unwrap());
-        let spec = MemorySpec { form: form.shared(), ..spec(initial) };
+        let heap = form.allocator == Allocator::Heap;
+        let guard = if heap { Guard::NONE } else { Guard::default() };
+        let spec = MemorySpec { guard, form: form.shared(), ..spec(initial) };
         block_on(self.access.create(&occasion(), id, spec, None))
     }
 

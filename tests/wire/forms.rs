@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use linmemd::client::Client;
 use linmemd::client::proto::{
-    Backing, CapabilityState, CreateMemoryRequest, Evidence, GetMemoryRequest, HugePages, Locking,
-    Memory, MemorySpec, MemoryView, Numa, NumaPolicy, Populate, Reservation, Tagging, TaggingMode,
-    TaggingRequirement,
+    Allocator, Backing, CapabilityState, CreateMemoryRequest, Evidence, GetMemoryRequest,
+    HugePages, Locking, Memory, MemorySpec, MemoryView, Numa, NumaPolicy, Populate, Reservation,
+    Tagging, TaggingMode, TaggingRequirement,
 };
 use linmemd::os::kernel::{Advice, Call};
 
@@ -29,6 +29,7 @@ fn specs() -> Vec<(&'static str, MemorySpec)> {
     let populated = |populate: Populate| MemorySpec { populate: populate.into(), ..plain.clone() };
     let memfd = MemorySpec { backing: Backing::Memfd.into(), ..plain.clone() };
     let full = MemorySpec { reservation: Reservation::Wasm32Full.into(), ..plain.clone() };
+    let heap = MemorySpec { allocator: Allocator::Heap.into(), ..plain.clone() };
     let rather = vec![HugePages::Transparent.into(), HugePages::Base.into()];
     vec![
         ("plain", plain.clone()),
@@ -46,6 +47,9 @@ fn specs() -> Vec<(&'static str, MemorySpec)> {
         ("elsewhere", MemorySpec { numa: numa(NumaPolicy::Bind, &[1023], false), ..plain.clone() }),
         ("transparent or base", MemorySpec { huge_pages: rather, ..plain.clone() }),
         ("tagged", MemorySpec { tagging: tagging(TaggingRequirement::Prefer), ..plain }),
+        ("heap", heap.clone()),
+        ("heap shared", MemorySpec { shared: true, ..heap.clone() }),
+        ("heap on grow", MemorySpec { populate: Populate::OnGrow.into(), ..heap }),
     ]
 }
 
@@ -66,6 +70,8 @@ async fn whatever_the_form_the_same_bytes_come_back_and_new_ones_are_zero() {
             let effective = made.spec.unwrap();
             assert_eq!(effective.maximum_pages, Some(20), "{name}");
             for (asked, had) in [
+                (spec.allocator, effective.allocator),
+                (i32::from(spec.shared), i32::from(effective.shared)),
                 (spec.backing, effective.backing),
                 (spec.populate, effective.populate),
                 (spec.reservation, effective.reservation),

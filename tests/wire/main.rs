@@ -4,6 +4,7 @@
 //! Law: one harness starts and stops every daemon; tests are named as claims and wait for
 //! conditions, never for time. What needs no wire is tested beside its code.
 
+mod allocators;
 mod bounds;
 mod contract;
 mod deadlines;

@@ -11,6 +11,8 @@ use crate::harness::{House, Witness, pages};
 
 type Change = fn(&mut MemorySpec);
 
+const HEAP: i32 = 2;
+
 async fn create(client: &Client, change: Change) -> Result<proto::Memory, ClientError> {
     let mut spec = pages(1);
     change(&mut spec);
@@ -26,7 +28,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
         ("spec.shared", "true", |s| s.shared = true),
         ("spec.attachable", "true", |s| s.attachable = true),
         ("spec.owner", "OWNER_CONNECTION", |s| s.owner = 2),
-        ("spec.allocator", "ALLOCATOR_HEAP", |s| s.allocator = 2),
         ("spec.allocator", "ALLOCATOR_FIXED", |s| s.allocator = 3),
         ("spec.partition", "(a name)", |s| s.partition = "p".to_owned()),
         ("spec.verification", "VERIFICATION_BASIC", |s| s.verification = 2),
@@ -56,7 +57,7 @@ async fn a_required_capability_that_is_not_there_is_refused_by_name() {
         required_capabilities: names.iter().map(|name| (*name).to_owned()).collect(),
         ..Default::default()
     };
-    for name in ["allocator_heap", "time_travel"] {
+    for name in ["allocator_fixed", "time_travel"] {
         let outcome = client.create_memory(create(&["leases", name])).await;
         let numbers: [(&str, &dyn std::fmt::Display); 2] =
             [("field", &"required_capabilities"), ("value", &name)];
@@ -89,6 +90,26 @@ async fn a_spec_that_no_memory_can_have_is_invalid_and_says_which_field() {
         ("spec.guard", |s| guard(s).after_bytes = Some(u64::MAX)),
         ("spec.guard", |s| guard(s).before_bytes = Some(u64::MAX)),
         ("spec.reservation", |s| (s.index_type, s.reservation) = (2, 2)),
+        ("spec.backing", |s| (s.allocator, s.backing) = (HEAP, 2)),
+        ("spec.reservation", |s| (s.allocator, s.reservation) = (HEAP, 2)),
+        ("spec.huge_pages", |s| (s.allocator, s.huge_pages) = (HEAP, vec![3, 4])),
+        ("spec.numa.policy", |s| {
+            (s.allocator, s.numa) = (HEAP, None);
+            (numa(s).policy, numa(s).nodes) = (3, vec![0]);
+        }),
+        ("spec.guard", |s| {
+            s.allocator = HEAP;
+            guard(s).before_bytes = Some(1);
+        }),
+        ("spec.guard", |s| {
+            s.allocator = HEAP;
+            guard(s).after_bytes = Some(65_536);
+        }),
+        ("spec.locking", |s| (s.allocator, s.locking) = (HEAP, 2)),
+        ("spec.populate", |s| (s.allocator, s.populate) = (HEAP, 4)),
+        ("spec.maximum_pages", |s| {
+            (s.allocator, s.shared, s.maximum_pages) = (HEAP, true, None);
+        }),
         ("spec.huge_pages", |s| (s.backing, s.huge_pages) = (2, vec![3, 4])),
         ("spec.numa.nodes", |s| numa(s).nodes = vec![0]),
         ("spec.numa.nodes", |s| numa(s).policy = 3),

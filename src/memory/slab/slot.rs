@@ -9,7 +9,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::memory::access;
+use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed};
 use crate::memory::refused::{Going, Refused, in_slices};
 use crate::memory::slab::{Free, SHORTEST, STORED, Space, WARM, granules};
@@ -156,7 +156,7 @@ unsafe impl Pages for Slot {
         if length <= STORED && stays {
             let range = ByteRange::within(from.get(), length.get(), self.opened());
             if let Ok(range) = range
-                && access::set(self, self.opened(), range, 0).is_ok()
+                && access::set(Opened::of(self, self.opened()), range, 0).is_ok()
             {
                 self.warm.fetch_or(granules(&self.span).touched(range), Ordering::AcqRel);
                 return Ok(());

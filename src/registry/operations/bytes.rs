@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{Plan, Sources, Use};
+use crate::memory::{Plan, Sources, Undone, Use};
 use crate::registry::gate::Gate;
-use crate::registry::lifecycle::{self, NotHad, Reading, Writing};
-use crate::registry::operations::{not_had, refuse, undone};
+use crate::registry::lifecycle::{self, Ended, NotHad, Reading, Writing};
+use crate::registry::operations::{hand, not_had, undone};
 use crate::registry::pool::{in_steps, onto_pool};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
@@ -31,14 +31,14 @@ impl Registry {
         gate: &Arc<Gate>,
     ) -> Result<Vec<u8>, Failure> {
         if range.length() <= self.settings.inline {
-            read_held(&reading(record, gate).await?, range, &mut out)?;
+            read_held(&mut reading(record, gate).await?, range, &mut out)?;
             return Ok(out);
         }
         let job_gate = Arc::clone(gate);
         let job = async move {
-            let reading = reading(record, &job_gate).await?;
+            let mut reading = reading(record, &job_gate).await?;
             onto_pool().await;
-            read_held(&reading, range, &mut out)?;
+            read_held(&mut reading, range, &mut out)?;
             Ok(out)
         };
         self.pool.run(lane, Arc::clone(gate), job).await?
@@ -60,17 +60,17 @@ impl Registry {
     ) -> Result<T, Failure> {
         Plan::write(offset, &sources, record.size.bytes())?;
         if sources.length() <= self.settings.inline {
-            let writing = writing(record, gate).await?;
-            write_held(&writing, offset, &sources)?;
+            let mut writing = writing(record, gate).await?;
+            write_held(&mut writing, offset, &sources)?;
             drop(writing);
             return Ok(then(&sources));
         }
         let job_gate = Arc::clone(gate);
         let job = async move {
-            let writing = writing(record, &job_gate).await?;
+            let mut writing = writing(record, &job_gate).await?;
             onto_pool().await;
             job_gate.pass()?;
-            write_held(&writing, offset, &sources)?;
+            write_held(&mut writing, offset, &sources)?;
             drop(writing);
             // The sources go back to be freed by the thread that allocated them.
             Ok::<_, Failure>((then(&sources), sources))
@@ -92,17 +92,17 @@ impl Registry {
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
         if range.length() <= self.settings.inline {
-            let writing = writing(record, gate).await?;
-            apply(&writing, &Plan::fill(range, value))?;
+            let mut writing = writing(record, gate).await?;
+            apply(&mut writing, &Plan::fill(range, value))?;
             writing.owner().note_write(range.length());
             return Ok(());
         }
         let (job_gate, slice) = (Arc::clone(gate), self.settings.slice);
         let job = async move {
-            let writing = writing(record, &job_gate).await?;
-            admit_whole(&writing, range)?;
+            let mut writing = writing(record, &job_gate).await?;
+            admit_whole(&mut writing, range)?;
             let mut rest = range;
-            in_steps(|| fill_slice(&writing, &mut rest, slice, value, &job_gate)).await?;
+            in_steps(|| fill_slice(&mut writing, &mut rest, slice, value, &job_gate)).await?;
             writing.owner().note_write(range.length());
             Ok(())
         };
@@ -123,11 +123,11 @@ impl Registry {
     ) -> Result<ByteCount, Failure> {
         let job_gate = Arc::clone(gate);
         let job = async move {
-            let writing = writing(record, &job_gate).await?;
+            let mut writing = writing(record, &job_gate).await?;
             onto_pool().await;
-            admit_whole(&writing, range)?;
+            admit_whole(&mut writing, range)?;
             let (mut rest, mut discarded) = (range, ByteCount::ZERO);
-            in_steps(|| discard_slice(&writing, &mut rest, &mut discarded, &job_gate)).await?;
+            in_steps(|| discard_slice(&mut writing, &mut rest, &mut discarded, &job_gate)).await?;
             writing.owner().note_write(range.length());
             Ok(discarded)
         };
@@ -146,50 +146,59 @@ pub(super) async fn writing(record: Arc<Record>, gate: &Gate) -> Result<Writing<
 }
 
 fn read_held(
-    reading: &Reading<Record>,
+    reading: &mut Reading<Record>,
     range: ByteRange,
     out: &mut Vec<u8>,
 ) -> Result<(), Failure> {
+    let read = hand(reading.memory()).map(|mut memory| memory.read(range, out));
     let record = reading.owner();
-    let memory = reading.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-    memory.read(range, out).map_err(|why| undone(record, why))?;
+    settled(record, read)?;
     record.note_read(range.length());
     Ok(())
 }
 
-fn write_held(writing: &Writing<Record>, offset: u64, sources: &Sources) -> Result<(), Failure> {
-    let record = writing.owner();
-    let plan = Plan::write(offset, sources, record.size.bytes())?;
+fn write_held(
+    writing: &mut Writing<Record>,
+    offset: u64,
+    sources: &Sources,
+) -> Result<(), Failure> {
+    let plan = Plan::write(offset, sources, writing.owner().size.bytes())?;
     apply(writing, &plan)?;
-    record.note_write(plan.range().length());
+    writing.owner().note_write(plan.range().length());
     Ok(())
 }
 
-/// That none of the slices to come will be refused.
-fn admit_whole(writing: &Writing<Record>, range: ByteRange) -> Result<(), Failure> {
-    let record = writing.owner();
-    let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-    memory.admit(range, Use::Write).map_err(|protected| refuse(record, protected))
+/// What an access of what was had came to, for a caller.
+fn settled<T>(record: &Record, done: Result<Result<T, Undone>, Ended>) -> Result<T, Failure> {
+    match done {
+        Ok(done) => done.map_err(|why| undone(record, why)),
+        Err(ended) => Err(not_had(record, NotHad::from(ended))),
+    }
 }
 
-fn apply(writing: &Writing<Record>, plan: &Plan<'_>) -> Result<(), Failure> {
-    let record = writing.owner();
-    let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-    memory.apply(plan).map_err(|why| undone(record, why))
+/// That none of the slices to come will be refused.
+fn admit_whole(writing: &mut Writing<Record>, range: ByteRange) -> Result<(), Failure> {
+    let admitted = hand(writing.memory())
+        .map(|memory| memory.admit(range, Use::Write).map_err(Undone::Protected));
+    settled(writing.owner(), admitted)
+}
+
+fn apply(writing: &mut Writing<Record>, plan: &Plan<'_>) -> Result<(), Failure> {
+    let applied = hand(writing.memory()).map(|mut memory| memory.apply(plan));
+    settled(writing.owner(), applied)
 }
 
 /// One slice of a discard; the outcome with the last.
 fn discard_slice(
-    writing: &Writing<Record>,
+    writing: &mut Writing<Record>,
     rest: &mut ByteRange,
     discarded: &mut ByteCount,
     gate: &Gate,
 ) -> Option<Result<(), Failure>> {
-    let record = writing.owner();
     let (here, after) = rest.split_at_multiple(DISCARD_SLICE);
     let done = gate.pass().and_then(|()| {
-        let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-        memory.discard(here).map_err(|why| undone(record, why))
+        let discarded = hand(writing.memory()).map(|mut memory| memory.discard(here));
+        settled(writing.owner(), discarded)
     });
     match (done, after) {
         (Err(failure), _) => Some(Err(failure)),
@@ -208,7 +217,7 @@ fn discard_slice(
 
 /// One slice of a fill; the outcome with the last.
 fn fill_slice(
-    writing: &Writing<Record>,
+    writing: &mut Writing<Record>,
     rest: &mut ByteRange,
     slice: ByteCount,
     value: u8,

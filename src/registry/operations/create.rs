@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{Layout, LinearMemory, Refused, Uncreated};
+use crate::memory::{AnyMemory, Layout, Refused, Uncreated};
 use crate::model::{
     AddressSpace, Growth, IndexType, MemoryId, MemorySpec, Now, Presentation, RequestKey, Shape,
     Uuid,
@@ -99,6 +99,15 @@ impl Registry {
             return invalid(
                 "spec.initial_pages",
                 format!("{} is more than the {} that the index type reaches", spec.initial, reach),
+            );
+        }
+        if let Some((field, why)) = spec.form.contradiction(spec.guard) {
+            return invalid(field, why.to_owned());
+        }
+        if spec.form.is_shared && spec.maximum.is_none() {
+            return invalid(
+                "spec.maximum_pages",
+                "is absent; a shared memory needs one".to_owned(),
             );
         }
         let cap = namespace.maximum_pages.unwrap_or(reach).min(reach);
@@ -208,12 +217,12 @@ impl Birth {
     }
 
     /// The first of the layouts that the host gives.
-    fn pages(&self, bids: Bids, gate: &Gate) -> Result<(LinearMemory, Layout, Charge), Failure> {
+    fn pages(&self, bids: Bids, gate: &Gate) -> Result<(AnyMemory, Layout, Charge), Failure> {
         let Self { registry, namespace, .. } = self;
         let Bids { mut layout, mut charge, mut rest, beside } = bids;
         loop {
             let going = || !gate.is_closed();
-            let refusal = match LinearMemory::create(&*registry.allocator, &layout, &going) {
+            let refusal = match AnyMemory::create(&*registry.allocator, &layout, &going) {
                 Ok(memory) => return Ok((memory, layout, charge)),
                 Err(Uncreated { refused, left: None }) => refused,
                 Err(Uncreated { refused: refusal, left: Some(left) }) => {
@@ -237,6 +246,8 @@ fn is_of_pages(refused: &Refused) -> bool {
     match refused {
         Refused::HugePages { .. } => true,
         Refused::NotHere { field, .. } => *field == "spec.huge_pages",
-        Refused::Host(_) | Refused::LockLimit { .. } | Refused::CalledOff => false,
+        Refused::Host(_) | Refused::Heap(_) | Refused::LockLimit { .. } | Refused::CalledOff => {
+            false
+        }
     }
 }

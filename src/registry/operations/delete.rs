@@ -21,7 +21,7 @@ use crate::units::ByteCount;
 
 /// Bytes wiped before other tenants have their turn: about 5 ms of the kernel's time where all of
 /// them are resident.
-const WIPE_SLICE: ByteCount = ByteCount::new(64 << 20);
+pub(super) const WIPE_SLICE: ByteCount = ByteCount::new(64 << 20);
 
 /// On what condition a memory is to end.
 #[derive(Clone, Debug, Default)]
@@ -77,11 +77,16 @@ impl Registry {
         if let std::task::Poll::Ready(Ok(mut whole)) = whole.as_mut().poll(&mut context)
             && let Some(memory) = whole.end()
         {
-            self.release(namespace, memory, record.take_charge());
+            self.release(namespace, memory.ended(), record.take_charge());
         }
     }
 
-    fn release(&self, namespace: &Namespace, memory: LinearMemory, charge: Option<Charge>) {
+    pub(super) fn release(
+        &self,
+        namespace: &Namespace,
+        memory: LinearMemory,
+        charge: Option<Charge>,
+    ) {
         if let Err(unreleased) = memory.release() {
             self.quarantine_range(namespace, *unreleased, charge);
         }
@@ -134,7 +139,7 @@ impl Death {
                 namespace.directory.remove(&record);
                 namespace.note_less(record.size().bytes());
                 let charge = record.take_charge();
-                *self = Self::Wiping { namespace, memory: memory.wiping(), charge };
+                *self = Self::Wiping { namespace, memory: memory.ended().wiping(), charge };
                 None
             }
             Self::Wiping { namespace, mut memory, charge } => match memory.some(WIPE_SLICE) {

@@ -10,7 +10,7 @@ use crate::registry::gate::Gate;
 use crate::registry::lifecycle::{self, NotHad};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::create::presentation_bytes;
-use crate::registry::operations::{not_had, refused};
+use crate::registry::operations::{hand, not_had, refused};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 
@@ -99,18 +99,18 @@ impl Registry {
         {
             return Ok(Some(last));
         }
-        let reading = match lifecycle::read(Arc::clone(record), gate).await {
+        let mut reading = match lifecycle::read(Arc::clone(record), gate).await {
             Ok(reading) => reading,
             Err(NotHad::Failed(Failure::Quarantined { .. })) => return Ok(None),
             Err(why) => return Err(not_had(record, why)),
         };
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {
+                let seen = hand(reading.memory()).map(|memory| (memory.held(), memory.placed()));
                 let record = reading.owner();
-                let memory =
-                    reading.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-                let held = memory.held().map_err(|error| refused(&error.into()))?;
-                let observation = Observation { at: now, held, placed: memory.placed() };
+                let (held, placed) = seen.map_err(|ended| not_had(record, NotHad::from(ended)))?;
+                let held = held.map_err(|error| refused(&error.into()))?;
+                let observation = Observation { at: now, held, placed };
                 record.observe(observation.clone());
                 Ok(Some(observation))
             })

@@ -1,11 +1,12 @@
 //! Growth: ticket, checks, charge, pages on the pool, and last of all the size.
 //!
-//! Law: one growth of a memory runs and a few queue; reads and writes go on meanwhile. Hooks will be
-//! asked between the charge and the pages.
+//! Law: one growth of a memory runs and a few queue; reads and writes go on meanwhile, but of a memory
+//! that moves (`moves.rs`). Hooks will be asked between the charge and the pages.
 
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::memory::AnyMemory;
 use crate::model::{Growth, Now, RequestKey, Uuid};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
@@ -24,6 +25,12 @@ pub struct Grown {
     pub previous: WasmPages,
     /// After.
     pub current: WasmPages,
+}
+
+impl Grown {
+    pub(super) fn more(self) -> ByteCount {
+        self.current.bytes().checked_sub(self.previous.bytes()).unwrap_or(ByteCount::ZERO)
+    }
 }
 
 impl Registry {
@@ -83,7 +90,9 @@ impl Registry {
             running.led_to(led(grown));
             return Ok(grown);
         }
-        let memory = growing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
+        let Some(AnyMemory::Mapped(memory)) = growing.memory() else {
+            return self.grow_elsewhere(namespace, growing, grown, running, gate).await;
+        };
         let more = memory.committed(current).checked_sub(memory.committed(previous));
         let more = more.unwrap_or(ByteCount::ZERO);
         let charge = Charge::pay(&namespace.home.payer, Amount::committed(more))?;
@@ -118,7 +127,9 @@ fn open(
     gate: &Gate,
 ) -> Result<(), Failure> {
     let record = growing.owner();
-    let memory = growing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
+    let Some(AnyMemory::Mapped(memory)) = growing.memory() else {
+        return Err(not_had(record, NotHad::Ended));
+    };
     let going = || !gate.is_closed();
     memory.open(grown.current, &going).map_err(|refusal| refused(&refusal))?;
     if let Err(failure) = gate.pass() {
@@ -128,15 +139,19 @@ fn open(
         }
         return Err(failure);
     }
-    record.pay_more(charge);
-    let more = grown.current.bytes().checked_sub(grown.previous.bytes());
-    namespace.note_more(more.unwrap_or(ByteCount::ZERO));
-    record.note_grown();
+    note(record, namespace, grown, charge);
     memory.publish(grown.current, &record.size);
     Ok(())
 }
 
-const fn led(grown: Grown) -> Led {
+/// It has grown, but for its size.
+pub(super) fn note(record: &Record, namespace: &Namespace, grown: Grown, charge: Charge) {
+    record.pay_more(charge);
+    namespace.note_more(grown.more());
+    record.note_grown();
+}
+
+pub(super) const fn led(grown: Grown) -> Led {
     Led::Grown { previous_pages: grown.previous.get(), current_pages: grown.current.get() }
 }
 

@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod describe;
 mod grow;
+mod moves;
 mod protect;
 
 pub use delete::Deletion;
@@ -17,8 +18,10 @@ pub use describe::PresentationChange;
 pub use grow::Grown;
 
 use crate::error::Failure;
-use crate::memory::{Fault, Protected, Refused, Undone};
-use crate::registry::lifecycle::{NotHad, Why};
+use std::time::Duration;
+
+use crate::memory::{AnyMemory, Fault, Hand, Protected, Refused, Undone};
+use crate::registry::lifecycle::{Ended, Lent, NotHad, Why};
 use crate::registry::record::Record;
 
 fn not_had(record: &Record, why: NotHad) -> Failure {
@@ -28,11 +31,26 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
     }
 }
 
+/// What can be done with what a guard lends.
+fn hand(lent: Result<Lent<'_, AnyMemory>, Ended>) -> Result<Hand<'_>, Ended> {
+    match lent? {
+        Lent::Alone(memory) => Ok(memory.hand_alone()),
+        // What can only be had alone is lent alone.
+        Lent::Among(memory) => memory.hand().ok_or(Ended),
+    }
+}
+
 /// An access that did not happen, or not as a whole.
 fn undone(record: &Record, undone: Undone) -> Failure {
     match undone {
         Undone::Protected(protected) => refuse(record, protected),
         Undone::Fault(fault) => faulted(record, fault),
+        // Growth holds the lock that this access would have had: never seen, and nothing has happened.
+        Undone::Moving => Failure::Overloaded {
+            limit_name: "growing",
+            limit: 1,
+            after: Duration::from_millis(10),
+        },
     }
 }
 
@@ -65,6 +83,11 @@ fn refused(refused: &Refused) -> Failure {
             limit_name: "mappings or address space",
             remedy: "an operator finds the kernel's words in the log; the sysctl vm.max_map_count \
                      and the process's address space limit are the usual causes",
+        },
+        Refused::Heap(_) => Failure::HostExhausted {
+            limit_name: "heap",
+            remedy: "retry with fewer pages, or when other memories were deleted; an operator finds \
+                     the heap's words in the log",
         },
         Refused::HugePages { page_bytes, .. } => {
             Failure::HugePagesExhausted { page_bytes: page_bytes.get() }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{LinearMemory, MOST_RANGES, Unprotected};
+use crate::memory::{Hand, MOST_RANGES, Unprotected};
 use crate::model::Protection;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle::NotHad;
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::writing;
-use crate::registry::operations::{not_had, refused};
+use crate::registry::operations::{hand, not_had, refused};
 use crate::registry::pool::onto_pool;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
@@ -35,11 +35,12 @@ impl Registry {
     ) -> Result<(), Failure> {
         let (home, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         let job = async move {
-            let writing = writing(record, &job_gate).await?;
+            let mut writing = writing(record, &job_gate).await?;
             onto_pool().await;
-            let record = writing.owner();
-            let memory = writing.memory().map_err(|ended| not_had(record, NotHad::from(ended)))?;
-            let charge = pay(&home, memory, range, protection)?;
+            let record = Arc::clone(writing.owner());
+            let memory = hand(writing.memory());
+            let mut memory = memory.map_err(|ended| not_had(&record, NotHad::from(ended)))?;
+            let charge = pay(&home, &memory, range, protection)?;
             job_gate.pass()?;
             memory.protect(range, protection).map_err(failure)?;
             record.pay_more(charge);
@@ -52,7 +53,7 @@ impl Registry {
 /// What it costs more. Given back with the memory: ranges that were there may be there again.
 fn pay(
     namespace: &Namespace,
-    memory: &LinearMemory,
+    memory: &Hand<'_>,
     range: ByteRange,
     protection: Protection,
 ) -> Result<Charge, Failure> {

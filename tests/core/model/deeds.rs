@@ -73,6 +73,16 @@ pub(super) enum Form {
     Maximum,
     /// In a memory file, with all its pages taken in advance.
     MemfdMaximum,
+    /// On the heap, for one at a time.
+    Heap,
+    /// On the heap, for many at a time.
+    HeapShared,
+}
+
+impl Form {
+    pub(super) fn is_heap(self) -> bool {
+        matches!(self, Self::Heap | Self::HeapShared)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +169,8 @@ fn form() -> impl Strategy<Value = Form> {
         1 => Just(Form::OnGrow),
         1 => Just(Form::Maximum),
         1 => Just(Form::MemfdMaximum),
+        2 => Just(Form::Heap),
+        2 => Just(Form::HeapShared),
     ]
 }
 

@@ -2,7 +2,8 @@
 
 use linmemd::error::Failure;
 use linmemd::model::{
-    AddressSpace, Backing, Form, Growth, Guard, Id, IndexType, MemorySpec, Populate, Presentation,
+    AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType, MemorySpec, Populate,
+    Presentation,
 };
 use linmemd::registry::{LabelSelector, PresentationChange, Record};
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
@@ -142,7 +143,8 @@ fn asked(spec: &Spec) -> Result<MemorySpec, Failure> {
     let pages = |field, count| {
         WasmPages::new(count).ok_or(Failure::InvalidSpec { field, why: String::new() })
     };
-    let guard = |bytes: Option<u64>| ByteCount::new(bytes.unwrap_or(65_536));
+    let absent = if spec.form.is_heap() { 0 } else { 65_536 };
+    let guard = |bytes: Option<u64>| ByteCount::new(bytes.unwrap_or(absent));
     Ok(MemorySpec {
         initial: pages("spec.initial_pages", spec.initial)?,
         maximum: spec.maximum.map(|count| pages("spec.maximum_pages", count)).transpose()?,
@@ -164,6 +166,8 @@ fn form(asked: super::deeds::Form) -> Form {
         Asked::Initial => Form { populate: Populate::Initial, ..usual },
         Asked::OnGrow => Form { populate: Populate::OnGrow, ..usual },
         Asked::Maximum => Form { populate: Populate::Maximum, ..usual },
+        Asked::Heap => Form { allocator: Allocator::Heap, ..usual },
+        Asked::HeapShared => Form { allocator: Allocator::Heap, is_shared: true, ..usual },
         Asked::MemfdMaximum => {
             Form { backing: Backing::Memfd, populate: Populate::Maximum, ..usual }
         }

@@ -21,6 +21,8 @@ struct Modelled {
     most: u64,
     /// Whether it is charged for that from the start.
     is_paid: bool,
+    /// Whether growth is a move, for which there are two of it.
+    moves: bool,
     reserved: u64,
     seen: Seen,
 }
@@ -156,6 +158,13 @@ impl Model {
         if is_full && spec.is_64 {
             return refused("INVALID_SPEC");
         }
+        let heap = spec.form.is_heap();
+        if heap && [spec.guard.0, spec.guard.1].iter().any(|guard| guard.is_some_and(|g| g > 0)) {
+            return refused("INVALID_SPEC");
+        }
+        if spec.form == Form::HeapShared && spec.maximum.is_none() {
+            return refused("INVALID_SPEC");
+        }
         let room = if spec.may_grow { maximum } else { spec.initial };
         let body = u128::from(room) * u128::from(PAGE);
         let guard = |bytes: Option<u64>| {
@@ -165,6 +174,8 @@ impl Model {
         let after = if is_full { after.max(WASM32_REACH - body) } else { after };
         let reserved = guard(spec.guard.0) + body + after;
         let Ok(reserved) = u64::try_from(reserved) else { return refused("INVALID_SPEC") };
+        // A heap sets nothing aside for growth.
+        let reserved = if heap { 0 } else { reserved };
         if self.0.contains_key(&number) {
             return refused("MEMORY_EXISTS");
         }
@@ -181,7 +192,7 @@ impl Model {
         }
         let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
-        self.0.insert(number, Modelled { bytes, most: room, is_paid, reserved, seen });
+        self.0.insert(number, Modelled { bytes, most: room, is_paid, moves: heap, reserved, seen });
         Answer::Done
     }
 
@@ -190,7 +201,8 @@ impl Model {
         self.with(name, |memory| {
             let before = memory.bytes.len() as u64 / PAGE;
             let after = u128::from(before) + u128::from(delta);
-            let more = u128::from(delta) * u128::from(PAGE);
+            let twice = if memory.moves && delta > 0 { before } else { 0 };
+            let more = (u128::from(delta) + u128::from(twice)) * u128::from(PAGE);
             let why = if expected.is_some_and(|expected| expected != before) {
                 "SIZE_MISMATCH"
             } else if after > u128::from(memory.most) {

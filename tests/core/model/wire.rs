@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use linmemd::client::proto::{
-    Backing, CreateMemoryRequest, DownloadMemoryRequest, GrowMemoryRequest, Growth, Guard,
-    IndexType, Memory, MemorySpec, Populate, Reservation, UpdateMemoryRequest,
+    Allocator, Backing, CreateMemoryRequest, DownloadMemoryRequest, GrowMemoryRequest, Growth,
+    Guard, IndexType, Memory, MemorySpec, Populate, Reservation, UpdateMemoryRequest,
 };
 use linmemd::client::{ClientError, Upload};
 
@@ -146,6 +146,9 @@ fn asked(spec: &Spec) -> MemorySpec {
         index_type: if spec.is_64 { IndexType::I64 } else { IndexType::I32 }.into(),
         growth: if spec.may_grow { Growth::Allowed } else { Growth::Disallowed }.into(),
         guard: Some(Guard { before_bytes, after_bytes }),
+        allocator: if spec.form.is_heap() { Allocator::Heap } else { Allocator::Unspecified }
+            .into(),
+        shared: spec.form == Form::HeapShared,
         backing: match spec.form {
             Form::Memfd | Form::MemfdMaximum => Backing::Memfd,
             _ => Backing::Unspecified,
@@ -160,7 +163,7 @@ fn asked(spec: &Spec) -> MemorySpec {
             Form::Initial => Populate::Initial,
             Form::OnGrow => Populate::OnGrow,
             Form::Maximum | Form::MemfdMaximum => Populate::Maximum,
-            Form::Usual | Form::Memfd | Form::Wasm32Full => Populate::Unspecified,
+            _ => Populate::Unspecified,
         }
         .into(),
         ..Default::default()

@@ -1,0 +1,145 @@
+//! [`ExclusiveMemory`]: a memory on the heap that one has at a time.
+//!
+//! Law: every method that touches bytes takes `&mut self`, there is no atomic and no lock in it, and it
+//! is [`Send`] and not [`Sync`]: that no two use it at once is for the compiler to see to, and costs
+//! nothing.
+//!
+//! ```
+//! fn sent<T: Send>() {}
+//! sent::<linmemd::memory::ExclusiveMemory>();
+//! ```
+//!
+//! ```compile_fail,E0277
+//! fn shared<T: Sync>() {}
+//! shared::<linmemd::memory::ExclusiveMemory>();
+//! ```
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use crate::memory::allocator::{Held, Pages, Placed};
+use crate::memory::heap::{Block, Place};
+use crate::memory::linear::{LinearMemory, Undone};
+use crate::memory::page_map::PlainPageMap;
+use crate::memory::plan::Plan;
+use crate::memory::protect::Unprotected;
+use crate::memory::protections::{Protected, Protections, TooMany, Use};
+use crate::model::Protection;
+use crate::os::OsError;
+use crate::units::{ByteCount, ByteRange, WasmPages};
+
+/// A memory on the heap, for one at a time.
+#[derive(Debug)]
+pub struct ExclusiveMemory {
+    place: Place<PlainPageMap>,
+    /// Few memories have any.
+    protections: Option<Box<Protections>>,
+    /// A `&Cell` is for one thread.
+    alone: PhantomData<Cell<()>>,
+}
+
+impl ExclusiveMemory {
+    /// A memory of this size in a block that is as long and all zero.
+    #[must_use]
+    pub fn new(block: Block, size: WasmPages) -> Self {
+        Self { place: Place::new(block, size), protections: None, alone: PhantomData }
+    }
+
+    /// Its size.
+    #[must_use]
+    pub const fn size(&self) -> WasmPages {
+        self.place.size()
+    }
+
+    /// Appends the range's bytes to `out`, whose length is unchanged on failure.
+    ///
+    /// # Errors
+    /// [`Undone`] where the range is protected, or the host failed under it.
+    pub fn read(&mut self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Undone> {
+        self.admit(range, Use::Read)?;
+        Ok(self.place.read(range, out)?)
+    }
+
+    /// Carries a plan out.
+    ///
+    /// # Errors
+    /// [`Undone`] where its range is protected, or the host failed in the middle: then bytes are lost.
+    pub fn apply(&mut self, plan: &Plan<'_>) -> Result<(), Undone> {
+        self.admit(plan.range(), Use::Write)?;
+        Ok(self.place.apply_alone(plan)?)
+    }
+
+    /// That no byte of the range is protected from such an access.
+    ///
+    /// # Errors
+    /// [`Protected`].
+    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+        let against = self.protections.as_ref().and_then(|all| all.against(range, wanted));
+        against.map_or(Ok(()), Err)
+    }
+
+    /// Sets what may be done with a range, from the next access on.
+    ///
+    /// # Errors
+    /// [`Unprotected::TooManyRanges`]: it is as it was.
+    pub fn protect(&mut self, range: ByteRange, to: Protection) -> Result<(), Unprotected> {
+        let then = self.reprotected(range, to)?;
+        self.protections = Some(Box::new(then));
+        Ok(())
+    }
+
+    /// How many more ranges [`Self::protect`] would make of them.
+    ///
+    /// # Errors
+    /// [`Unprotected::TooManyRanges`].
+    pub fn protect_costs(&self, range: ByteRange, to: Protection) -> Result<u64, Unprotected> {
+        let now = self.protections.as_ref().map_or(0, |all| all.len());
+        let then = self.reprotected(range, to)?;
+        Ok(then.len().saturating_sub(now) as u64)
+    }
+
+    fn reprotected(&self, range: ByteRange, to: Protection) -> Result<Protections, Unprotected> {
+        let none = Protections::default();
+        let now = self.protections.as_deref().unwrap_or(&none);
+        now.with(range, to).map_err(|TooMany| Unprotected::TooManyRanges)
+    }
+
+    /// What the kernel says that it holds.
+    ///
+    /// # Errors
+    /// [`OsError`].
+    pub fn held(&self) -> Result<Held, OsError> {
+        self.place.block().held(self.size().bytes())
+    }
+
+    /// What it was given.
+    #[must_use]
+    pub fn placed(&self) -> Placed {
+        self.place.block().placed()
+    }
+
+    /// Where its bytes are, for a growth to move them.
+    pub const fn place(&mut self) -> &mut Place<PlainPageMap> {
+        &mut self.place
+    }
+
+    /// Where its byte 0 lies, until it grows or is dropped: for an engine that runs code on it in
+    /// place. As [`LinearMemory::base`]: such writes are not in the page map, so that who wants it to
+    /// grow writes it whole first by [`Self::apply`].
+    #[must_use]
+    pub fn base(&mut self) -> std::ptr::NonNull<u8> {
+        self.place.block().base()
+    }
+
+    /// As a memory that nobody uses any more: to be wiped and released like any other.
+    #[must_use]
+    pub fn into_memory(self) -> LinearMemory {
+        self.place.into_memory()
+    }
+
+    /// Room for its present size only.
+    #[must_use]
+    pub fn room(&self) -> ByteCount {
+        self.place.block().room()
+    }
+}
