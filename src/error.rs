@@ -69,6 +69,17 @@ pub enum Failure {
         /// What they allow.
         protection: Protection,
     },
+    /// Bytes that were volatile and went.
+    #[error(
+        "{length} bytes at offset {offset} were volatile and have been purged; SetVolatility \
+         NONVOLATILE, then write them anew"
+    )]
+    Purged {
+        /// The first of them in the access.
+        offset: u64,
+        /// How many in a row.
+        length: u64,
+    },
     /// The size is not the one expected.
     #[error("the size is {current_pages} pages, not the expected {expected_pages}; read it again")]
     SizeMismatch {

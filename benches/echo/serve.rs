@@ -18,8 +18,8 @@ use linmemd::proto::v1::{
     GetServerInfoRequest, GetServerInfoResponse, GrowMemoryRequest, GrowMemoryResponse,
     KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
     ProtectMemoryRequest, ProtectMemoryResponse, ReadMemoryRequest, ReadMemoryResponse,
-    UpdateMemoryRequest, UpdateMemoryResponse, UploadMemoryRequest, UploadMemoryResponse,
-    WriteMemoryRequest, WriteMemoryResponse,
+    SetVolatilityRequest, SetVolatilityResponse, UpdateMemoryRequest, UpdateMemoryResponse,
+    UploadMemoryRequest, UploadMemoryResponse, WriteMemoryRequest, WriteMemoryResponse,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::codegen::tokio_stream::{self, Stream};
@@ -230,6 +230,13 @@ impl MemoryService for Plain {
         &self,
         _: Request<ProtectMemoryRequest>,
     ) -> Result<Response<ProtectMemoryResponse>, Status> {
+        not_served()
+    }
+
+    async fn set_volatility(
+        &self,
+        _: Request<SetVolatilityRequest>,
+    ) -> Result<Response<SetVolatilityResponse>, Status> {
         not_served()
     }
 

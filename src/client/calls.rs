@@ -19,7 +19,7 @@ use crate::client::proto::{
     FillMemoryRequest, GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest,
     GrowMemoryResponse, HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
     ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ProtectMemoryRequest,
-    ReadMemoryRequest, ServerInfo, UpdateMemoryRequest, WriteMemoryRequest,
+    ReadMemoryRequest, ServerInfo, SetVolatilityRequest, UpdateMemoryRequest, WriteMemoryRequest,
 };
 use crate::client::retry::{Attempts, Repeat};
 
@@ -155,6 +155,15 @@ impl Client {
         })
         .await
         .map(drop)
+    }
+
+    /// Lets the bytes of a range go, or has them stay; whether any had gone.
+    pub async fn set_volatility(&self, message: SetVolatilityRequest) -> Result<bool, ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.set_volatility(request).await
+        })
+        .await
+        .map(|response| response.was_purged)
     }
 
     /// Makes a range zero; how many bytes of its RAM went back to the host.

@@ -206,6 +206,12 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
         Ok(false)
     }
 
+    /// How much of `[from, to)`, whole open host pages, is in RAM.
+    ///
+    /// # Errors
+    /// [`OsError`].
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError>;
+
     /// Has the kernel keep to a protection of `[from, to)`, whole open host pages. False, and nothing
     /// done, where it cannot without a share in others' mappings.
     ///

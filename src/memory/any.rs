@@ -17,8 +17,9 @@ use crate::memory::layout::Layout;
 use crate::memory::linear::{LinearMemory, Uncreated, Undone};
 use crate::memory::plan::Plan;
 use crate::memory::protect::Unprotected;
-use crate::memory::protections::{Protected, Use};
+use crate::memory::protections::Use;
 use crate::memory::refused::Going;
+use crate::memory::volatile::{PurgeStep, Remembered, TooManyVolatile};
 use crate::model::{Allocator, Protection};
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -163,12 +164,12 @@ impl Hand<'_> {
         }
     }
 
-    /// That no byte of the range is protected from such an access: for who goes on in slices, of
-    /// which none may be refused after the first.
+    /// That no byte of the range is protected from such an access or purged: for who goes on in
+    /// slices, of which none may be refused after the first.
     ///
     /// # Errors
-    /// [`Protected`].
-    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+    /// [`Undone::Protected`], [`Undone::Purged`].
+    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Undone> {
         match self {
             Self::Mapped(memory) => memory.admit(range, wanted),
             Self::Shared(memory) => memory.admit(range, wanted),
@@ -198,6 +199,48 @@ impl Hand<'_> {
             Self::Mapped(memory) => memory.protect(range, to),
             Self::Shared(memory) => memory.protect(range, to),
             Self::Exclusive(memory) => memory.protect(range, to),
+        }
+    }
+
+    /// How many more ranges are to be paid for before [`Self::set_volatile`].
+    ///
+    /// # Errors
+    /// [`TooManyVolatile`].
+    pub fn volatile_costs(
+        &self,
+        range: ByteRange,
+        age: Option<u64>,
+    ) -> Result<usize, TooManyVolatile> {
+        match self {
+            Self::Mapped(memory) => memory.volatile_costs(range, age),
+            Self::Shared(_) | Self::Exclusive(_) => Ok(0),
+        }
+    }
+
+    /// Lets a range's bytes go from now on, in order of that age, or has them stay. On the heap they
+    /// always do: its pages are not the kernel's to take back.
+    ///
+    /// # Errors
+    /// [`TooManyVolatile`]: it is as it was.
+    pub fn set_volatile(
+        &self,
+        range: ByteRange,
+        age: Option<u64>,
+    ) -> Result<Remembered, TooManyVolatile> {
+        match self {
+            Self::Mapped(memory) => memory.set_volatile(range, age),
+            Self::Shared(_) | Self::Exclusive(_) => Ok(Remembered::default()),
+        }
+    }
+
+    /// Purges some of what has that age: whole host pages, `at_most` bytes of them or one.
+    ///
+    /// # Errors
+    /// [`OsError`]: nothing of it went.
+    pub fn purge(&self, age: u64, at_most: ByteCount) -> Result<PurgeStep, OsError> {
+        match self {
+            Self::Mapped(memory) => memory.purge(age, at_most),
+            Self::Shared(_) | Self::Exclusive(_) => Ok(PurgeStep::Nothing),
         }
     }
 

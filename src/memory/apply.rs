@@ -5,6 +5,7 @@
 //! snapshots will hook in. Checks nothing that the plan has checked.
 
 use crate::memory::access::{self, NotMoved, Opened};
+use crate::memory::allocator::Pages;
 use crate::memory::plan::{Change, Plan};
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange};
@@ -50,6 +51,15 @@ pub(super) fn carry(
 ) -> Result<(), NotMoved> {
     note(range);
     access::carry(from, to, range)
+}
+
+/// Gives the RAM of whole host pages back, which are zero then; how much of them was in RAM. None, and
+/// nothing done, where this gives none back: nothing is stored for it.
+pub(super) fn purge(pages: &dyn Pages, range: ByteRange) -> Result<Option<ByteCount>, OsError> {
+    let (from, to) = (ByteCount::new(range.start()), ByteCount::new(range.end()));
+    // Where the host does not say, all of it.
+    let resident = pages.resident(from, to).unwrap_or(range.length());
+    Ok(pages.discard(from, to)?.then_some(resident))
 }
 
 fn bytes(opened: Opened<'_>, plan: &Plan<'_>) -> Result<(), NotMoved> {

@@ -197,6 +197,10 @@ unsafe impl Pages for Dedicated {
         self.reservation.wipe(from, to).map(|()| true)
     }
 
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.reservation.resident_bytes(from, to)
+    }
+
     fn protect(
         &self,
         from: ByteCount,
@@ -261,6 +265,10 @@ unsafe impl Pages for Bare {
 
     fn wipe(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         self.0.wipe(from, to)
+    }
+
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.0.resident_bytes(from, to)
     }
 
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {

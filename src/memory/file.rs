@@ -196,6 +196,10 @@ unsafe impl Pages for FileBacked {
         self.file.punch(from, to).map(|()| true)
     }
 
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.reservation.resident_bytes(from, to)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let reservation = &self.reservation;
         // Not by mincore, which passes over pages that were taken and never touched.

@@ -21,6 +21,7 @@ use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
 use crate::memory::protections::{Protected, Protections, Use};
 use crate::memory::refused::{Going, Refused};
+use crate::memory::volatile::{Purged, Volatile};
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
@@ -77,6 +78,8 @@ pub enum Undone {
     Protected(Protected),
     /// The memory is being moved: nothing has happened.
     Moving,
+    /// Nothing has happened now; its bytes went before.
+    Purged(Purged),
     /// Bytes are lost, where it was a write.
     Fault(Fault),
 }
@@ -84,6 +87,12 @@ pub enum Undone {
 impl From<Protected> for Undone {
     fn from(protected: Protected) -> Self {
         Self::Protected(protected)
+    }
+}
+
+impl From<Purged> for Undone {
+    fn from(purged: Purged) -> Self {
+        Self::Purged(purged)
     }
 }
 
@@ -137,6 +146,7 @@ pub struct LinearMemory {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) protections: RwLock<Protections>,
+    pub(super) volatile: Volatile,
 }
 
 /// A memory that is being wiped, a slice at a time.
@@ -197,7 +207,7 @@ impl LinearMemory {
     /// Appends the range's bytes to `out`, whose length is unchanged on failure.
     ///
     /// # Errors
-    /// [`Undone`] where the range is protected, or the host failed under it.
+    /// [`Undone`] where the range is protected or purged, or the host failed under it.
     pub fn read(&self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Undone> {
         self.admit(range, Use::Read)?;
         access::append_to(out, self.opened(), range)
@@ -207,7 +217,8 @@ impl LinearMemory {
     /// Carries a plan out.
     ///
     /// # Errors
-    /// [`Undone`] where its range is protected, or the host failed in the middle: then bytes are lost.
+    /// [`Undone`] where its range is protected or purged, or the host failed in the middle: then bytes
+    /// are lost.
     pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Undone> {
         self.admit(plan.range(), Use::Write)?;
         apply::apply(self.opened(), |range| self.written.note(range), plan)

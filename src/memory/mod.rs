@@ -37,6 +37,7 @@ mod page_map;
 mod plan;
 mod protect;
 mod protections;
+mod ranges;
 mod refused;
 mod slab;
 mod sources;
@@ -44,6 +45,7 @@ pub(crate) mod sync;
 mod tagged;
 #[cfg(all(test, not(linmemd_loom)))]
 mod tagged_tests;
+mod volatile;
 
 pub use allocator::{
     Fallbacks, Footprint, GuardKind, Held, PageAllocator, Pages, Placed, Unallocated,
@@ -60,7 +62,9 @@ pub use linear::{
 pub use mmap::MmapAllocator;
 pub use plan::Plan;
 pub use protect::Unprotected;
-pub use protections::{MOST_RANGES, Protected, Use};
+pub use protections::{Protected, Use};
+pub use ranges::MOST_RANGES;
 pub use refused::{Going, Refused};
 pub use sources::Sources;
 pub use tagged::{Granted, TagSource};
+pub use volatile::{PurgeStep, Purged, Remembered, TooManyVolatile};

@@ -6,8 +6,9 @@
 
 use std::sync::PoisonError;
 
-use crate::memory::linear::{Kept, LinearMemory};
-use crate::memory::protections::{Protected, Protections, TooMany, Use};
+use crate::memory::linear::{Kept, LinearMemory, Undone};
+use crate::memory::protections::{Protections, Use};
+use crate::memory::ranges::TooMany;
 use crate::model::Protection;
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange};
@@ -22,12 +23,12 @@ pub enum Unprotected {
 }
 
 impl LinearMemory {
-    /// That no byte of the range is protected from such an access: for who goes on in slices, of
-    /// which none may be refused after the first.
+    /// That no byte of the range is protected from such an access or purged: for who goes on in
+    /// slices, of which none may be refused after the first.
     ///
     /// # Errors
-    /// [`Protected`].
-    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+    /// [`Undone::Protected`], [`Undone::Purged`].
+    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Undone> {
         let Some(kept) = self.kept.get() else { return Ok(()) };
         kept.admit(range, wanted)
     }
@@ -42,8 +43,7 @@ impl LinearMemory {
         protection: Protection,
     ) -> Result<u64, Unprotected> {
         let (now, then) = Kept::reprotected(self.kept.get(), range, protection)?;
-        let more = then.len().saturating_sub(now.len());
-        Ok((more as u64).saturating_mul(2))
+        Ok((then.more_than(&now) as u64).saturating_mul(2))
     }
 
     /// Sets what may be done with a range: in every access's own check and, for the whole host pages
@@ -87,9 +87,12 @@ impl LinearMemory {
 }
 
 impl Kept {
-    pub(super) fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+    pub(super) fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Undone> {
         let protections = self.protections.read().unwrap_or_else(PoisonError::into_inner);
-        protections.against(range, wanted).map_or(Ok(()), Err)
+        if let Some(protected) = protections.against(range, wanted) {
+            return Err(protected.into());
+        }
+        self.volatile.against(range).map_or(Ok(()), |purged| Err(purged.into()))
     }
 
     /// What is kept now, and what would be.

@@ -178,6 +178,10 @@ unsafe impl Pages for TaggedPages {
         if everything { self.tagged.renew(to) } else { self.tagged.wipe(from, to) }
     }
 
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.tagged.space().resident_bytes(from, to)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let resident = self.tagged.space().resident_bytes(ByteCount::ZERO, extent)?;
         Ok(Held { resident, ..Held::default() })

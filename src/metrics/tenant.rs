@@ -35,6 +35,7 @@ impl Metrics {
             download: of("download"),
             traps: traps("OUT_OF_BOUNDS"),
             protected: traps("PROTECTED"),
+            purged: traps("PURGED"),
             grows: GrowOutcome::ALL.map(|outcome| {
                 self.counter(GROWS_TOTAL, &[("tenant", label), ("outcome", outcome.word())])
             }),
@@ -117,6 +118,7 @@ pub struct TenantMeters {
     pub download: OperationMeters,
     traps: Counter,
     protected: Counter,
+    purged: Counter,
     grows: [Counter; 6],
     memories: Gauge,
     size_bytes: Gauge,
@@ -146,6 +148,11 @@ impl TenantMeters {
     /// An access of protected bytes was refused.
     pub fn protected(&self) {
         self.protected.increment(1);
+    }
+
+    /// An access of purged bytes was refused.
+    pub fn purged(&self) {
+        self.purged.increment(1);
     }
 
     /// A growth ended.

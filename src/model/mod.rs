@@ -229,6 +229,15 @@ impl Protection {
     }
 }
 
+/// Whether bytes of a memory may be lost while nobody uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volatility {
+    /// They may.
+    Volatile,
+    /// They stay, as all bytes do at first.
+    Nonvolatile,
+}
+
 /// Inaccessible bytes around a reservation; multiples of the host page once effective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard {

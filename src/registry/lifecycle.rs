@@ -220,6 +220,13 @@ pub(super) async fn write<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Writin
     Ok(Writing(guard))
 }
 
+/// Takes the bytes alone at once; none where anyone uses them or waits for them, or it is not alive.
+pub(super) fn write_now<R: Lives>(owner: Arc<R>) -> Option<Writing<R>> {
+    let guard = Locked::try_write(owner, body::<R>).ok()?;
+    guard.owner().life().admit().ok()?;
+    Some(Writing(guard))
+}
+
 /// Takes the growth ticket, in order of arrival, unless `room` wait already.
 pub(super) async fn grow<R: Lives>(
     owner: Arc<R>,

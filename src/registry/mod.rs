@@ -5,8 +5,8 @@
 //! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
-//! mutexes (directory shard, name index, what is aside in a record, request log, quarantine, pool
-//! queue, a job's state), none of which is held while another is taken, save the shard around the
+//! mutexes (directory shard, name index, what is aside in a record, order of ages, request log,
+//! quarantine, pool queue, a job's state), none of which is held while another is taken, save the shard around the
 //! name index.
 
 #![cfg_attr(
@@ -20,6 +20,7 @@
     )
 )]
 
+mod ages;
 mod aside;
 mod directory;
 mod gate;
@@ -54,7 +55,7 @@ pub use directory::Listing;
 pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
-pub use operations::{Deletion, Grown, PresentationChange};
+pub use operations::{Deletion, Grown, PresentationChange, PurgeOutcome};
 pub use pool::Pool;
 pub use presentation::PresentationVersion;
 pub use quarantine::QuarantinedRange;

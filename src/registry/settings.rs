@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::memory::PageAllocator;
 use crate::model::Now;
+use crate::registry::ages::Ages;
 use crate::registry::lease::Leases;
 use crate::registry::ledger::Account;
 use crate::registry::pool::Pool;
@@ -52,6 +53,7 @@ pub struct Registry {
     pub allocator: Box<dyn PageAllocator>,
     pub(super) quarantine: Quarantine,
     pub(super) leases: Leases,
+    pub(super) ages: Ages,
     pub(super) epoch: Instant,
     /// How many memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
@@ -84,6 +86,7 @@ impl Registry {
             allocator,
             quarantine: Quarantine::default(),
             leases: Leases::default(),
+            ages: Ages::default(),
             epoch: now.steady,
             quarantined: Arc::default(),
             ending: Mutex::default(),

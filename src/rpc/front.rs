@@ -128,6 +128,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::FillMemory => Box::pin(memory_service::fill(call, body)).await,
         Method::DiscardMemory => Box::pin(memory_service::discard(call, body)).await,
         Method::ProtectMemory => Box::pin(memory_service::protect(call, body)).await,
+        Method::SetVolatility => Box::pin(memory_service::set_volatility(call, body)).await,
         Method::DownloadMemory => Box::pin(transfer::download(call, body)).await,
         Method::UploadMemory => Box::pin(transfer::upload(call, body)).await,
         Method::GetServerInfo => Box::pin(memory_service::server_info(call, body)).await,

@@ -10,6 +10,7 @@ use prost::Message;
 use crate::error::Failure;
 use crate::model::{
     MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, Protection,
+    Volatility,
 };
 use crate::proto::v1;
 use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
@@ -141,6 +142,24 @@ pub(crate) async fn protect(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let target = convert::target(&memory_id, uid.as_deref())?;
     call.door.access.protect(&call.occasion, target, offset, length, protection).await?;
     answer(&v1::ProtectMemoryResponse {})
+}
+
+pub(crate) async fn set_volatility(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::SetVolatilityRequest>(call, body).await?.message;
+    let v1::SetVolatilityRequest { memory_id, uid, offset, length, volatility } = request;
+    let volatility = match spec::known("volatility", volatility)? {
+        v1::Volatility::Volatile => Volatility::Volatile,
+        v1::Volatility::Nonvolatile => Volatility::Nonvolatile,
+        v1::Volatility::Unspecified => {
+            let why = "says nothing: VOLATILITY_VOLATILE or NONVOLATILE".to_owned();
+            return Err(Failure::InvalidField { field: "volatility", why }.into());
+        }
+    };
+    let target = convert::target(&memory_id, uid.as_deref())?;
+    let access = &call.door.access;
+    let was_purged =
+        access.set_volatility(&call.occasion, target, offset, length, volatility).await?;
+    answer(&v1::SetVolatilityResponse { was_purged })
 }
 
 pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {

@@ -62,6 +62,7 @@ methods! {
     FillMemory "linmem.v1.MemoryService/FillMemory" Unary
     DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary
     ProtectMemory "linmem.v1.MemoryService/ProtectMemory" Unary
+    SetVolatility "linmem.v1.MemoryService/SetVolatility" Unary
     DownloadMemory "linmem.v1.MemoryService/DownloadMemory" Stream
     UploadMemory "linmem.v1.MemoryService/UploadMemory" Stream
     GetServerInfo "linmem.v1.MemoryService/GetServerInfo" Unary

@@ -109,6 +109,7 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         }
         Failure::Quarantined { .. } => ("QUARANTINED", Code::FailedPrecondition, AfterChange),
         Failure::Protected { .. } => ("PROTECTED", Code::FailedPrecondition, AfterChange),
+        Failure::Purged { .. } => ("PURGED", Code::FailedPrecondition, AfterChange),
         Failure::SizeMismatch { .. } => ("SIZE_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::EtagMismatch { .. } => ("ETAG_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::QuotaExceeded { .. } => ("QUOTA_EXCEEDED", Code::ResourceExhausted, AfterChange),
@@ -150,6 +151,7 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::CapabilityUnavailable { .. }
         | Failure::Quarantined { .. }
         | Failure::Protected { .. }
+        | Failure::Purged { .. }
         | Failure::SizeMismatch { .. }
         | Failure::EtagMismatch { .. }
         | Failure::QuotaExceeded { .. }
@@ -192,6 +194,9 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             ("length", length.to_string()),
             ("protection", protection.word().to_owned()),
         ],
+        Failure::Purged { offset, length } => {
+            vec![("offset", offset.to_string()), ("length", length.to_string())]
+        }
         Failure::SizeMismatch { expected_pages, current_pages } => vec![
             ("expected_pages", expected_pages.to_string()),
             ("current_pages", current_pages.to_string()),

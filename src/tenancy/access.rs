@@ -41,8 +41,8 @@ pub struct Target<'a> {
 #[derive(Clone, Debug)]
 pub struct Access {
     caller: Caller,
-    tenant: Arc<Tenant>,
-    registry: Arc<Registry>,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) registry: Arc<Registry>,
     each_memory: Arc<EachMemory>,
 }
 
@@ -340,8 +340,10 @@ impl Access {
 
     /// Counts a trap that only the memory could find.
     fn note(&self, failure: &Failure) {
-        if matches!(failure, Failure::Protected { .. }) {
-            self.tenant.meters.protected();
+        match failure {
+            Failure::Protected { .. } => self.tenant.meters.protected(),
+            Failure::Purged { .. } => self.tenant.meters.purged(),
+            _ => {}
         }
     }
 

@@ -20,6 +20,7 @@ mod budget;
 mod each_memory;
 mod tenant;
 mod tenants;
+mod volatility;
 
 pub use access::{Access, Occasion, Target};
 pub use budget::Budget;

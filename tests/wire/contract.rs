@@ -19,6 +19,7 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("CAPABILITY_UNAVAILABLE", Code::FailedPrecondition, Retry::AfterChange),
     ("QUARANTINED", Code::FailedPrecondition, Retry::AfterChange),
     ("PROTECTED", Code::FailedPrecondition, Retry::AfterChange),
+    ("PURGED", Code::FailedPrecondition, Retry::AfterChange),
     ("SIZE_MISMATCH", Code::Aborted, Retry::AtHigherLevel),
     ("ETAG_MISMATCH", Code::Aborted, Retry::AtHigherLevel),
     ("QUOTA_EXCEEDED", Code::ResourceExhausted, Retry::AfterChange),

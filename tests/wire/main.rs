@@ -31,3 +31,4 @@ mod specs;
 mod tenants;
 mod transport;
 mod uploads;
+mod volatility;

@@ -98,6 +98,10 @@ pub(crate) enum Verb {
     Discard(verbs::write::DiscardArgs),
     /// Set what may be done with a range: nothing, reading, or reading and writing.
     Protect(verbs::protect::ProtectArgs),
+    /// Let the bytes of a range go when the host is short of memory.
+    Volatile(verbs::volatility::VolatilityArgs),
+    /// Have the bytes of a range stay, and tell whether any had gone.
+    Nonvolatile(verbs::volatility::VolatilityArgs),
     /// Stream a file into a memory.
     Upload(verbs::upload::UploadArgs),
     /// Stream a memory into a file.
@@ -239,6 +243,8 @@ mod tests {
             "linmemctl fill m 0 1MiB 0xff",
             "linmemctl discard m 1page 1MiB",
             "linmemctl protect m 0 1page read",
+            "linmemctl volatile m 0 1page",
+            "linmemctl nonvolatile m 0 1page",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

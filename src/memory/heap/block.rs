@@ -93,6 +93,11 @@ unsafe impl Pages for Block {
         self.zero(from, to)
     }
 
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        let (before, all) = (self.heap.resident_bytes(from)?, self.heap.resident_bytes(to)?);
+        Ok(all.checked_sub(before).unwrap_or(ByteCount::ZERO))
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         Ok(Held { resident: self.heap.resident_bytes(extent)?, ..Held::default() })
     }

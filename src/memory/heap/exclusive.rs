@@ -23,7 +23,8 @@ use crate::memory::linear::{LinearMemory, Undone};
 use crate::memory::page_map::PlainPageMap;
 use crate::memory::plan::Plan;
 use crate::memory::protect::Unprotected;
-use crate::memory::protections::{Protected, Protections, TooMany, Use};
+use crate::memory::protections::{Protections, Use};
+use crate::memory::ranges::TooMany;
 use crate::model::Protection;
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -72,10 +73,10 @@ impl ExclusiveMemory {
     /// That no byte of the range is protected from such an access.
     ///
     /// # Errors
-    /// [`Protected`].
-    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+    /// [`Undone::Protected`].
+    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Undone> {
         let against = self.protections.as_ref().and_then(|all| all.against(range, wanted));
-        against.map_or(Ok(()), Err)
+        against.map_or(Ok(()), |protected| Err(protected.into()))
     }
 
     /// Sets what may be done with a range, from the next access on.
@@ -93,9 +94,8 @@ impl ExclusiveMemory {
     /// # Errors
     /// [`Unprotected::TooManyRanges`].
     pub fn protect_costs(&self, range: ByteRange, to: Protection) -> Result<u64, Unprotected> {
-        let now = self.protections.as_ref().map_or(0, |all| all.len());
-        let then = self.reprotected(range, to)?;
-        Ok(then.len().saturating_sub(now) as u64)
+        let (none, then) = (Protections::default(), self.reprotected(range, to)?);
+        Ok(then.more_than(self.protections.as_deref().unwrap_or(&none)) as u64)
     }
 
     fn reprotected(&self, range: ByteRange, to: Protection) -> Result<Protections, Unprotected> {

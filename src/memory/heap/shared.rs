@@ -13,7 +13,7 @@ use crate::memory::linear::{Kept, LinearMemory, Undone};
 use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
 use crate::memory::protect::Unprotected;
-use crate::memory::protections::{Protected, Use};
+use crate::memory::protections::Use;
 use crate::model::Protection;
 use crate::os::OsError;
 use crate::units::{ByteRange, WasmPages};
@@ -62,8 +62,8 @@ impl SharedMemory {
     /// That no byte of the range is protected from such an access.
     ///
     /// # Errors
-    /// [`Protected`].
-    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Protected> {
+    /// [`Undone::Protected`].
+    pub fn admit(&self, range: ByteRange, wanted: Use) -> Result<(), Undone> {
         self.kept.get().map_or(Ok(()), |kept| kept.admit(range, wanted))
     }
 
@@ -83,7 +83,7 @@ impl SharedMemory {
     /// [`Unprotected::TooManyRanges`].
     pub fn protect_costs(&self, range: ByteRange, to: Protection) -> Result<u64, Unprotected> {
         let (now, then) = Kept::reprotected(self.kept.get(), range, to)?;
-        Ok(then.len().saturating_sub(now.len()) as u64)
+        Ok(then.more_than(&now) as u64)
     }
 
     /// What the kernel says that it holds.

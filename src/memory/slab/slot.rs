@@ -173,8 +173,12 @@ unsafe impl Pages for Slot {
         Ok(true)
     }
 
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.span.resident_bytes(from, to)
+    }
+
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
-        let resident = self.span.resident_bytes(extent)?;
+        let resident = self.span.resident_bytes(ByteCount::ZERO, extent)?;
         Ok(Held { resident, ..Held::default() })
     }
 

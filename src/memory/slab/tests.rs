@@ -283,7 +283,8 @@ impl PageAllocator for Only {
 impl Only {
     fn ram_of_free_slots(&self) -> u64 {
         let mut sum = 0;
-        self.0.shelves.look(|free| sum += free.span.resident_bytes(self.0.room).unwrap().get());
+        let resident = |free: &Free| free.span.resident_bytes(ByteCount::ZERO, self.0.room);
+        self.0.shelves.look(|free| sum += resident(free).unwrap().get());
         sum
     }
 }

@@ -101,12 +101,12 @@ impl<S: Borrow<Reservation>> Span<S> {
         self.reservation().populate(from, to)
     }
 
-    /// [`Reservation::resident_bytes`] of the first bytes of the span.
+    /// [`Reservation::resident_bytes`], of bytes of the span.
     ///
     /// # Errors
     /// As [`Self::guard`].
-    pub fn resident_bytes(&self, upto: ByteCount) -> Result<ByteCount, OsError> {
-        let (from, to) = self.within(ByteCount::ZERO, upto)?;
+    pub fn resident_bytes(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        let (from, to) = self.within(from, to)?;
         self.reservation().resident_bytes(from, to)
     }
 

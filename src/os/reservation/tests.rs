@@ -332,7 +332,7 @@ fn a_span_reaches_no_byte_beside_it() {
             assert_eq!(refused.unwrap_err().errno, libc::EINVAL);
         }
     }
-    assert_eq!(span.resident_bytes(pages(5)).unwrap_err().errno, libc::EINVAL);
+    assert_eq!(span.resident_bytes(none, pages(5)).unwrap_err().errno, libc::EINVAL);
     assert_eq!(kernel.calls(), [], "the kernel was not asked");
     assert!(Span::of(&space, pages(5), pages(4)).is_none());
     assert!(Span::of(&space, ByteCount::new(u64::MAX), pages(1)).is_none());

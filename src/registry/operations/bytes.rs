@@ -178,8 +178,7 @@ fn settled<T>(record: &Record, done: Result<Result<T, Undone>, Ended>) -> Result
 
 /// That none of the slices to come will be refused.
 fn admit_whole(writing: &mut Writing<Record>, range: ByteRange) -> Result<(), Failure> {
-    let admitted = hand(writing.memory())
-        .map(|memory| memory.admit(range, Use::Write).map_err(Undone::Protected));
+    let admitted = hand(writing.memory()).map(|memory| memory.admit(range, Use::Write));
     settled(writing.owner(), admitted)
 }
 

@@ -138,8 +138,10 @@ impl Death {
                 };
                 namespace.directory.remove(&record);
                 namespace.note_less(record.size().bytes());
+                let memory = memory.ended();
+                registry.ages.forget(memory.ages());
                 let charge = record.take_charge();
-                *self = Self::Wiping { namespace, memory: memory.ended().wiping(), charge };
+                *self = Self::Wiping { namespace, memory: memory.wiping(), charge };
                 None
             }
             Self::Wiping { namespace, mut memory, charge } => match memory.some(WIPE_SLICE) {

@@ -1,5 +1,5 @@
 //! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `protect`, `delete`, `describe` (update, keep alive, observe).
+//! `protect`, `volatility`, `delete`, `describe` (update, keep alive, observe).
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
@@ -12,15 +12,17 @@ mod describe;
 mod grow;
 mod moves;
 mod protect;
+mod volatility;
 
 pub use delete::Deletion;
 pub use describe::PresentationChange;
 pub use grow::Grown;
+pub use volatility::PurgeOutcome;
 
 use crate::error::Failure;
 use std::time::Duration;
 
-use crate::memory::{AnyMemory, Fault, Hand, Protected, Refused, Undone};
+use crate::memory::{AnyMemory, Fault, Hand, Protected, Purged, Refused, Undone};
 use crate::registry::lifecycle::{Ended, Lent, NotHad, Why};
 use crate::registry::record::Record;
 
@@ -43,7 +45,14 @@ fn hand(lent: Result<Lent<'_, AnyMemory>, Ended>) -> Result<Hand<'_>, Ended> {
 /// An access that did not happen, or not as a whole.
 fn undone(record: &Record, undone: Undone) -> Failure {
     match undone {
-        Undone::Protected(protected) => refuse(record, protected),
+        Undone::Protected(Protected { offset, length, protection }) => {
+            record.note_trap();
+            Failure::Protected { offset, length, protection }
+        }
+        Undone::Purged(Purged { offset, length }) => {
+            record.note_trap();
+            Failure::Purged { offset, length }
+        }
         Undone::Fault(fault) => faulted(record, fault),
         // Growth holds the lock that this access would have had: never seen, and nothing has happened.
         Undone::Moving => Failure::Overloaded {
@@ -52,12 +61,6 @@ fn undone(record: &Record, undone: Undone) -> Failure {
             after: Duration::from_millis(10),
         },
     }
-}
-
-/// An access of protected bytes.
-fn refuse(record: &Record, Protected { offset, length, protection }: Protected) -> Failure {
-    record.note_trap();
-    Failure::Protected { offset, length, protection }
 }
 
 /// The host failed under an access: its bytes are lost, so nobody sees them again.

@@ -14,6 +14,7 @@ pub(crate) mod server;
 pub(crate) mod show;
 pub(crate) mod update;
 pub(crate) mod upload;
+pub(crate) mod volatility;
 pub(crate) mod write;
 
 use crate::args::Verb;
@@ -33,6 +34,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Fill(args) => write::fill(args, session).await,
         Verb::Discard(args) => write::discard(args, session).await,
         Verb::Protect(args) => protect::run(args, session).await,
+        Verb::Volatile(args) => volatility::let_go(args, session).await,
+        Verb::Nonvolatile(args) => volatility::keep(args, session).await,
         Verb::Upload(args) => upload::run(args, session).await,
         Verb::Download(args) => download::run(args, session).await,
         Verb::Dump(args) => read::dump(args, session).await,
