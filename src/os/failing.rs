@@ -123,7 +123,7 @@ impl FailingKernel {
     }
 
     /// The text of a replaced file; `None` where files are the host's own.
-    fn replaced(&self, path: &Path) -> Option<Result<String, i32>> {
+    pub(super) fn replaced(&self, path: &Path) -> Option<Result<String, i32>> {
         let state = self.state();
         let files = state.files.as_ref()?;
         Some(files.get(path).cloned().ok_or(libc::ENOENT))

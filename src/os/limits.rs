@@ -30,9 +30,16 @@ pub struct MemoryLimit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     One,
     Two,
+}
+
+/// A control group that this process is in, itself or as an ancestor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ControlGroup {
+    pub(super) version: Version,
+    pub(super) directory: PathBuf,
 }
 
 /// A mounted tree of control groups that may limit memory.
@@ -78,11 +85,21 @@ pub(super) fn budget(
 
 /// Every file that may limit this process, the nearest first.
 fn limit_files(cgroup: &str, mountinfo: &str) -> Vec<PathBuf> {
+    let file = |version| match version {
+        Version::One => "memory.limit_in_bytes",
+        Version::Two => "memory.max",
+    };
+    let groups = control_groups(cgroup, mountinfo).into_iter();
+    groups.map(|group| group.directory.join(file(group.version))).collect()
+}
+
+/// Every group that may limit this process, the nearest first.
+pub(super) fn control_groups(cgroup: &str, mountinfo: &str) -> Vec<ControlGroup> {
     let mounts: Vec<Mount> = mountinfo.lines().filter_map(mount).collect();
     cgroup
         .lines()
         .filter_map(membership)
-        .flat_map(|(version, own)| files_of(&mounts, version, own))
+        .flat_map(|(version, own)| groups_of(&mounts, version, own))
         .collect()
 }
 
@@ -112,11 +129,7 @@ fn mount(line: &str) -> Option<Mount> {
     Some(Mount { version, root, point })
 }
 
-fn files_of(mounts: &[Mount], version: Version, own: &Path) -> Vec<PathBuf> {
-    let file = match version {
-        Version::One => "memory.limit_in_bytes",
-        Version::Two => "memory.max",
-    };
+fn groups_of(mounts: &[Mount], version: Version, own: &Path) -> Vec<ControlGroup> {
     let of_version = || mounts.iter().filter(|mount| mount.version == version);
     let visible = of_version()
         .filter_map(|mount| Some((mount, below(&mount.root, own)?)))
@@ -129,7 +142,7 @@ fn files_of(mounts: &[Mount], version: Version, own: &Path) -> Vec<PathBuf> {
     let nearest =
         if rest.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(rest) };
     let visible = nearest.ancestors().take_while(|group| group.starts_with(&mount.point));
-    visible.map(|group| group.join(file)).collect()
+    visible.map(|group| ControlGroup { version, directory: group.to_owned() }).collect()
 }
 
 /// The way from `root` down to `own`, unless `own` lies elsewhere or above what this process's
@@ -141,7 +154,7 @@ fn below<'p>(root: &Path, own: &'p Path) -> Option<&'p Path> {
 }
 
 /// What a file says: a limit, none, or something else, which is given back.
-fn limit(text: &str) -> Result<Option<ByteCount>, &str> {
+pub(super) fn limit(text: &str) -> Result<Option<ByteCount>, &str> {
     match number::<u64>(text) {
         Some(bytes) if bytes < UNLIMITED_FROM => Ok(Some(ByteCount::new(bytes))),
         Some(_) => Ok(None),

@@ -5,7 +5,7 @@
 //! tenant or a page of WebAssembly is.
 //!
 //! ```text
-//!  host   limits   numa   threads     what the machine has          reservation   copy   fault
+//!  host   limits   numa   pressure    what the machine has          reservation   copy   fault
 //!    |       |      |        |                                            |        |       |
 //!    +-------+------+--------+------------- kernel (the seam) ------------+        |       |
 //!                                              |                                 assembly <+ fix-ups
@@ -34,6 +34,7 @@ mod copy_x86_64;
 pub mod facts;
 pub mod failing;
 mod failing_heap;
+mod failing_watch;
 pub mod fault;
 #[cfg(test)]
 mod fault_tests;
@@ -44,6 +45,7 @@ pub mod kernel;
 pub mod limits;
 pub mod memory_file;
 pub mod numa;
+pub mod pressure;
 pub mod process;
 pub mod reservation;
 pub mod tagging;

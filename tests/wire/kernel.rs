@@ -12,9 +12,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use linmemd::os::failing::FailingKernel;
-use linmemd::os::kernel::{Advice, Call, Heap, Kernel, Linux, PageState, Policy, Protection};
+use linmemd::os::kernel::{
+    Advice, Call, Heap, Kernel, Linux, PageState, Policy, Protection, Watch,
+};
 use linmemd::os::tagging::TagCheck;
 
 use crate::harness::eventually;
@@ -292,5 +295,24 @@ unsafe impl Kernel for PausingKernel {
 
     fn hardware_capabilities(&self) -> u64 {
         self.plan.hardware_capabilities()
+    }
+}
+
+impl Watch for PausingKernel {
+    fn watch(&self, path: &Path, trigger: Option<&str>) -> Result<OwnedFd, i32> {
+        self.plan.watch(path, trigger)
+    }
+
+    fn wait(
+        &self,
+        watched: &[BorrowedFd<'_>],
+        bell: BorrowedFd<'_>,
+        at_most: Option<Duration>,
+    ) -> Result<Vec<bool>, i32> {
+        self.plan.wait(watched, bell, at_most)
+    }
+
+    fn reread(&self, watched: &OwnedFd) -> Result<String, i32> {
+        self.plan.reread(watched)
     }
 }

@@ -12,6 +12,7 @@ mod linux;
 #[cfg(test)]
 mod linux_tests;
 mod pagemap;
+mod watch;
 
 use std::ffi::CStr;
 use std::fmt;
@@ -21,6 +22,7 @@ use std::ptr::NonNull;
 
 pub use heap::Heap;
 pub use linux::Linux;
+pub use watch::Watch;
 
 use crate::os::tagging::TagCheck;
 
@@ -116,6 +118,8 @@ pub enum Call {
     CheckTags,
     /// [`Heap::heap_block`].
     HeapBlock,
+    /// [`Watch::watch`].
+    Watch,
 }
 
 /// Where new pages of a range are placed, as `mbind` has it.
@@ -146,7 +150,7 @@ pub enum PageState {
 /// as asked, which stays so until it is unmapped; and the other methods either do what their
 /// namesakes do, to the given range only, or fail. [`crate::os::reservation::Reservation`], which
 /// is safe to use, believes both.
-pub unsafe trait Kernel: Heap + Send + Sync + fmt::Debug {
+pub unsafe trait Kernel: Heap + Watch + Send + Sync + fmt::Debug {
     /// `mmap`: a fresh range of private anonymous memory that nobody can access yet and for which
     /// no memory is set aside.
     ///
