@@ -85,6 +85,15 @@
 //! - A memory whose lease has run out does not exist from that moment; the sweep gives it back.
 //! - `vmas` is what the ledger charged and the daemon had at start: counting them would walk the
 //!   kernel's list of mappings at every scrape.
+//! - What was purged is refused to every operation that touches it, discards included, until
+//!   NONVOLATILE; VOLATILE again makes a range young and leaves gone what is gone. A protection says
+//!   what clients may do and is nothing to a purge. Pages come one by one from the front of the oldest
+//!   range, and nothing is purged where that gives no RAM back. A memory in use is passed over.
+//! - Want of memory is looked for while anything is volatile and not else, the sooner the nearer a
+//!   limit: without swap the kernel kills at the limit and does not tell before. A charge outlives a
+//!   purge, as it does a discard, so the host can be short only where others use it too or
+//!   `memory.overcommit` lets tenants have more than there is.
+//! - Files of control groups of version 1 do not tell by themselves and are read at each look.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

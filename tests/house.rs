@@ -89,6 +89,8 @@ const FAMILIES: &[&str] = &[
     "config_reload_timestamp_seconds",
     "tls_certificate_expiry_timestamp_seconds",
     "panics_total",
+    "purges_total",
+    "purged_bytes_total",
     "build_info",
     // Beside that list: what the contract leaves open.
     "tag_faults_total",

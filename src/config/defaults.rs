@@ -64,6 +64,11 @@ pub const RESERVED_BYTES_PER_TENANT: u64 = 16 * TIB;
 pub const MAPPING_MARGIN: u32 = 4_096;
 /// `memory.max_queued_grows`, growths.
 pub const MAX_QUEUED_GROWS: u32 = 16;
+/// `memory.purge_at`, a share: anonymous memory without swap goes from the limit to the kernel's killer
+/// at once, so that a tenth has to do while a purge is under way.
+pub const PURGE_AT: f64 = 0.9;
+/// `memory.pressure_interval`.
+pub const PRESSURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `requests.window`.
 pub const REQUEST_WINDOW: Duration = Duration::from_secs(10 * 60);

@@ -80,6 +80,8 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("memory", "mapping_margin", Whole(256, 1_000_000), |c| &mut c.memory.mapping_margin),
         key("memory", "slabs", Switch, |c| &mut c.memory.slabs),
         key("memory", "max_queued_grows", Whole(0, 1_024), |c| &mut c.memory.max_queued_grows),
+        key("memory", "purge_at", Optional(Factor(0.1, 1.0), "never purged"), |c| &mut c.memory.purge_at),
+        key("memory", "pressure_interval", Time(10 * MS, MINUTE), |c| &mut c.memory.pressure_interval),
 
         key("requests", "window", Time(SECOND, DAY), |c| &mut c.requests.window),
         key("requests", "per_tenant", Whole(1, 1 << 24), |c| &mut c.requests.per_tenant),

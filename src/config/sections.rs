@@ -109,6 +109,10 @@ pub struct Memory {
     pub slabs: bool,
     /// Growths of one memory that may queue behind the pending one. Default: 16.
     pub max_queued_grows: u32,
+    /// The share of a limit from which on volatile ranges are purged; none: never. Default: 0.9.
+    pub purge_at: Option<f64>,
+    /// The longest time between two looks for want of memory. Default: 1 s.
+    pub pressure_interval: Duration,
 }
 
 /// `[requests]`.
@@ -255,6 +259,8 @@ impl Default for Config {
                 mapping_margin: defaults::MAPPING_MARGIN,
                 slabs: true,
                 max_queued_grows: defaults::MAX_QUEUED_GROWS,
+                purge_at: Some(defaults::PURGE_AT),
+                pressure_interval: defaults::PRESSURE_INTERVAL,
             },
             requests: Requests {
                 window: defaults::REQUEST_WINDOW,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::os::host::{self, HostFacts};
 use crate::os::kernel::{Kernel, Policy};
+use crate::os::pressure::Pressure;
 use crate::os::reservation::Reservation;
 use crate::os::tagging::MemoryTagging;
 use crate::rpc::Capability;
@@ -15,7 +16,11 @@ use crate::units::ByteCount;
 const NOT_BUILT: &str = "not built yet";
 
 /// Every capability.
-pub(super) fn probe(kernel: &Arc<dyn Kernel>, facts: &HostFacts) -> Vec<Capability> {
+pub(super) fn probe(
+    kernel: &Arc<dyn Kernel>,
+    facts: &HostFacts,
+    pressure: Option<&Pressure>,
+) -> Vec<Capability> {
     let always = [
         "index_type_i64",
         "leases",
@@ -36,6 +41,7 @@ pub(super) fn probe(kernel: &Arc<dyn Kernel>, facts: &HostFacts) -> Vec<Capabili
     all.push(numa(kernel, facts));
     all.push(locking(&**kernel));
     all.push(tagging(&**kernel));
+    all.push(volatility(pressure));
     all
 }
 
@@ -95,5 +101,20 @@ fn locking(kernel: &dyn Kernel) -> Capability {
             name,
             format!("at most {limit} bytes (RLIMIT_MEMLOCK), but for a holder of CAP_IPC_LOCK"),
         ),
+    }
+}
+
+/// Every host can be looked at; some do not tell of all that is looked for.
+fn volatility(pressure: Option<&Pressure>) -> Capability {
+    let name = "volatility";
+    let Some(pressure) = pressure else {
+        let why = "nothing is ever purged: memory.purge_at is absent from the config".to_owned();
+        return Capability::degraded(name, why);
+    };
+    let absent: Vec<String> = pressure.absent().iter().map(ToString::to_string).collect();
+    if absent.is_empty() {
+        Capability::available(name)
+    } else {
+        Capability::degraded(name, absent.join("; "))
     }
 }

@@ -125,6 +125,16 @@ pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
     }
 }
 
+/// A share in thousandths.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the config holds it between 0 and 1; casts saturate"
+)]
+pub(super) fn per_mille(share: f64) -> u64 {
+    (share * 1000.0).round() as u64
+}
+
 /// The configured number, or one a core.
 pub(super) fn threads(configured: Option<u32>) -> usize {
     let cores = || thread::available_parallelism().map_or(1, usize::from);

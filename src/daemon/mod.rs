@@ -5,6 +5,7 @@
 //! acceptor ── connections ─┼─> serving 0, serving 1, …   one current-thread runtime a core
 //! http ── /metrics …       │
 //! tick ── leases, quarantine, limits of the kernel, upkeep of the metrics
+//! pressure ── volatile ranges purged while the host is short of memory
 //! pool-0, pool-1, …           slow kernel work, niced (registry/pool.rs)
 //! ```
 //!
@@ -21,6 +22,7 @@ mod http;
 pub mod logging;
 mod page;
 mod pinning;
+mod pressure;
 mod run;
 mod start;
 mod start_error;

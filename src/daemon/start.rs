@@ -20,6 +20,7 @@ use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
 use crate::daemon::page::Page;
 use crate::daemon::pinning::Pinning;
+use crate::daemon::pressure::{self, Bell, Watcher};
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
@@ -30,6 +31,7 @@ use crate::model::Now;
 use crate::os::fault;
 use crate::os::host::{HostFacts, own_mappings};
 use crate::os::kernel::Kernel;
+use crate::os::pressure::Pressure;
 use crate::os::process::{own_user, raise_open_files};
 use crate::os::reservation::Absence;
 use crate::os::threads::set_nice;
@@ -57,6 +59,7 @@ pub struct Daemon {
     // Dropped in this order: the threads are told to stop, then waited for.
     stop: watch::Sender<bool>,
     stop_tick: Option<mpsc::Sender<()>>,
+    bell: Option<Arc<Bell>>,
     threads: Vec<JoinHandle<()>>,
     socket: Option<BoundSocket>,
 }
@@ -91,6 +94,7 @@ impl Daemon {
             server: Arc::clone(&parts.server),
             stop: watch::Sender::new(false),
             stop_tick: None,
+            bell: None,
             threads: Vec::new(),
             socket,
         };
@@ -183,7 +187,9 @@ impl Daemon {
     ) -> Result<(), StartError> {
         let (sender, stop) = mpsc::channel();
         self.stop_tick = Some(sender);
-        let Parts { registry, metrics, .. } = parts;
+        let Parts { registry, metrics, pressure, .. } = parts;
+        let (shared, threads) = (Arc::clone(&registry), &mut self.threads);
+        self.bell = Watcher::start(config, shared, &metrics, pressure, threads)?;
         let tick = Tick { registry, metrics, kernel, config: config.clone() };
         let thread = thread::Builder::new().name("tick".to_owned());
         self.threads.push(thread.spawn(move || tick.run(&stop))?);
@@ -217,6 +223,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.stop_tick = None;
+        self.bell.iter().for_each(|bell| bell.end());
         for thread in self.threads.drain(..) {
             // A thread that panicked has been logged by the hook.
             let _ended = thread.join();
@@ -235,6 +242,7 @@ struct Parts {
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     server: Arc<Server>,
+    pressure: Option<Pressure>,
     fallbacks: u64,
 }
 
@@ -270,7 +278,8 @@ impl Parts {
             Arc::new(EachMemory::new(each as usize)),
             &metrics,
         );
-        let absent = facts.absent.iter();
+        let pressure = pressure::watch(config, kernel);
+        let absent = facts.absent.iter().chain(pressure.iter().flat_map(Pressure::absent));
         let absent = absent.map(|absent| (absent.what.to_string(), absent.reason.to_string()));
         let slabless = slabless.map(|error| ("slabs".to_owned(), error.to_string()));
         let nameless = Absence::on(kernel).into_iter();
@@ -286,7 +295,7 @@ impl Parts {
             budget_source: budget.source,
             listeners: listeners(config, addresses),
             fallbacks,
-            capabilities: capabilities::probe(kernel, &facts),
+            capabilities: capabilities::probe(kernel, &facts, pressure.as_ref()),
         };
         let fallbacks = host.fallbacks.len() as u64;
         let boot_id = uuid::Builder::from_random_bytes(boot_bits()).into_uuid();
@@ -298,7 +307,7 @@ impl Parts {
             boot_id,
             &metrics,
         )?;
-        Ok(Self { metrics, registry, server, fallbacks })
+        Ok(Self { metrics, registry, server, pressure, fallbacks })
     }
 }
 

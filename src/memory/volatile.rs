@@ -61,12 +61,14 @@ pub struct Remembered {
 /// What a purge did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PurgeStep {
-    /// So much of an age went, of which so much was in RAM; there may be more.
+    /// So much of an age went, of which so much was in RAM.
     Gone {
         /// What can no longer be read.
         bytes: ByteCount,
         /// What of it was in RAM and went back to the host.
         given_back: ByteCount,
+        /// Whether there is more of that age here that could go.
+        more: bool,
     },
     /// There is nothing of that age here that could go.
     Nothing,
@@ -139,11 +141,7 @@ impl LinearMemory {
         let page = self.pages.host_page();
         let at_most = at_most.max(page).checked_round_up(page).unwrap_or(at_most);
         let now = kept.volatile.now();
-        let mut whole = now
-            .all()
-            .filter(|(_, fate)| *fate == Fate::Held(age))
-            .filter_map(|(part, _)| part.around(page).1);
-        let Some((range, _)) = whole.next().map(|whole| whole.split(at_most)) else {
+        let Some((range, _)) = whole_of(&now, age, page).map(|whole| whole.split(at_most)) else {
             return Ok(PurgeStep::Nothing);
         };
         let then = now.changed(range, |_held| Some(Fate::Purged));
@@ -152,8 +150,9 @@ impl LinearMemory {
         }
         match apply::purge(&*self.pages, range)? {
             Some(given_back) => {
+                let more = whole_of(&then, age, page).is_some();
                 kept.volatile.set(then);
-                Ok(PurgeStep::Gone { bytes: range.length(), given_back })
+                Ok(PurgeStep::Gone { bytes: range.length(), given_back, more })
             }
             None => Ok(PurgeStep::Nothing),
         }
@@ -172,6 +171,12 @@ impl LinearMemory {
         let then = then.wished(&now).map_err(|TooMany| TooManyVolatile)?;
         Ok((now, then))
     }
+}
+
+/// The first whole host pages that have that age.
+fn whole_of(ranges: &Ranges<Fate>, age: u64, page: ByteCount) -> Option<ByteRange> {
+    let held = ranges.all().filter(|(_, fate)| *fate == Fate::Held(age));
+    held.filter_map(|(part, _)| part.around(page).1).next()
 }
 
 fn ages(ranges: &Ranges<Fate>) -> Vec<u64> {

@@ -7,10 +7,12 @@
 //!
 //! ```text
 //! tenant   accesses, growths, what a tenant holds      daemon   the process, its host, its limits
+//! purge    what volatile ranges lost
 //! rpc      calls by method and code                    here     the families and the recorder
 //! ```
 
 mod daemon;
+mod purge;
 mod rpc;
 mod tenant;
 
@@ -24,6 +26,7 @@ use metrics_exporter_prometheus::{
 };
 
 pub use daemon::{DaemonFigures, DaemonMeters, ProcessFigures};
+pub use purge::PurgeMeters;
 pub use rpc::{CODES, RpcMeters};
 pub use tenant::{GrowOutcome, Occupancy, OperationMeters, TenantMeters};
 
@@ -83,6 +86,8 @@ families! {
     TENANTS_FOLDED Gauge "tenants_folded" "Tenants past the cap, whose label is _other."
     DRAINING Gauge "draining" "1 once a drain has begun."
     PANICS_TOTAL Counter "panics_total" "Panics caught since the start."
+    PURGES_TOTAL Counter "purges_total" "Volatile ranges that were purged, as a whole or in part, by what told of pressure."
+    PURGED_BYTES_TOTAL Counter "purged_bytes_total" "Bytes that they lost."
     BUILD_INFO Gauge "build_info" "1; the release is in the label."
     EACH_DROPPED_TOTAL Counter "each_memory_series_dropped_total" "Memories without a series of their own because the cap was reached."
 }

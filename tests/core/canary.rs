@@ -1,7 +1,7 @@
 //! Remanence: whoever gets what another gave back finds zeros, over as many recycles of every form as
 //! `RECYCLES` says (200 where it does not), also where calls of a wipe fail.
 
-use linmemd::model::{Form, PageKind};
+use linmemd::model::{Allocator, Form, PageKind};
 
 use crate::failing_forms::{forms, left_out};
 use crate::floors::{Floors, PAGE};
@@ -106,6 +106,8 @@ fn a_canary_is_never_seen_where_calls_of_a_wipe_fail() {
         }
         floors.sweep();
         floors.assert_empty();
-        assert!(failed > 0, "{name}: no call of any end failed");
+        // Of a heap's block the end is stores, and no call.
+        let heap = form.allocator == Allocator::Heap;
+        assert!(heap || failed > 0, "{name}: no call of any end failed");
     }
 }

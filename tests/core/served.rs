@@ -9,6 +9,7 @@ use linmemd::client::{Client, ClientError, ConnectOptions, RetryPolicy};
 use linmemd::config::Config;
 use linmemd::daemon::Daemon;
 use linmemd::os::failing::FailingKernel;
+use linmemd::registry::PurgeOutcome;
 use linmemd::units::ByteCount;
 use tokio::runtime::Runtime;
 
@@ -32,7 +33,17 @@ impl Served {
 
     /// On a host that refuses from the daemon's first call on.
     pub(crate) fn on(kernel: Arc<FailingKernel>, sweep_interval: Duration) -> Self {
+        Self::watching(kernel, sweep_interval, None)
+    }
+
+    /// The same, purging above such a share of a limit.
+    pub(crate) fn watching(
+        kernel: Arc<FailingKernel>,
+        sweep_interval: Duration,
+        purge_at: Option<f64>,
+    ) -> Self {
         let mut config = Config::default();
+        config.memory.purge_at = purge_at;
         config.grpc.listen = "127.0.0.1:0".parse().unwrap();
         config.http.listen = "127.0.0.1:0".parse().unwrap();
         config.memory.host_budget = Some(1 << 40);
@@ -48,6 +59,11 @@ impl Served {
         let options = ConnectOptions { retry: RetryPolicy::NONE, ..ConnectOptions::new(endpoint) };
         let client = runtime.block_on(Client::connect(&options)).unwrap();
         Self { kernel, client, runtime, daemon, panics: 0 }
+    }
+
+    /// Purges everything that is volatile.
+    pub(crate) fn purge_all(&self) -> PurgeOutcome {
+        self.daemon.server.registry.purge(ByteCount::new(u64::MAX))
     }
 
     pub(crate) fn wait<T>(&self, call: impl Future<Output = T>) -> T {

@@ -1,5 +1,5 @@
 //! What only a special host can show: a lowered `vm.max_map_count`, a million memories, 16 GiB of
-//! fills.
+//! fills, a memory limit of a real control group.
 //!
 //! Owns: the claims' modules and the one line that is said where they are left out. Law: they run
 //! only where `HOST_TESTS` names a release daemon, as root, one at a time (`.ci/run` does
@@ -12,6 +12,7 @@ mod locked;
 mod mappings;
 mod million;
 mod neighbour;
+mod purge;
 
 use std::io::{Write, stderr};
 

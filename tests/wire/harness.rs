@@ -54,8 +54,10 @@ impl House {
         config.grpc.listen = "127.0.0.1:0".parse().unwrap();
         config.http.listen = "127.0.0.1:0".parse().unwrap();
         config.pool.threads = Some(2);
-        // So that no test depends on the machine's own memory: what is never touched costs none.
+        // So that no test depends on the machine's own memory: what is never touched costs none, and
+        // nothing is purged but by the test.
         config.memory.host_budget = Some(64 << 30);
+        config.memory.purge_at = None;
         change(&mut config);
         let kernel = Arc::new(PausingKernel::default());
         let daemon = Daemon::start(&config, kernel.clone()).unwrap();

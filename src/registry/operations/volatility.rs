@@ -92,15 +92,17 @@ impl Registry {
             && let Some((age, record)) = self.ages.oldest(from)
         {
             match self.purge_some(age, &record, ByteCount::new(left)) {
-                Step::Gone { bytes, given_back } => {
+                Step::Gone { bytes, given_back, more } => {
                     outcome.purged_bytes = outcome.purged_bytes.saturating_add(bytes);
                     outcome.given_back_bytes = outcome.given_back_bytes.saturating_add(given_back);
                     if last.replace(age) != Some(age) {
                         outcome.ranges = outcome.ranges.saturating_add(1);
                     }
-                    // The same again, for what is left of it.
-                    from = age;
-                    continue;
+                    if more {
+                        from = age;
+                        continue;
+                    }
+                    self.ages.forget([age]);
                 }
                 Step::Over => self.ages.forget([age]),
                 Step::Busy => outcome.busy = outcome.busy.saturating_add(1),
@@ -129,9 +131,9 @@ impl Registry {
         };
         let Ok(memory) = hand(writing.memory()) else { return Step::Over };
         match memory.purge(age, at_most) {
-            Ok(PurgeStep::Gone { bytes, given_back }) => {
+            Ok(PurgeStep::Gone { bytes, given_back, more }) => {
                 tracing::debug!(memory_id = %record.id, uid = %record.uid, %bytes, "purged");
-                Step::Gone { bytes: bytes.get(), given_back: given_back.get() }
+                Step::Gone { bytes: bytes.get(), given_back: given_back.get(), more }
             }
             Ok(PurgeStep::Nothing) => Step::Over,
             Err(error) => {
@@ -144,7 +146,7 @@ impl Registry {
 
 /// What came of one step.
 enum Step {
-    Gone { bytes: u64, given_back: u64 },
+    Gone { bytes: u64, given_back: u64, more: bool },
     Over,
     Busy,
     Refused,

@@ -29,24 +29,73 @@ pub(super) enum Access {
     Write(u8),
     Fill(u8),
     Discard,
+    Volatile(bool),
     Upload(u8, u64),
     Download(u64),
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Deed {
-    Create { name: u8, spec: Spec },
-    Grow { name: u8, delta: u64, expected: Option<u64> },
-    Read { name: u8, offset: u64, length: u64 },
-    Write { name: u8, offset: u64, data: Vec<u8> },
-    Fill { name: u8, offset: u64, length: u64, value: u8 },
-    Discard { name: u8, offset: u64, length: u64 },
-    Upload { name: u8, offset: u64, chunks: Vec<Vec<u8>> },
-    Download { name: u8, offset: u64, length: u64, chunk: u64 },
-    Rename { name: u8, display_name: String },
-    Get { name: u8 },
+    Create {
+        name: u8,
+        spec: Spec,
+    },
+    Grow {
+        name: u8,
+        delta: u64,
+        expected: Option<u64>,
+    },
+    Read {
+        name: u8,
+        offset: u64,
+        length: u64,
+    },
+    Write {
+        name: u8,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    Fill {
+        name: u8,
+        offset: u64,
+        length: u64,
+        value: u8,
+    },
+    Discard {
+        name: u8,
+        offset: u64,
+        length: u64,
+    },
+    Upload {
+        name: u8,
+        offset: u64,
+        chunks: Vec<Vec<u8>>,
+    },
+    Download {
+        name: u8,
+        offset: u64,
+        length: u64,
+        chunk: u64,
+    },
+    Rename {
+        name: u8,
+        display_name: String,
+    },
+    Get {
+        name: u8,
+    },
     List,
-    Delete { name: u8 },
+    Delete {
+        name: u8,
+    },
+    Volatile {
+        name: u8,
+        offset: u64,
+        length: u64,
+        may_go: bool,
+    },
+    /// Everything that may go goes.
+    Purge,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +138,8 @@ impl Form {
 pub(super) enum Answer {
     Done,
     Bytes(Vec<u8>),
+    WasPurged(bool),
+    Purged(u64),
     Grown(u64, u64),
     Seen(Seen),
     Listed(Vec<Seen>),
@@ -198,6 +249,7 @@ fn access() -> impl Strategy<Value = Access> {
         3 => any::<u8>().prop_map(Access::Write),
         2 => any::<u8>().prop_map(Access::Fill),
         2 => Just(Access::Discard),
+        3 => any::<bool>().prop_map(Access::Volatile),
         1 => (any::<u8>(), 1_000..300_000u64).prop_map(|(seed, chunk)| Access::Upload(seed, chunk)),
         1 => (65_536..300_000u64).prop_map(Access::Download),
     ]
@@ -220,6 +272,7 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
         }),
         2 => name().prop_map(|name| Wish::Deed(Deed::Get { name })),
         1 => Just(Wish::Deed(Deed::List)),
+        1 => Just(Wish::Deed(Deed::Purge)),
         1 => name().prop_map(|name| Wish::Deed(Deed::Delete { name })),
     ]
 }

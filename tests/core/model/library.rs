@@ -3,7 +3,7 @@
 use linmemd::error::Failure;
 use linmemd::model::{
     AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType, MemorySpec, Populate,
-    Presentation,
+    Presentation, Volatility,
 };
 use linmemd::registry::{LabelSelector, PresentationChange, Record};
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
@@ -50,6 +50,20 @@ impl Library {
                 let given = block_on(access.discard(&occasion(), target(&id), *offset, *length))?;
                 assert!(given.get() <= *length);
                 Ok(Answer::Done)
+            }
+            Deed::Volatile { name: number, offset, length, may_go } => {
+                let (id, occasion) = (name(*number), occasion());
+                let volatility =
+                    if *may_go { Volatility::Volatile } else { Volatility::Nonvolatile };
+                let set =
+                    access.set_volatility(&occasion, target(&id), *offset, *length, volatility);
+                block_on(set).map(Answer::WasPurged)
+            }
+            Deed::Purge => {
+                let outcome = self.0.registry.purge(ByteCount::new(u64::MAX));
+                assert_eq!((outcome.busy, outcome.refused), (0, 0), "{outcome:?}");
+                assert!(outcome.given_back_bytes <= outcome.purged_bytes, "{outcome:?}");
+                Ok(Answer::Purged(outcome.purged_bytes))
             }
             Deed::Upload { name: number, offset, chunks } => self.upload(*number, *offset, chunks),
             Deed::Download { name: number, offset, length, chunk } => {
@@ -135,6 +149,7 @@ fn reason(failure: &Failure) -> &'static str {
         Failure::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
         Failure::MaximumReached { .. } => "MAXIMUM_REACHED",
         Failure::SizeMismatch { .. } => "SIZE_MISMATCH",
+        Failure::Purged { .. } => "PURGED",
         other => panic!("no sequence leads to {other:?}"),
     }
 }

@@ -12,11 +12,18 @@ const WASM32_REACH: u128 = (8 << 30) + (64 << 10);
 const DEFAULT_GUARD: u64 = 65_536;
 const DEFAULT_MAXIMUM: u64 = 4096;
 
+/// The memories, and the last age.
 #[derive(Default)]
-pub(super) struct Model(BTreeMap<u8, Modelled>);
+pub(super) struct Model(BTreeMap<u8, Modelled>, u32);
+
+/// What becomes of a byte: it stays, it went, or it may go, with that age.
+const STAYS: u32 = 0;
+const WENT: u32 = 1;
 
 struct Modelled {
     bytes: Vec<u8>,
+    /// One for each byte.
+    fates: Vec<u32>,
     /// What growth may reach.
     most: u64,
     /// Whether it is charged for that from the start.
@@ -27,14 +34,19 @@ struct Modelled {
     seen: Seen,
 }
 
-/// An access outside a memory of this size, in bytes.
-struct Trap {
-    size: u64,
+enum Trap {
+    /// An access outside a memory of this size, in bytes.
+    Outside(u64),
+    /// An access of bytes that went.
+    Purged,
 }
 
 impl From<Trap> for Answer {
     fn from(trap: Trap) -> Self {
-        Self::Refused("OUT_OF_BOUNDS".to_owned(), Some(trap.size))
+        match trap {
+            Trap::Outside(size) => Self::Refused("OUT_OF_BOUNDS".to_owned(), Some(size)),
+            Trap::Purged => refused("PURGED"),
+        }
     }
 }
 
@@ -59,6 +71,7 @@ impl Model {
             Access::Write(seed) => Deed::Write { name, offset, data: pattern(seed, length) },
             Access::Fill(value) => Deed::Fill { name, offset, length, value },
             Access::Discard => Deed::Discard { name, offset, length },
+            Access::Volatile(may_go) => Deed::Volatile { name, offset, length, may_go },
             Access::Upload(seed, chunk) => {
                 let chunk = usize::try_from(chunk).unwrap();
                 let chunks = pattern(seed, length).chunks(chunk).map(<[u8]>::to_vec).collect();
@@ -73,6 +86,7 @@ impl Model {
             let length = memory.bytes.len() as u64;
             [
                 Deed::Get { name: *name },
+                Deed::Volatile { name: *name, offset: 0, length, may_go: false },
                 Deed::Download { name: *name, offset: 0, length, chunk: 1 << 20 },
             ]
         };
@@ -109,6 +123,12 @@ impl Model {
             Deed::Discard { name, offset, length } => {
                 self.with(*name, |memory| memory.fill(*offset, *length, 0))
             }
+            Deed::Volatile { name, offset, length, may_go } => {
+                self.1 += 1;
+                let fate = if *may_go { self.1 + WENT } else { STAYS };
+                self.with(*name, |memory| memory.volatile(*offset, *length, fate))
+            }
+            Deed::Purge => Answer::Purged(self.0.values_mut().map(Modelled::purge).sum()),
             Deed::Upload { name, offset, chunks } => self.with(*name, |memory| {
                 let mut at = *offset;
                 let nothing = [Vec::new()];
@@ -124,11 +144,15 @@ impl Model {
             Deed::Download { name, offset, length, chunk } => {
                 self.with(*name, |memory| match memory.within(*offset, *length) {
                     Ok((from, to)) => {
-                        let bytes = memory.bytes[from..to].to_vec();
-                        for part in bytes.chunks(usize::try_from(*chunk).unwrap()) {
-                            memory.was_read(part.len() as u64);
+                        let chunk = usize::try_from(*chunk).unwrap();
+                        for at in (from..to).step_by(chunk) {
+                            let end = to.min(at + chunk);
+                            if let Err(trap) = memory.admit(at, end) {
+                                return trap.into();
+                            }
+                            memory.was_read((end - at) as u64);
                         }
-                        Answer::Bytes(bytes)
+                        Answer::Bytes(memory.bytes[from..to].to_vec())
                     }
                     Err(trap) => trap.into(),
                 })
@@ -192,7 +216,10 @@ impl Model {
         }
         let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
-        self.0.insert(number, Modelled { bytes, most: room, is_paid, moves: heap, reserved, seen });
+        let fates = vec![STAYS; bytes.len()];
+        let moves = heap;
+        self.0
+            .insert(number, Modelled { bytes, fates, most: room, is_paid, moves, reserved, seen });
         Answer::Done
     }
 
@@ -212,6 +239,7 @@ impl Model {
             } else {
                 let after = u64::try_from(after).unwrap();
                 memory.bytes.resize(usize::try_from(after * PAGE).unwrap(), 0);
+                memory.fates.resize(memory.bytes.len(), STAYS);
                 memory.seen.grow_count += u64::from(delta > 0);
                 return Answer::Grown(before, after);
             };
@@ -238,27 +266,73 @@ impl Modelled {
         let (size, end) = (self.bytes.len() as u64, u128::from(offset) + u128::from(length));
         if end > u128::from(size) {
             self.seen.trap_count += 1;
-            return Err(Trap { size });
+            return Err(Trap::Outside(size));
         }
         Ok((usize::try_from(offset).unwrap(), usize::try_from(end).unwrap()))
     }
 
-    fn read(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, Trap> {
+    fn admit(&mut self, from: usize, to: usize) -> Result<(), Trap> {
+        if self.fates[from..to].contains(&WENT) {
+            self.seen.trap_count += 1;
+            return Err(Trap::Purged);
+        }
+        Ok(())
+    }
+
+    /// A range that can be accessed.
+    fn usable(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
         let (from, to) = self.within(offset, length)?;
+        self.admit(from, to).map(|()| (from, to))
+    }
+
+    fn volatile(&mut self, offset: u64, length: u64, fate: u32) -> Answer {
+        let (from, to) = match self.within(offset, length) {
+            Ok(range) => range,
+            Err(trap) => return trap.into(),
+        };
+        if self.moves {
+            // A heap's pages are never purged.
+            return Answer::WasPurged(false);
+        }
+        let fates = &mut self.fates[from..to];
+        let was_purged = fates.contains(&WENT);
+        for old in fates.iter_mut().filter(|old| **old != WENT || fate == STAYS) {
+            *old = fate;
+        }
+        Answer::WasPurged(was_purged)
+    }
+
+    /// Whole host pages of one age go; how many bytes.
+    fn purge(&mut self) -> u64 {
+        let page = usize::try_from(HOST_PAGE).unwrap();
+        let pages = self.fates.chunks_mut(page).zip(self.bytes.chunks_mut(page));
+        let mut gone = 0;
+        for (fates, bytes) in pages {
+            if fates[0] > WENT && fates.iter().all(|fate| *fate == fates[0]) {
+                fates.fill(WENT);
+                bytes.fill(0);
+                gone += bytes.len() as u64;
+            }
+        }
+        gone
+    }
+
+    fn read(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, Trap> {
+        let (from, to) = self.usable(offset, length)?;
         self.was_read(length);
         Ok(self.bytes[from..to].to_vec())
     }
 
     fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Trap> {
         let length = data.len() as u64;
-        let (from, to) = self.within(offset, length)?;
+        let (from, to) = self.usable(offset, length)?;
         self.bytes[from..to].copy_from_slice(data);
         self.written(length);
         Ok(())
     }
 
     fn fill(&mut self, offset: u64, length: u64, value: u8) -> Answer {
-        match self.within(offset, length) {
+        match self.usable(offset, length) {
             Ok((from, to)) => {
                 self.bytes[from..to].fill(value);
                 self.written(length);

@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use linmemd::client::proto::{
     Allocator, Backing, CreateMemoryRequest, DownloadMemoryRequest, GrowMemoryRequest, Growth,
-    Guard, IndexType, Memory, MemorySpec, Populate, Reservation, UpdateMemoryRequest,
+    Guard, IndexType, Memory, MemorySpec, Populate, Reservation, SetVolatilityRequest,
+    UpdateMemoryRequest, Volatility,
 };
 use linmemd::client::{ClientError, Upload};
 
@@ -59,6 +60,19 @@ impl Wire {
                 assert!(client.discard(&name(*number), *offset, *length).await? <= *length);
                 Ok(Answer::Done)
             }
+            Deed::Volatile { name: number, offset, length, may_go } => {
+                let volatility =
+                    if *may_go { Volatility::Volatile } else { Volatility::Nonvolatile };
+                let message = SetVolatilityRequest {
+                    memory_id: name(*number),
+                    offset: *offset,
+                    length: *length,
+                    volatility: volatility.into(),
+                    ..Default::default()
+                };
+                client.set_volatility(message).await.map(Answer::WasPurged)
+            }
+            Deed::Purge => Ok(Answer::Purged(self.0.purge_all().purged_bytes)),
             Deed::Upload { name: number, offset, chunks } => {
                 let upload = Upload { offset: *offset, ..Upload::to(name(*number)) };
                 let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk));

@@ -6,9 +6,11 @@
 //! allocated when they come to have it; a test holds the size. Does not know how records are found
 //! (`directory.rs`) nor what operations there are (`operations/`).
 
+mod term;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use crate::error::Failure;
 use crate::memory::{AnyMemory, PublishedSize};
@@ -19,6 +21,7 @@ use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
 use crate::registry::namespace::{Home, Namespace};
 use crate::registry::packed::Packed;
 use crate::registry::presentation::{PresentationVersion, Said, after_1970, since_1970};
+use crate::registry::record::term::expire_time;
 use crate::registry::selector::LabelSelector;
 use crate::units::{ByteCount, ByteRange, OutOfBounds, WasmPages};
 
@@ -290,46 +293,6 @@ impl Record {
         Failure::MemoryNotFound { memory_id: self.id.clone() }
     }
 
-    /// Whether its lease has run out.
-    pub(super) fn has_expired(&self, now: Now) -> bool {
-        let expiry = self.expiry.load(Ordering::Acquire);
-        expiry != u64::MAX && self.nanoseconds(now.steady) >= expiry
-    }
-
-    /// When its lease runs out.
-    pub(super) fn expiry(&self) -> Option<Instant> {
-        let expiry = self.expiry.load(Ordering::Acquire);
-        if expiry == u64::MAX {
-            None
-        } else {
-            self.home.epoch.checked_add(Duration::from_nanos(expiry))
-        }
-    }
-
-    /// Ends it for good if its lease has run out. Renewals hold the same lock, so of a renewal and
-    /// this the first wins.
-    pub(super) fn expire(&self, now: Now) -> bool {
-        let _aside = self.aside();
-        let expired = self.has_expired(now);
-        if expired {
-            self.expiry.store(0, Ordering::Release);
-        }
-        expired
-    }
-
-    /// Starts the lease anew; when it now runs out, where there is one.
-    pub(super) fn keep_alive(&self, now: Now) -> Result<Option<SystemTime>, Failure> {
-        let mut aside = self.aside();
-        if self.has_expired(now) {
-            return Err(self.not_found());
-        }
-        let Some(lease) = aside.said.lease_ttl() else { return Ok(None) };
-        let expire_time = expire_time(Some(lease), now);
-        aside.said.renew(expire_time);
-        self.start_lease(Some(lease), now);
-        Ok(expire_time)
-    }
-
     /// Replaces what it is called, if `accept` agrees with what it is called now and with what has
     /// been paid for that.
     pub(super) fn represent(
@@ -357,22 +320,6 @@ impl Record {
         }
         Ok(())
     }
-
-    fn start_lease(&self, lease: Option<Duration>, now: Now) {
-        let end = lease.and_then(|lease| now.steady.checked_add(lease));
-        let expiry = end.map_or(u64::MAX, |end| self.nanoseconds(end));
-        self.expiry.store(expiry, Ordering::Release);
-    }
-
-    fn nanoseconds(&self, moment: Instant) -> u64 {
-        let since = moment.saturating_duration_since(self.home.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX)
-    }
-}
-
-/// When a lease that starts now runs out, for people.
-fn expire_time(lease: Option<Duration>, now: Now) -> Option<SystemTime> {
-    lease.and_then(|lease| now.wall.checked_add(lease))
 }
 
 const fn count(counter: &mut u64) {

@@ -1,0 +1,69 @@
+//! How long a [`Record`] lives by itself: its lease, looked at, renewed and ended.
+//!
+//! Law: of a renewal and an end the first wins, for both hold the record's own lock. Time is an
+//! argument; when to look is `registry/lease.rs`'s.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::Failure;
+use crate::model::Now;
+use crate::registry::record::Record;
+
+impl Record {
+    /// Whether its lease has run out.
+    pub(in crate::registry) fn has_expired(&self, now: Now) -> bool {
+        let expiry = self.expiry.load(Ordering::Acquire);
+        expiry != u64::MAX && self.nanoseconds(now.steady) >= expiry
+    }
+
+    /// When its lease runs out.
+    pub(in crate::registry) fn expiry(&self) -> Option<Instant> {
+        let expiry = self.expiry.load(Ordering::Acquire);
+        if expiry == u64::MAX {
+            None
+        } else {
+            self.home.epoch.checked_add(Duration::from_nanos(expiry))
+        }
+    }
+
+    /// Ends it for good if its lease has run out. Renewals hold the same lock, so of a renewal and
+    /// this the first wins.
+    pub(in crate::registry) fn expire(&self, now: Now) -> bool {
+        let _aside = self.aside();
+        let expired = self.has_expired(now);
+        if expired {
+            self.expiry.store(0, Ordering::Release);
+        }
+        expired
+    }
+
+    /// Starts the lease anew; when it now runs out, where there is one.
+    pub(in crate::registry) fn keep_alive(&self, now: Now) -> Result<Option<SystemTime>, Failure> {
+        let mut aside = self.aside();
+        if self.has_expired(now) {
+            return Err(self.not_found());
+        }
+        let Some(lease) = aside.said.lease_ttl() else { return Ok(None) };
+        let expire_time = expire_time(Some(lease), now);
+        aside.said.renew(expire_time);
+        self.start_lease(Some(lease), now);
+        Ok(expire_time)
+    }
+
+    pub(super) fn start_lease(&self, lease: Option<Duration>, now: Now) {
+        let end = lease.and_then(|lease| now.steady.checked_add(lease));
+        let expiry = end.map_or(u64::MAX, |end| self.nanoseconds(end));
+        self.expiry.store(expiry, Ordering::Release);
+    }
+
+    fn nanoseconds(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.home.epoch).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+}
+
+/// When a lease that starts now runs out, for people.
+pub(super) fn expire_time(lease: Option<Duration>, now: Now) -> Option<SystemTime> {
+    lease.and_then(|lease| now.wall.checked_add(lease))
+}
