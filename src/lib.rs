@@ -51,7 +51,8 @@
 //!
 //! 1. Bytes move in one place (`memory/access.rs`), and no reference ever points into a memory.
 //! 2. A mutation is a plan before it is an act, and has one execution (`memory/apply.rs`).
-//! 3. Address space is reserved once and a memory never moves; its size is published last.
+//! 3. Address space is reserved once and a memory never moves (all but the heap's, which is frozen and
+//!    drained for it); its size is published last.
 //! 4. Bounds are checked by software in 64 bits, before any lock, copy or allocation; guards are the
 //!    second line.
 //! 5. What a memory costs is paid first ([`registry::Charge`]) and given back by `Drop`.
@@ -79,6 +80,19 @@
 //!   pages always are.
 //! - Nodes are observed by a page query of the memory's own pages, and huge pages by PAGEMAP_SCAN of
 //!   its range; `numa_maps` and `smaps` would walk every other memory as well.
+//! - A growth on the heap is charged for both blocks until the old one is gone, so one may be refused
+//!   whose outcome would fit: the budget is never passed, not for a moment.
+//! - A growth on the heap owns the memory's lock, the one protocol that also ends a memory; so in the
+//!   daemon [`memory::SharedMemory`]'s own count of users refuses nobody. It makes the type sound by
+//!   itself, as [`memory::ExclusiveMemory`]'s `&mut self` does.
+//! - What has ended is a [`memory::LinearMemory`], whatever it was: wipe, release and quarantine are one.
+//! - The process's heap is not the daemon's to advise: heap memories are in the address space of
+//!   children and in core dumps, if there were any, and no mapping or address space is set aside for
+//!   them; one mapping is charged for the block.
+//! - `shared` is had with ALLOCATOR_HEAP only, until there is waiting.
+//! - The arena of fixed memories is charged to the host at start and for good; what a tenant uses of it
+//!   is charged to the tenant, and its record to both. A `maximum_pages` past the slot is the slot's in
+//!   the effective spec. The kernel's account of what is locked is that of `/proc/self/smaps`, read once.
 //! - The smallest kind in `huge_pages` is the minimum size of a huge page.
 //! - An etag is made of a memory's uid and the version of what is said of it; nothing is stored.
 //! - A list looks at 10,000 names at most and may then answer with a short page and a token.

@@ -81,7 +81,7 @@ fn exposure(config: &Config, rules: &mut Vec<Rule>) {
 }
 
 fn sizes(config: &Config, rules: &mut Vec<Rule>) {
-    let Config { grpc, memory, pool, .. } = config;
+    let Config { grpc, memory, fixed, pool, .. } = config;
     let at_most = |key: &str, least: u64, other: &str, most: u64| {
         rule(key, other, least <= most, format!("{key} at most {other}"))
     };
@@ -113,6 +113,21 @@ fn sizes(config: &Config, rules: &mut Vec<Rule>) {
         "memory.reserved_bytes_per_tenant",
         bytes_of(memory.default_maximum_pages) <= memory.reserved_bytes_per_tenant,
         "memory.default_maximum_pages times 64KiB at most memory.reserved_bytes_per_tenant",
+    ));
+    let arena = bytes_of(u64::from(fixed.slots).saturating_mul(fixed.slot_pages));
+    rules.push(rule(
+        "fixed.slots",
+        "memory.host_budget",
+        memory.host_budget.is_none_or(|budget| arena <= budget),
+        "fixed.slots times fixed.slot_pages times 64KiB at most memory.host_budget",
+    ));
+    // A guard of a page beside each slot.
+    let arena = u64::from(fixed.slots).saturating_mul(fixed.slot_pages.saturating_add(1));
+    rules.push(rule(
+        "fixed.slots",
+        "memory.reserved_bytes",
+        bytes_of(arena.saturating_add(1)) <= memory.reserved_bytes || fixed.slots == 0,
+        "fixed.slots times fixed.slot_pages and 1 more, times 64KiB, at most memory.reserved_bytes",
     ));
     rules.push(at_most(
         "pool.inline_bytes",

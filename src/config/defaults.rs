@@ -70,6 +70,9 @@ pub const PURGE_AT: f64 = 0.9;
 /// `memory.pressure_interval`.
 pub const PRESSURE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// `fixed.slot_pages`, pages.
+pub const SLOT_PAGES: u64 = 16;
+
 /// `requests.window`.
 pub const REQUEST_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// `requests.per_tenant`, request ids.

@@ -83,6 +83,9 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("memory", "purge_at", Optional(Factor(0.1, 1.0), "never purged"), |c| &mut c.memory.purge_at),
         key("memory", "pressure_interval", Time(10 * MS, MINUTE), |c| &mut c.memory.pressure_interval),
 
+        key("fixed", "slots", Whole(0, 1 << 20), |c| &mut c.fixed.slots),
+        key("fixed", "slot_pages", Whole(1, I32_PAGES), |c| &mut c.fixed.slot_pages),
+
         key("requests", "window", Time(SECOND, DAY), |c| &mut c.requests.window),
         key("requests", "per_tenant", Whole(1, 1 << 24), |c| &mut c.requests.per_tenant),
 

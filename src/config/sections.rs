@@ -17,6 +17,8 @@ pub struct Config {
     pub http: Http,
     /// What the host gives to linear memories.
     pub memory: Memory,
+    /// The arena of fixed memories.
+    pub fixed: Fixed,
     /// How long a `request_id` is remembered.
     pub requests: Requests,
     /// The sweep of leases and quarantine.
@@ -113,6 +115,15 @@ pub struct Memory {
     pub purge_at: Option<f64>,
     /// The longest time between two looks for want of memory. Default: 1 s.
     pub pressure_interval: Duration,
+}
+
+/// `[fixed]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fixed {
+    /// Slots, each for one memory; 0 is no arena. Default: 0.
+    pub slots: u32,
+    /// Pages of 64 KiB of each. Default: 16.
+    pub slot_pages: u64,
 }
 
 /// `[requests]`.
@@ -262,6 +273,7 @@ impl Default for Config {
                 purge_at: Some(defaults::PURGE_AT),
                 pressure_interval: defaults::PRESSURE_INTERVAL,
             },
+            fixed: Fixed { slots: 0, slot_pages: defaults::SLOT_PAGES },
             requests: Requests {
                 window: defaults::REQUEST_WINDOW,
                 per_tenant: defaults::REQUESTS_PER_TENANT,

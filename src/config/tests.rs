@@ -243,6 +243,15 @@ fn keys_that_contradict_each_other_are_refused_with_both_places() {
     );
     one_mistake("[memory]\nreserved_bytes = \"1TiB\"", &["memory.reserved_bytes_per_tenant"]);
     one_mistake("[memory]\nreserved_bytes_per_tenant = \"255MiB\"", &["default_maximum_pages"]);
+    one_mistake(
+        "[fixed]\nslots = 17\n[memory]\nhost_budget = \"16MiB\"",
+        &["config:2: fixed.slots", "memory.host_budget"],
+    );
+    one_mistake(
+        "[fixed]\nslots = 1048576\nslot_pages = 65536",
+        &["fixed.slots", "memory.reserved_bytes"],
+    );
+    one_mistake("[fixed]\nslot_pages = 0", &["config:2: fixed.slot_pages"]);
     one_mistake("[pool]\nslice_bytes = \"64KiB\"", &["pool.inline_bytes = \"256KiB\" (default)"]);
     one_mistake("[[tenant]]\nname = \"a\"\nreserved_bytes = \"65TiB\"", &["memory.reserved_bytes"]);
     one_mistake(

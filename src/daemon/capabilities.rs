@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::memory::NO_ARENA;
 use crate::os::host::{self, HostFacts};
 use crate::os::kernel::{Kernel, Policy};
 use crate::os::pressure::Pressure;
@@ -20,6 +21,7 @@ pub(super) fn probe(
     kernel: &Arc<dyn Kernel>,
     facts: &HostFacts,
     pressure: Option<&Pressure>,
+    has_arena: bool,
 ) -> Vec<Capability> {
     let always = [
         "index_type_i64",
@@ -32,9 +34,14 @@ pub(super) fn probe(
         "reservation_wasm32_full",
         "populate",
     ];
-    let unbuilt = ["allocator_fixed", "shared"];
+    let unbuilt = ["shared"];
     let mut all: Vec<Capability> = always.into_iter().map(Capability::available).collect();
     all.extend(unbuilt.into_iter().map(|name| Capability::refused(name, NOT_BUILT.to_owned())));
+    all.push(if has_arena {
+        Capability::available("allocator_fixed")
+    } else {
+        Capability::refused("allocator_fixed", NO_ARENA.to_owned())
+    });
     all.push(pool("huge_pages_2m", 2 << 20, facts));
     all.push(pool("huge_pages_1g", 1 << 30, facts));
     all.push(transparent(&**kernel));

@@ -141,7 +141,7 @@ pub(super) fn threads(configured: Option<u32>) -> usize {
     configured.map_or_else(cores, |threads| threads as usize).max(1)
 }
 
-fn pages(count: u64) -> WasmPages {
+pub(super) fn pages(count: u64) -> WasmPages {
     WasmPages::new(count).unwrap_or(WasmPages::MAX)
 }
 

@@ -13,6 +13,7 @@
 //! thread here ever touches a memory.
 
 mod accept;
+mod arena;
 mod arrivals;
 mod capabilities;
 mod compose;

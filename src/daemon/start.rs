@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::daemon::accept::Acceptor;
+use crate::daemon::arena::arena;
 use crate::daemon::arrivals::{Seated, serve};
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
@@ -263,10 +264,14 @@ impl Parts {
         } else {
             (MmapAllocator::dedicated(Arc::clone(kernel)), None)
         };
+        let host = Account::new(account);
+        let fixed = arena(config, kernel, &host)?;
+        let pressure = pressure::watch(config, kernel);
+        let capabilities = capabilities::probe(kernel, &facts, pressure.as_ref(), fixed.is_some());
         let registry = Registry::new(
             compose::settings(config, facts.host_page_bytes),
-            Account::new(account),
-            Box::new(Allocators::new(allocator, Arc::clone(kernel))),
+            host,
+            Box::new(Allocators::new(allocator, Arc::clone(kernel), fixed)),
             pool(config, kernel)?,
             Now { steady: Instant::now(), wall: SystemTime::now() },
         );
@@ -278,7 +283,6 @@ impl Parts {
             Arc::new(EachMemory::new(each as usize)),
             &metrics,
         );
-        let pressure = pressure::watch(config, kernel);
         let absent = facts.absent.iter().chain(pressure.iter().flat_map(Pressure::absent));
         let absent = absent.map(|absent| (absent.what.to_string(), absent.reason.to_string()));
         let slabless = slabless.map(|error| ("slabs".to_owned(), error.to_string()));
@@ -295,7 +299,7 @@ impl Parts {
             budget_source: budget.source,
             listeners: listeners(config, addresses),
             fallbacks,
-            capabilities: capabilities::probe(kernel, &facts, pressure.as_ref()),
+            capabilities,
         };
         let fallbacks = host.fallbacks.len() as u64;
         let boot_id = uuid::Builder::from_random_bytes(boot_bits()).into_uuid();

@@ -4,6 +4,7 @@
 
 use std::io;
 
+use crate::daemon::arena::Unset;
 use crate::os::OsError;
 
 /// Why a daemon did not start.
@@ -25,6 +26,9 @@ pub enum StartError {
     /// The fault handler could not be installed.
     #[error("cannot install the fault handler: {0}")]
     Fault(#[from] OsError),
+    /// The arena of fixed memories could not be set aside.
+    #[error(transparent)]
+    Arena(#[from] Unset),
     /// A node to run threads on is not to be had.
     #[error(
         "{key} names node {node}, of which this process may use no processor; the nodes and their \

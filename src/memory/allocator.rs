@@ -1,7 +1,7 @@
 //! [`PageAllocator`]: what gets pages from the host, and [`Pages`]: what it got.
 //!
 //! Law: a footprint is known, and charged, before anything is allocated. Owns no memory itself:
-//! `mmap.rs` and `heap/` do; `allocators.rs` chooses between them, memory by memory.
+//! `mmap.rs`, `heap/` and `fixed/` do; `allocators.rs` chooses between them, memory by memory.
 
 #![expect(unsafe_code, reason = "access.rs trusts what Pages says of its addresses")]
 
@@ -14,7 +14,7 @@ use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
 use crate::model::{PageKind, Populate, Protection, TagMode};
 use crate::os::OsError;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, WasmPages};
 
 /// What a memory costs, whoever pays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Footprint {
     pub mappings: u64,
     /// Bytes of address space.
     pub reserved: ByteCount,
+    /// The host's part of all but the overhead was paid at start.
+    pub is_prepaid: bool,
 }
 
 /// What makes a guard inaccessible.
@@ -112,6 +114,11 @@ pub trait PageAllocator: Send + Sync + fmt::Debug {
 
     /// What was given in a lesser form.
     fn fallbacks(&self) -> &Fallbacks;
+
+    /// The most that a memory in a slot of the fixed arena can have, where there is one.
+    fn slot(&self) -> Option<WasmPages> {
+        None
+    }
 
     /// Sets the address space aside and opens the initial size, all zero.
     ///

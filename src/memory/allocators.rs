@@ -8,35 +8,50 @@ use std::sync::Arc;
 use crate::memory::allocator::{
     Fallbacks, Footprint, GuardKind, PageAllocator, Pages, Unallocated,
 };
+use crate::memory::fixed::FixedAllocator;
 use crate::memory::heap::{Block, HeapAllocator};
 use crate::memory::layout::Layout;
 use crate::memory::mmap::MmapAllocator;
 use crate::memory::refused::{Going, Refused};
 use crate::model::{Allocator, Populate};
 use crate::os::kernel::Kernel;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, WasmPages};
 
 /// Every allocator of this daemon.
 #[derive(Debug)]
 pub struct Allocators {
     mmap: MmapAllocator,
     heap: HeapAllocator,
+    fixed: Option<FixedAllocator>,
 }
 
 impl Allocators {
-    /// By mmap and, on this kernel's process, from the heap.
+    /// By mmap, from the heap of this kernel's process, and of an arena where one was arranged.
     #[must_use]
-    pub fn new(mmap: MmapAllocator, kernel: Arc<dyn Kernel>) -> Self {
-        Self { mmap, heap: HeapAllocator::new(kernel) }
+    pub fn new(
+        mmap: MmapAllocator,
+        kernel: Arc<dyn Kernel>,
+        fixed: Option<FixedAllocator>,
+    ) -> Self {
+        Self { mmap, heap: HeapAllocator::new(kernel), fixed }
+    }
+
+    fn of(&self, layout: &Layout) -> Result<&dyn PageAllocator, Refused> {
+        match layout.form.allocator {
+            Allocator::Mmap => Ok(&self.mmap),
+            Allocator::Heap => Ok(&self.heap),
+            Allocator::Fixed => match &self.fixed {
+                Some(fixed) => Ok(fixed),
+                None => Err(Refused::no_arena()),
+            },
+        }
     }
 }
 
 impl PageAllocator for Allocators {
     fn footprint(&self, layout: &Layout) -> Footprint {
-        match layout.form.allocator {
-            Allocator::Mmap | Allocator::Fixed => self.mmap.footprint(layout),
-            Allocator::Heap => self.heap.footprint(layout),
-        }
+        // What is not there costs nothing: it is refused next.
+        self.of(layout).map(|allocator| allocator.footprint(layout)).unwrap_or_default()
     }
 
     fn guard_kind(&self) -> GuardKind {
@@ -47,12 +62,12 @@ impl PageAllocator for Allocators {
         self.mmap.fallbacks()
     }
 
+    fn slot(&self) -> Option<WasmPages> {
+        self.fixed.as_ref().and_then(PageAllocator::slot)
+    }
+
     fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated> {
-        match layout.form.allocator {
-            Allocator::Mmap => self.mmap.allocate(layout, going),
-            Allocator::Heap => self.heap.allocate(layout, going),
-            Allocator::Fixed => Err(no_arena().into()),
-        }
+        self.of(layout)?.allocate(layout, going)
     }
 
     fn block(
@@ -62,13 +77,5 @@ impl PageAllocator for Allocators {
         going: Going<'_>,
     ) -> Result<Block, Refused> {
         self.heap.block(length, populate, going)
-    }
-}
-
-fn no_arena() -> Refused {
-    Refused::NotHere {
-        field: "spec.allocator",
-        value: "ALLOCATOR_FIXED".to_owned(),
-        why: "no arena was set aside at start; an operator sets fixed.slots in the config",
     }
 }

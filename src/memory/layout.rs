@@ -12,7 +12,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{AddressSpace, Form, Growth, Guard, PageKind, Shape};
+use crate::memory::fixed::GUARD;
+use crate::model::{AddressSpace, Allocator, Form, Growth, Guard, PageKind, Shape};
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
 /// What 32-bit code can compute: an index of 32 bits, a static offset of 32 bits, and the widest
@@ -72,11 +73,16 @@ impl Layout {
             Growth::Disallowed => shape.initial,
         };
         let body = room.bytes().checked_round_up(granule(pages))?;
-        let before = shape.guard.before.checked_round_up(host_page)?;
+        let guard = match shape.form.allocator {
+            // Slots have theirs, whatever was asked for.
+            Allocator::Fixed => Guard { before: GUARD, after: GUARD },
+            Allocator::Mmap | Allocator::Heap => shape.guard,
+        };
+        let before = guard.before.checked_round_up(host_page)?;
         let after = match shape.form.address_space {
-            AddressSpace::Exact => shape.guard.after,
+            AddressSpace::Exact => guard.after,
             AddressSpace::Wasm32Full => {
-                shape.guard.after.max(WASM32_REACH.checked_sub(body).unwrap_or(ByteCount::ZERO))
+                guard.after.max(WASM32_REACH.checked_sub(body).unwrap_or(ByteCount::ZERO))
             }
         };
         let after = after.checked_round_up(host_page)?;

@@ -91,12 +91,7 @@ impl MmapAllocator {
         let not_here =
             |field, value: &str, why| Err(Refused::NotHere { field, value: value.to_owned(), why });
         if layout.form.locking == Locking::LockedNoSwap && host::has_swap(kernel) {
-            return not_here(
-                "spec.locking",
-                "LOCKING_LOCKED_NO_SWAP",
-                "the host has swap space; an operator can turn it off (swapoff -a), or ask for \
-                 LOCKING_LOCKED",
-            );
+            return Err(Refused::swap());
         }
         if layout.pages == PageKind::Transparent && !host::has_transparent_huge_pages(kernel) {
             return not_here(
@@ -122,24 +117,18 @@ impl PageAllocator for MmapAllocator {
     fn footprint(&self, layout: &Layout) -> Footprint {
         let committed = committed(layout, layout.initial.bytes());
         let reserved = layout.total;
-        match self.home(layout) {
-            Home::Slab(slab) => slab.footprint(committed),
+        let (overhead, mappings) = match self.home(layout) {
+            Home::Slab(slab) => return slab.footprint(committed),
             Home::Dedicated => {
                 let plain =
                     layout.pages == PageKind::Base && layout.form.numa.policy == NumaPolicy::Local;
                 let mappings = if plain { PLAIN_MAPPINGS } else { OTHER_MAPPINGS };
-                Footprint { committed, overhead: DEDICATED_OVERHEAD, mappings, reserved }
+                (DEDICATED_OVERHEAD, mappings)
             }
-            Home::Tagged(_) => Footprint {
-                committed,
-                overhead: DEDICATED_OVERHEAD,
-                mappings: PLAIN_MAPPINGS,
-                reserved,
-            },
-            Home::File => {
-                Footprint { committed, overhead: FILE_OVERHEAD, mappings: OTHER_MAPPINGS, reserved }
-            }
-        }
+            Home::Tagged(_) => (DEDICATED_OVERHEAD, PLAIN_MAPPINGS),
+            Home::File => (FILE_OVERHEAD, OTHER_MAPPINGS),
+        };
+        Footprint { committed, overhead, mappings, reserved, is_prepaid: false }
     }
 
     fn guard_kind(&self) -> GuardKind {

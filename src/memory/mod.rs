@@ -23,6 +23,7 @@ mod any;
 mod apply;
 mod dedicated;
 mod file;
+mod fixed;
 pub mod guard;
 mod heap;
 mod layout;
@@ -52,6 +53,7 @@ pub use allocator::{
 };
 pub use allocators::Allocators;
 pub use any::{AnyMemory, Hand, HeapMemory};
+pub use fixed::{FixedAllocator, Unarranged};
 pub use heap::{
     Alone, Block, ExclusiveMemory, Freezing, HeapAllocator, Moving, Place, SharedMemory, Written,
 };
@@ -64,7 +66,7 @@ pub use plan::Plan;
 pub use protect::Unprotected;
 pub use protections::{Protected, Use};
 pub use ranges::MOST_RANGES;
-pub use refused::{Going, Refused};
+pub use refused::{Going, NO_ARENA, Refused};
 pub use sources::Sources;
 pub use tagged::{Granted, TagSource};
 pub use volatile::{PurgeStep, Purged, Remembered, TooManyVolatile};

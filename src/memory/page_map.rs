@@ -136,7 +136,7 @@ impl PageMap {
 }
 
 /// A [`PageMap`] for one at a time: no atomic in it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct PlainPageMap {
     granules: Granules,
     written: u64,

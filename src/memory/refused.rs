@@ -5,6 +5,10 @@
 use crate::os::OsError;
 use crate::units::ByteCount;
 
+/// Why there are no fixed memories.
+pub const NO_ARENA: &str =
+    "no arena was set aside at start; an operator sets fixed.slots in the config";
+
 /// Asked between two slices of slow work; false calls the rest off.
 pub type Going<'a> = &'a dyn Fn() -> bool;
 
@@ -20,6 +24,9 @@ pub enum Refused {
     /// The process's heap has no block so long.
     #[error(transparent)]
     Heap(OsError),
+    /// Every slot of the fixed arena is in use.
+    #[error("no slot of the fixed arena is free")]
+    FixedSlots,
     /// The pool of huge pages is empty, or there is none.
     #[error("the host has no {wanted} huge pages of {page_bytes}: {error}")]
     HugePages {
@@ -53,6 +60,28 @@ pub enum Refused {
     /// Nobody wants them any more.
     #[error("called off")]
     CalledOff,
+}
+
+impl Refused {
+    /// That there is no arena.
+    #[must_use]
+    pub fn no_arena() -> Self {
+        Self::NotHere {
+            field: "spec.allocator",
+            value: "ALLOCATOR_FIXED".to_owned(),
+            why: NO_ARENA,
+        }
+    }
+
+    /// That nothing stays off swap here.
+    pub(super) fn swap() -> Self {
+        Self::NotHere {
+            field: "spec.locking",
+            value: "LOCKING_LOCKED_NO_SWAP".to_owned(),
+            why: "the host has swap space; an operator can turn it off (swapoff -a), or ask for \
+                  LOCKING_LOCKED",
+        }
+    }
 }
 
 /// Does `take` for `[from, to)`, a slice at a time, as long as someone wants it.

@@ -31,7 +31,9 @@ pub struct Amount {
     /// Address space.
     pub reserved_bytes: u64,
     /// Memories.
-    pub memories: u32,
+    pub memories: u16,
+    /// The host's part of committed bytes, mappings and address space was paid at start, for the arena.
+    pub is_prepaid: bool,
 }
 
 impl Amount {
@@ -44,6 +46,16 @@ impl Amount {
             mappings: u32::try_from(footprint.mappings).unwrap_or(u32::MAX),
             reserved_bytes: footprint.reserved.get(),
             memories: 1,
+            is_prepaid: footprint.is_prepaid,
+        }
+    }
+
+    /// What the host is charged.
+    const fn of_host(self) -> Self {
+        if self.is_prepaid {
+            Self { memories: self.memories, ..Self::overhead(self.overhead_bytes) }
+        } else {
+            self
         }
     }
 
@@ -56,6 +68,7 @@ impl Amount {
             mappings: 0,
             reserved_bytes: 0,
             memories: 0,
+            is_prepaid: false,
         }
     }
 
@@ -68,9 +81,11 @@ impl Amount {
             mappings: 0,
             reserved_bytes: 0,
             memories: 0,
+            is_prepaid: false,
         }
     }
 
+    /// Of the two, whose host's part was paid in the same way.
     const fn plus(self, other: Self) -> Self {
         // Each part was admitted against a limit, so sums stay far below 2^64.
         Self {
@@ -79,6 +94,7 @@ impl Amount {
             mappings: self.mappings.saturating_add(other.mappings),
             reserved_bytes: self.reserved_bytes.saturating_add(other.reserved_bytes),
             memories: self.memories.saturating_add(other.memories),
+            is_prepaid: self.is_prepaid,
         }
     }
 }
@@ -162,6 +178,15 @@ impl Account {
         self.holdings().iter().all(|holding| holding.used == 0)
     }
 
+    /// Pays for what stays as long as the process: it is never given back.
+    ///
+    /// # Errors
+    /// [`Failure::HostExhausted`]; nothing was paid.
+    pub fn pay_for_good(&self, footprint: &Footprint) -> Result<(), Failure> {
+        let amount = Amount { memories: 0, ..Amount::memory(footprint) };
+        self.admit(amount).map_err(Refused::by_host)
+    }
+
     fn admit(&self, amount: Amount) -> Result<(), Refused> {
         let bytes = amount.committed_bytes.saturating_add(amount.overhead_bytes);
         self.memories.admit("memories", amount.memories.into())?;
@@ -219,7 +244,7 @@ impl Payer {
 
     fn give_back(&self, amount: Amount) {
         self.tenant.give_back(amount);
-        self.host.give_back(amount);
+        self.host.give_back(amount.of_host());
     }
 }
 
@@ -245,7 +270,7 @@ impl Charge {
                 refused.by_host()
             }
         })?;
-        if let Err(refused) = host.admit(amount) {
+        if let Err(refused) = host.admit(amount.of_host()) {
             tenant.give_back(amount);
             return Err(refused.by_host());
         }
@@ -256,6 +281,25 @@ impl Charge {
     pub fn absorb(&mut self, mut other: Self) {
         self.amount = self.amount.plus(other.amount);
         other.amount = Amount::default();
+    }
+
+    /// Takes a part of it as a charge of its own: no more than there is.
+    pub fn split(&mut self, part: Amount) -> Self {
+        let whole = &mut self.amount;
+        let part = Amount {
+            committed_bytes: part.committed_bytes.min(whole.committed_bytes),
+            overhead_bytes: part.overhead_bytes.min(whole.overhead_bytes),
+            mappings: part.mappings.min(whole.mappings),
+            reserved_bytes: part.reserved_bytes.min(whole.reserved_bytes),
+            memories: part.memories.min(whole.memories),
+            is_prepaid: whole.is_prepaid,
+        };
+        whole.committed_bytes = whole.committed_bytes.saturating_sub(part.committed_bytes);
+        whole.overhead_bytes = whole.overhead_bytes.saturating_sub(part.overhead_bytes);
+        whole.mappings = whole.mappings.saturating_sub(part.mappings);
+        whole.reserved_bytes = whole.reserved_bytes.saturating_sub(part.reserved_bytes);
+        whole.memories = whole.memories.saturating_sub(part.memories);
+        Self { payer: Arc::clone(&self.payer), amount: part }
     }
 
     /// What it costs.

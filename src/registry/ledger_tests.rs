@@ -16,6 +16,7 @@ const ONE: Amount = Amount {
     mappings: 3,
     reserved_bytes: 1000,
     memories: 1,
+    is_prepaid: false,
 };
 
 fn pay(tenant: &Arc<Account>, host: &Arc<Account>, amount: Amount) -> Result<Charge, Failure> {
@@ -177,5 +178,36 @@ fn threads_that_pay_and_return_at_once_never_pass_the_limit_and_leave_nothing() 
             });
         }
     });
+    assert!(tenant.is_empty() && host.is_empty());
+}
+
+#[test]
+fn a_part_of_a_charge_is_given_back_by_itself_and_no_more_than_there_is() {
+    let (tenant, host) = (Account::new(PLENTY), Account::new(PLENTY));
+    let payer = Payer::new(&tenant, &host);
+    let mut whole = Charge::pay(&payer, ONE).unwrap();
+    let half = whole.split(Amount { committed_bytes: 60, ..Amount::default() });
+    assert_eq!(whole.amount().committed_bytes + half.amount().committed_bytes, ONE.committed_bytes);
+    drop(half);
+    let rest = whole.split(Amount { committed_bytes: u64::MAX, ..ONE });
+    assert_eq!(whole.amount(), Amount::default());
+    drop(whole);
+    assert!(!tenant.is_empty() && !host.is_empty());
+    drop(rest);
+    assert!(tenant.is_empty() && host.is_empty());
+}
+
+#[test]
+fn what_was_prepaid_costs_the_tenant_all_of_it_and_the_host_its_overhead() {
+    let (tenant, host) = (Account::new(PLENTY), Account::new(PLENTY));
+    let payer = Payer::new(&tenant, &host);
+    let prepaid = Amount { is_prepaid: true, ..ONE };
+    let mut charge = Charge::pay(&payer, prepaid).unwrap();
+    charge.absorb(Charge::pay(&payer, Amount { memories: 0, ..prepaid }).unwrap());
+    charge.set_overhead(7).unwrap();
+    let used = |account: &Account| account.holdings().map(|holding| holding.used);
+    assert_eq!(used(&tenant)[0], 2 * ONE.committed_bytes);
+    assert_eq!(used(&host), [0, 7, 0, 0, 1]);
+    drop(charge);
     assert!(tenant.is_empty() && host.is_empty());
 }

@@ -106,23 +106,13 @@ impl From<Failure> for NotHad {
 }
 
 impl<M> Lifecycle<M> {
-    pub(super) fn new(memory: M) -> Self {
+    pub(super) fn new(is_alone: bool, memory: M) -> Self {
         let memory = Arc::new(memory);
         Self {
             state: AtomicU8::new(LIVE),
-            is_alone: false,
-            ticket: Locked::new(Some(Arc::clone(&memory))),
+            is_alone,
+            ticket: Locked::new((!is_alone).then(|| Arc::clone(&memory))),
             body: Locked::new(Some(memory)),
-        }
-    }
-
-    /// Of what can only be had alone.
-    pub(super) fn alone(memory: M) -> Self {
-        Self {
-            state: AtomicU8::new(LIVE),
-            is_alone: true,
-            ticket: Locked::new(None),
-            body: Locked::new(Some(Arc::new(memory))),
         }
     }
 

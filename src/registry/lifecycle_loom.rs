@@ -42,22 +42,19 @@ impl Lives for Owner {
 }
 
 fn explore(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
-    explore_of(Lifecycle::new, test);
+    explore_of(false, test);
 }
 
 fn explore_alone(test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
-    explore_of(Lifecycle::alone, test);
+    explore_of(true, test);
 }
 
-fn explore_of(
-    life: fn(Cell) -> Lifecycle<Cell>,
-    test: impl Fn(Arc<Owner>) + Send + Sync + 'static,
-) {
+fn explore_of(is_alone: bool, test: impl Fn(Arc<Owner>) + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(move || {
         let quarantined = Arc::new(AtomicU64::new(0));
-        let life = life(Cell(UnsafeCell::new(1)));
+        let life = Lifecycle::new(is_alone, Cell(UnsafeCell::new(1)));
         test(Arc::new(Owner(life, Arc::clone(&quarantined))));
         assert_eq!(quarantined.load(Ordering::Relaxed), 0, "who is over is not quarantined");
     });

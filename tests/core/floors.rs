@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Instant, SystemTime};
 
-use linmemd::memory::{Allocators, GuardKind, MmapAllocator};
+use linmemd::memory::{Allocators, FixedAllocator, GuardKind, MmapAllocator};
 use linmemd::metrics::Metrics;
 use linmemd::model::{
     Allocator, Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName,
@@ -28,8 +28,13 @@ pub(crate) const MEMORIES: u32 = 3;
 /// Address space that a tenant may reserve, here and there.
 pub(crate) const RESERVED_BYTES: u64 = 16 << 40;
 
+/// Slots of an arena here and in `served.rs`, and the pages of each.
+pub(crate) const ARENA: (u32, u64) = (4, 6);
+
 pub(crate) struct Floors {
     pub(crate) kernel: Arc<FailingKernel>,
+    /// What the host is charged for the arena, and what of it is mapped.
+    arena: ([u64; 5], u64),
     pub(crate) registry: Arc<Registry>,
     pub(crate) access: Access,
 }
@@ -45,7 +50,16 @@ impl Floors {
         Self::with(MmapAllocator::dedicated)
     }
 
+    /// The same as [`Self::new`], and an arena of [`ARENA`], where this host lets one be locked.
+    pub(crate) fn with_arena() -> Self {
+        Self::arranged(|kernel| MmapAllocator::new(kernel).0, true)
+    }
+
     fn with(allocator: impl FnOnce(Arc<dyn Kernel>) -> MmapAllocator) -> Self {
+        Self::arranged(allocator, false)
+    }
+
+    fn arranged(allocator: impl FnOnce(Arc<dyn Kernel>) -> MmapAllocator, has_arena: bool) -> Self {
         fault::install().unwrap();
         let kernel = Arc::new(FailingKernel::new());
         let settings = Settings {
@@ -70,9 +84,20 @@ impl Floors {
             memories: u64::MAX,
         };
         let mmap = allocator(Arc::<FailingKernel>::clone(&kernel));
-        let allocator = Box::new(Allocators::new(mmap, Arc::<FailingKernel>::clone(&kernel)));
+        let before = kernel.mapped_bytes().get();
+        let (slots, slot) = (ARENA.0, pages(ARENA.1));
+        let arrange = || FixedAllocator::arrange(Arc::<FailingKernel>::clone(&kernel), slots, slot);
+        let fixed = if has_arena { arrange().ok() } else { None };
+        let host = Account::new(host);
+        if fixed.is_some() {
+            host.pay_for_good(&FixedAllocator::whole(slots, slot)).unwrap();
+        }
+        let arena =
+            (host.holdings().map(|holding| holding.used), kernel.mapped_bytes().get() - before);
+        let allocator =
+            Box::new(Allocators::new(mmap, Arc::<FailingKernel>::clone(&kernel), fixed));
         let pool = Pool::start(2, |_| ()).unwrap();
-        let registry = Registry::new(settings, Account::new(host), allocator, pool, now());
+        let registry = Registry::new(settings, host, allocator, pool, now());
         let limits = TenantLimits {
             namespace: NamespaceLimits { account, maximum_pages: None },
             in_flight_bytes: u64::MAX,
@@ -86,7 +111,7 @@ impl Floors {
             &Metrics::new(),
         );
         let access = tenants.access(Caller::Anonymous, None).unwrap();
-        Self { kernel, registry, access }
+        Self { kernel, arena, registry, access }
     }
 
     pub(crate) fn has_slabs(&self) -> bool {
@@ -105,16 +130,28 @@ impl Floors {
     pub(crate) fn charged(&self) -> [u64; 5] {
         let used = |account: &Account| account.holdings().map(|holding| holding.used);
         let tenant = used(&self.access.tenant().namespace.account);
-        assert_eq!(tenant, used(&self.registry.host), "tenant and host");
+        let mut host = used(&self.registry.host);
+        for (used, arena) in host.iter_mut().zip(self.arena.0) {
+            *used -= arena;
+        }
+        // A slot's bytes, mappings and address space were paid with the arena.
+        assert!(tenant == host || self.has_arena(), "tenant {tenant:?} and host {host:?}");
+        assert_eq!(tenant[1], host[1], "overhead of tenant and host");
+        assert!(host.iter().zip(tenant).all(|(host, tenant)| *host <= tenant));
         tenant
+    }
+
+    pub(crate) fn has_arena(&self) -> bool {
+        self.arena.1 > 0
     }
 
     /// That nothing is left of anything.
     pub(crate) fn assert_empty(&self) {
         assert_eq!(self.charged(), [0; 5]);
         // Slabs stay mapped, by 16 GiB of address space; all else is gone.
-        assert!(self.kernel.mapped_bytes().get().is_multiple_of(16 << 30));
-        assert!(self.has_slabs() || self.kernel.mapped_bytes() == ByteCount::ZERO);
+        let mapped = self.kernel.mapped_bytes().get() - self.arena.1;
+        assert!(mapped.is_multiple_of(16 << 30));
+        assert!(self.has_slabs() || mapped == 0);
         assert_eq!(self.access.tenant().namespace.size_bytes(), 0);
         assert_eq!(self.registry.quarantined_memories(), 0);
         assert!(self.registry.quarantined_ranges().is_empty());

@@ -13,7 +13,7 @@ use linmemd::registry::PurgeOutcome;
 use linmemd::units::ByteCount;
 use tokio::runtime::Runtime;
 
-use crate::floors::{MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
+use crate::floors::{ARENA, Floors, MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
 
 /// Longer than any test: the tick does not come by itself.
 pub(crate) const NO_SWEEP: Duration = Duration::from_secs(3600);
@@ -22,6 +22,8 @@ pub(crate) struct Served {
     pub(crate) kernel: Arc<FailingKernel>,
     pub(crate) client: Client,
     pub(crate) runtime: Runtime,
+    /// Whether there are fixed memories.
+    pub(crate) has_arena: bool,
     daemon: Daemon,
     panics: u64,
 }
@@ -29,6 +31,16 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn new(sweep_interval: Duration) -> Self {
         Self::on(Arc::new(FailingKernel::new()), sweep_interval)
+    }
+
+    /// With an arena of [`ARENA`], where this host lets one be locked.
+    pub(crate) fn with_arena(sweep_interval: Duration) -> Self {
+        let has_arena = Floors::with_arena().has_arena();
+        Self::changed(Arc::new(FailingKernel::new()), sweep_interval, |config| {
+            if has_arena {
+                (config.fixed.slots, config.fixed.slot_pages) = ARENA;
+            }
+        })
     }
 
     /// On a host that refuses from the daemon's first call on.
@@ -42,12 +54,21 @@ impl Served {
         sweep_interval: Duration,
         purge_at: Option<f64>,
     ) -> Self {
+        Self::changed(kernel, sweep_interval, |config| config.memory.purge_at = purge_at)
+    }
+
+    fn changed(
+        kernel: Arc<FailingKernel>,
+        sweep_interval: Duration,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::default();
-        config.memory.purge_at = purge_at;
+        config.memory.purge_at = None;
         config.grpc.listen = "127.0.0.1:0".parse().unwrap();
         config.http.listen = "127.0.0.1:0".parse().unwrap();
         config.memory.host_budget = Some(1 << 40);
         config.lease.sweep_interval = sweep_interval;
+        change(&mut config);
         for tenant in &mut config.tenants {
             tenant.quota_bytes = Some(QUOTA_BYTES);
             tenant.memories = Some(MEMORIES);
@@ -58,7 +79,8 @@ impl Served {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let options = ConnectOptions { retry: RetryPolicy::NONE, ..ConnectOptions::new(endpoint) };
         let client = runtime.block_on(Client::connect(&options)).unwrap();
-        Self { kernel, client, runtime, daemon, panics: 0 }
+        let has_arena = config.fixed.slots > 0;
+        Self { kernel, client, runtime, has_arena, daemon, panics: 0 }
     }
 
     /// Purges everything that is volatile.

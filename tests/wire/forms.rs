@@ -46,9 +46,10 @@ fn specs() -> Vec<(&'static str, MemorySpec)> {
         ("bind", MemorySpec { numa: numa(NumaPolicy::Bind, &[0], false), ..plain.clone() }),
         ("elsewhere", MemorySpec { numa: numa(NumaPolicy::Bind, &[1023], false), ..plain.clone() }),
         ("transparent or base", MemorySpec { huge_pages: rather, ..plain.clone() }),
-        ("tagged", MemorySpec { tagging: tagging(TaggingRequirement::Prefer), ..plain }),
+        ("tagged", MemorySpec { tagging: tagging(TaggingRequirement::Prefer), ..plain.clone() }),
         ("heap", heap.clone()),
         ("heap shared", MemorySpec { shared: true, ..heap.clone() }),
+        ("fixed", MemorySpec { allocator: Allocator::Fixed.into(), ..plain }),
         ("heap on grow", MemorySpec { populate: Populate::OnGrow.into(), ..heap }),
     ]
 }
@@ -61,7 +62,7 @@ async fn in_full(client: &Client, memory_id: &str) -> Memory {
 
 #[tokio::test]
 async fn whatever_the_form_the_same_bytes_come_back_and_new_ones_are_zero() {
-    let house = House::start();
+    let house = House::with_arena(1, 20);
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
     for (name, spec) in specs() {

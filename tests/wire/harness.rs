@@ -34,6 +34,8 @@ pub(crate) struct House {
     pub(crate) kernel: Arc<PausingKernel>,
     tenants: Vec<String>,
     panics: f64,
+    /// What the host is charged as long as the daemon lives.
+    for_good: Vec<u64>,
 }
 
 impl House {
@@ -46,6 +48,12 @@ impl House {
     /// can refuse or hold up.
     pub(crate) fn dedicated() -> Self {
         Self::with(|config| config.memory.slabs = false)
+    }
+
+    /// With an arena of so many slots of so many pages. The host must let them be locked: some MiB, which
+    /// is what RLIMIT_MEMLOCK is without anyone's doing.
+    pub(crate) fn with_arena(slots: u32, slot_pages: u64) -> Self {
+        Self::with(|config| (config.fixed.slots, config.fixed.slot_pages) = (slots, slot_pages))
     }
 
     /// On the defaults with a change.
@@ -62,7 +70,9 @@ impl House {
         let kernel = Arc::new(PausingKernel::default());
         let daemon = Daemon::start(&config, kernel.clone()).unwrap();
         let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
-        Self { daemon, kernel, tenants, panics: 0.0 }
+        let held = daemon.server.registry.host.holdings();
+        let for_good = held.map(|holding| holding.used).to_vec();
+        Self { daemon, kernel, tenants, panics: 0.0, for_good }
     }
 
     /// A panic is planted and expected.
@@ -121,9 +131,11 @@ impl House {
     fn is_empty(&self) -> bool {
         let server = &self.daemon.server;
         server.in_flight_bytes() == 0
-            && server.registry.host.holdings().iter().all(|holding| match holding.resource {
-                "overhead_bytes" => holding.used % REQUEST_ID_BYTES == 0,
-                _ => holding.used == 0,
+            && server.registry.host.holdings().iter().zip(&self.for_good).all(|(holding, good)| {
+                match holding.resource {
+                    "overhead_bytes" => (holding.used - good) % REQUEST_ID_BYTES == 0,
+                    _ => holding.used == *good,
+                }
             })
     }
 }

@@ -37,6 +37,8 @@ struct State {
     held: usize,
     /// Where the last mapping or heap block begins.
     last: usize,
+    /// Where the bytes begin that were locked last.
+    locked: usize,
     /// The bytes that were broken last.
     broken: std::ops::Range<usize>,
 }
@@ -57,8 +59,18 @@ impl PausingKernel {
 
     /// Makes bytes of the mapping made last inaccessible, as a broken memory module would.
     pub(crate) fn break_last_mapping(&self, offset: usize, length: usize) {
-        let start =
-            self.state().last.checked_add(offset).and_then(|at| NonNull::new(at as *mut u8));
+        let last = self.state().last;
+        self.break_at(last, offset, length);
+    }
+
+    /// The same of what was locked last.
+    pub(crate) fn break_last_locked(&self, offset: usize, length: usize) {
+        let locked = self.state().locked;
+        self.break_at(locked, offset, length);
+    }
+
+    fn break_at(&self, from: usize, offset: usize, length: usize) {
+        let start = from.checked_add(offset).and_then(|at| NonNull::new(at as *mut u8));
         // SAFETY: the range lies in a mapping of a memory that is alive, whose bytes are reached
         // by the copy routines only; those expect faults, and no reference points there.
         let broken = unsafe { Linux.protect(start.unwrap(), length, Protection::None) };
@@ -218,6 +230,7 @@ unsafe impl Kernel for PausingKernel {
 
     unsafe fn lock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
         self.meet(Call::Lock);
+        self.state().locked = address.as_ptr().addr();
         // SAFETY: the same range under the same condition, which our caller has met.
         unsafe { self.plan.lock(address, length) }
     }

@@ -12,6 +12,7 @@ use crate::harness::{House, Witness, pages};
 type Change = fn(&mut MemorySpec);
 
 const HEAP: i32 = 2;
+const FIXED: i32 = 3;
 
 async fn create(client: &Client, change: Change) -> Result<proto::Memory, ClientError> {
     let mut spec = pages(1);
@@ -107,6 +108,13 @@ async fn a_spec_that_no_memory_can_have_is_invalid_and_says_which_field() {
         }),
         ("spec.locking", |s| (s.allocator, s.locking) = (HEAP, 2)),
         ("spec.populate", |s| (s.allocator, s.populate) = (HEAP, 4)),
+        ("spec.backing", |s| (s.allocator, s.backing) = (FIXED, 2)),
+        ("spec.reservation", |s| (s.allocator, s.reservation) = (FIXED, 2)),
+        ("spec.huge_pages", |s| (s.allocator, s.huge_pages) = (FIXED, vec![3, 4])),
+        ("spec.guard", |s| {
+            s.allocator = FIXED;
+            guard(s).after_bytes = Some(65_537);
+        }),
         ("spec.maximum_pages", |s| {
             (s.allocator, s.shared, s.maximum_pages) = (HEAP, true, None);
         }),

@@ -124,8 +124,8 @@ impl ExclusiveMemory {
     }
 
     /// Where its byte 0 lies, until it grows or is dropped: for an engine that runs code on it in
-    /// place. As [`LinearMemory::base`]: such writes are not in the page map, so that who wants it to
-    /// grow writes it whole first by [`Self::apply`].
+    /// place. As [`LinearMemory::base`]: such writes are not in the page map, so that who wants them to
+    /// be moved or wiped notes them first ([`Place::note`]).
     #[must_use]
     pub fn base(&mut self) -> std::ptr::NonNull<u8> {
         self.place.block().base()
@@ -141,5 +141,30 @@ impl ExclusiveMemory {
     #[must_use]
     pub fn room(&self) -> ByteCount {
         self.place.block().room()
+    }
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use super::*;
+
+    /// What is Copy holds no atomic and no lock.
+    fn is_plain<T: Copy>(_value: &T) {}
+
+    /// Every field of an exclusive memory, by its type, so that a new one is looked at here. The block's
+    /// own are an address, a length, a flag, and the heap that no operation on bytes asks.
+    #[test]
+    fn nothing_that_an_access_touches_is_an_atomic_or_a_lock() {
+        fn look(memory: ExclusiveMemory) {
+            let ExclusiveMemory { place, protections, alone } = memory;
+            let (_block, size, written) = place.parts();
+            is_plain(&size);
+            is_plain(&written);
+            is_plain(&alone);
+            let _ranges: Option<Box<Protections>> = protections;
+        }
+        let kernel = std::sync::Arc::new(crate::os::kernel::Linux);
+        let block = Block::take(kernel, ByteCount::ZERO).unwrap();
+        look(ExclusiveMemory::new(block, WasmPages::ZERO));
     }
 }

@@ -70,6 +70,7 @@ impl PageAllocator for HeapAllocator {
             mappings: HEAP_MAPPINGS,
             // Nothing is set aside for growth.
             reserved: ByteCount::ZERO,
+            is_prepaid: false,
         }
     }
 

@@ -90,6 +90,11 @@ impl<W: Written> Place<W> {
             .map_err(|not_moved| fault(plan.range(), not_moved))
     }
 
+    /// Bytes of the range may have been stored by code that runs on them in place.
+    pub fn note(&mut self, range: ByteRange) {
+        self.written.add(range);
+    }
+
     /// Copies at most `slice` of what was ever written at or past `from` to the same place there. How
     /// far it came; none where all is there.
     ///
@@ -121,6 +126,13 @@ impl<W: Written> Place<W> {
         let old = std::mem::replace(self, there);
         shown.raise(self.size);
         old.into_memory()
+    }
+
+    /// All that there is to it.
+    #[cfg(test)]
+    pub(super) fn parts(self) -> (Block, WasmPages, W) {
+        let Self { block, size, written } = self;
+        (block, size, written)
     }
 
     /// As a memory that nobody uses any more: to be wiped and released like any other.

@@ -152,7 +152,7 @@ impl Slab {
         let reserved = ByteCount::new(self.room.get().saturating_add(GUARD.get()));
         // Page tables take 8 bytes for each host page of 4 KiB.
         let overhead = ByteCount::new(RECORD.get().saturating_add(reserved.get().div_ceil(512)));
-        Footprint { committed, overhead, mappings: 0, reserved }
+        Footprint { committed, overhead, mappings: 0, reserved, is_prepaid: false }
     }
 
     /// A slot with the layout's initial size open, all zero.

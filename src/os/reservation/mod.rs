@@ -14,6 +14,7 @@
 
 #![expect(unsafe_code, reason = "owns mappings, which the kernel knows as bare addresses")]
 
+mod arena;
 mod outcome;
 mod pages;
 mod span;

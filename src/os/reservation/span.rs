@@ -101,6 +101,15 @@ impl<S: Borrow<Reservation>> Span<S> {
         self.reservation().populate(from, to)
     }
 
+    /// [`Reservation::wipe_locked`], of bytes of the span.
+    ///
+    /// # Errors
+    /// As [`Self::guard`].
+    pub fn wipe_locked(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        let (from, to) = self.within(from, to)?;
+        self.reservation().wipe_locked(from, to)
+    }
+
     /// [`Reservation::resident_bytes`], of bytes of the span.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::error::Failure;
 use crate::memory::{AnyMemory, Layout, Refused, Uncreated};
 use crate::model::{
-    AddressSpace, Growth, IndexType, MemoryId, MemorySpec, Now, Presentation, RequestKey, Shape,
-    Uuid,
+    AddressSpace, Allocator, Growth, IndexType, MemoryId, MemorySpec, Now, Presentation,
+    RequestKey, Shape, Uuid,
 };
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
@@ -15,6 +15,7 @@ use crate::registry::operations::refused;
 use crate::registry::record::{NewRecord, Record, random_bits};
 use crate::registry::requests::{Begun, Led, Running};
 use crate::registry::settings::Registry;
+use crate::units::WasmPages;
 
 impl Registry {
     /// Makes a memory. A repeat of a remembered request gets that memory as it is now.
@@ -91,6 +92,14 @@ impl Registry {
         Charge::pay(&namespace.home.payer, amount)
     }
 
+    /// The most that a memory of such a spec could have by its allocator.
+    fn slot(&self, spec: &MemorySpec) -> Result<WasmPages, Failure> {
+        if spec.form.allocator != Allocator::Fixed {
+            return Ok(WasmPages::MAX);
+        }
+        self.allocator.slot().ok_or_else(|| refused(&Refused::no_arena()))
+    }
+
     /// The shape that a spec asks for, with defaults spelled out and limits kept.
     fn shape(&self, namespace: &Namespace, spec: &MemorySpec) -> Result<Shape, Failure> {
         let reach = spec.index_type.reach();
@@ -111,6 +120,11 @@ impl Registry {
             );
         }
         let cap = namespace.maximum_pages.unwrap_or(reach).min(reach);
+        let slot = self.slot(spec)?;
+        if spec.initial > slot {
+            let why = format!("{} is more than the {slot} of a fixed slot", spec.initial);
+            return invalid("spec.initial_pages", why);
+        }
         let maximum = match spec.maximum {
             Some(maximum) if maximum > reach => {
                 return invalid(
@@ -124,8 +138,10 @@ impl Registry {
                     format!("{maximum} is less than the initial {}", spec.initial),
                 );
             }
-            Some(maximum) => maximum,
+            // A slot is as long as it is; the effective spec says so.
+            Some(maximum) => maximum.min(slot),
             None if spec.growth == Growth::Disallowed => spec.initial,
+            None if spec.form.allocator == Allocator::Fixed => slot.min(cap).max(spec.initial),
             None => self.settings.default_maximum.min(cap).max(spec.initial),
         };
         if maximum > cap {
@@ -246,8 +262,10 @@ fn is_of_pages(refused: &Refused) -> bool {
     match refused {
         Refused::HugePages { .. } => true,
         Refused::NotHere { field, .. } => *field == "spec.huge_pages",
-        Refused::Host(_) | Refused::Heap(_) | Refused::LockLimit { .. } | Refused::CalledOff => {
-            false
-        }
+        Refused::Host(_)
+        | Refused::Heap(_)
+        | Refused::FixedSlots
+        | Refused::LockLimit { .. }
+        | Refused::CalledOff => false,
     }
 }

@@ -12,7 +12,7 @@ use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle::{self, Growing, NotHad};
 use crate::registry::namespace::Namespace;
-use crate::registry::operations::{not_had, refused};
+use crate::registry::operations::{not_had, priced, refused};
 use crate::registry::record::Record;
 use crate::registry::requests::{Begun, Led, Running};
 use crate::registry::settings::Registry;
@@ -95,7 +95,7 @@ impl Registry {
         };
         let more = memory.committed(current).checked_sub(memory.committed(previous));
         let more = more.unwrap_or(ByteCount::ZERO);
-        let charge = Charge::pay(&namespace.home.payer, Amount::committed(more))?;
+        let charge = Charge::pay(&namespace.home.payer, priced(record, Amount::committed(more)))?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {

@@ -19,10 +19,12 @@ pub use describe::PresentationChange;
 pub use grow::Grown;
 pub use volatility::PurgeOutcome;
 
-use crate::error::Failure;
 use std::time::Duration;
 
+use crate::error::Failure;
 use crate::memory::{AnyMemory, Fault, Hand, Protected, Purged, Refused, Undone};
+use crate::model::Allocator;
+use crate::registry::ledger::Amount;
 use crate::registry::lifecycle::{Ended, Lent, NotHad, Why};
 use crate::registry::record::Record;
 
@@ -31,6 +33,11 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
         NotHad::Ended => record.not_found(),
         NotHad::Failed(failure) => failure,
     }
+}
+
+/// An amount as it is charged for more of this memory.
+fn priced(record: &Record, amount: Amount) -> Amount {
+    Amount { is_prepaid: record.form().allocator == Allocator::Fixed, ..amount }
 }
 
 /// What can be done with what a guard lends.
@@ -91,6 +98,11 @@ fn refused(refused: &Refused) -> Failure {
             limit_name: "heap",
             remedy: "retry with fewer pages, or when other memories were deleted; an operator finds \
                      the heap's words in the log",
+        },
+        Refused::FixedSlots => Failure::HostExhausted {
+            limit_name: "fixed_slots",
+            remedy: "retry when a fixed memory was deleted; an operator raises fixed.slots in the config, \
+                     which is read at start",
         },
         Refused::HugePages { page_bytes, .. } => {
             Failure::HugePagesExhausted { page_bytes: page_bytes.get() }

@@ -44,10 +44,11 @@ impl Registry {
         gate: &Arc<Gate>,
     ) -> Result<Grown, Failure> {
         let payer = &namespace.home.payer;
-        let more = Charge::pay(payer, Amount::committed(grown.more()))?;
-        // There are two blocks until the old one is gone.
-        let second = Amount { mappings: 1, ..Amount::committed(grown.previous.bytes()) };
-        let second = Charge::pay(payer, second)?;
+        // There are two blocks until the old one is gone: the new one is paid whole, and what the memory
+        // does not keep of that is the second's.
+        let whole = Amount { mappings: 1, ..Amount::committed(grown.current.bytes()) };
+        let mut second = Charge::pay(payer, whole)?;
+        let more = second.split(Amount::committed(grown.more()));
         let (registry, namespace) = (Arc::clone(self), Arc::clone(namespace));
         let (lane, job_gate) = (namespace.lane, Arc::clone(gate));
         let job = async move {

@@ -10,7 +10,7 @@ use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle::NotHad;
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::writing;
-use crate::registry::operations::{hand, not_had, refused};
+use crate::registry::operations::{hand, not_had, priced, refused};
 use crate::registry::pool::onto_pool;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
@@ -40,7 +40,7 @@ impl Registry {
             let record = Arc::clone(writing.owner());
             let memory = hand(writing.memory());
             let mut memory = memory.map_err(|ended| not_had(&record, NotHad::from(ended)))?;
-            let charge = pay(&home, &memory, range, protection)?;
+            let charge = pay(&home, &record, &memory, range, protection)?;
             job_gate.pass()?;
             memory.protect(range, protection).map_err(failure)?;
             record.pay_more(charge);
@@ -53,6 +53,7 @@ impl Registry {
 /// What it costs more. Given back with the memory: ranges that were there may be there again.
 fn pay(
     namespace: &Namespace,
+    record: &Record,
     memory: &Hand<'_>,
     range: ByteRange,
     protection: Protection,
@@ -62,7 +63,7 @@ fn pay(
         mappings: u32::try_from(mappings).unwrap_or(u32::MAX),
         ..Amount::overhead(mappings.saturating_mul(RANGE_BYTES))
     };
-    Charge::pay(&namespace.home.payer, amount)
+    Charge::pay(&namespace.home.payer, priced(record, amount))
 }
 
 fn failure(unprotected: Unprotected) -> Failure {

@@ -95,11 +95,7 @@ impl Record {
             shape: Packed::new(&new.shape),
             size: PublishedSize::at(new.shape.initial),
             home: Arc::clone(&namespace.home),
-            life: if memory.is_exclusive() {
-                Lifecycle::alone(memory)
-            } else {
-                Lifecycle::new(memory)
-            },
+            life: Lifecycle::new(memory.is_exclusive(), memory),
             created: since_1970(now.wall),
             expiry: AtomicU64::new(u64::MAX),
             stats: Stats::default(),

@@ -126,6 +126,8 @@ pub(super) enum Form {
     Heap,
     /// On the heap, for many at a time.
     HeapShared,
+    /// In a slot of the fixed arena.
+    Fixed,
 }
 
 impl Form {
@@ -148,6 +150,16 @@ pub(super) enum Answer {
 }
 
 impl Deed {
+    /// The same on a host that has no arena.
+    pub(super) fn without_arena(mut self) -> Self {
+        if let Self::Create { spec, .. } = &mut self
+            && spec.form == Form::Fixed
+        {
+            spec.form = Form::Usual;
+        }
+        self
+    }
+
     pub(super) fn delete_every_name() -> impl Iterator<Item = Self> {
         (0..NAMES).map(|name| Self::Delete { name })
     }
@@ -222,6 +234,7 @@ fn form() -> impl Strategy<Value = Form> {
         1 => Just(Form::MemfdMaximum),
         2 => Just(Form::Heap),
         2 => Just(Form::HeapShared),
+        2 => Just(Form::Fixed),
     ]
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Library(Floors);
 
 impl Library {
     pub(super) fn new() -> Self {
-        Self(Floors::new())
+        Self(Floors::with_arena())
     }
 
     fn attempt(&self, deed: &Deed) -> Result<Answer, Failure> {
@@ -135,6 +135,10 @@ impl Door for Library {
         })
     }
 
+    fn has_arena(&self) -> bool {
+        self.0.has_arena()
+    }
+
     fn charged(&self) -> Vec<u64> {
         self.0.assert_empty();
         self.0.charged().to_vec()
@@ -182,6 +186,7 @@ fn form(asked: super::deeds::Form) -> Form {
         Asked::OnGrow => Form { populate: Populate::OnGrow, ..usual },
         Asked::Maximum => Form { populate: Populate::Maximum, ..usual },
         Asked::Heap => Form { allocator: Allocator::Heap, ..usual },
+        Asked::Fixed => Form { allocator: Allocator::Fixed, ..usual },
         Asked::HeapShared => Form { allocator: Allocator::Heap, is_shared: true, ..usual },
         Asked::MemfdMaximum => {
             Form { backing: Backing::Memfd, populate: Populate::Maximum, ..usual }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::deeds::{Access, Answer, Deed, Form, Place, Seen, Spec, Wish, name, pattern};
-use crate::floors::{MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
+use crate::floors::{ARENA, MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
 
 const PAGE: u64 = 65_536;
 const HOST_PAGE: u128 = 4096;
@@ -189,6 +189,17 @@ impl Model {
         if spec.form == Form::HeapShared && spec.maximum.is_none() {
             return refused("INVALID_SPEC");
         }
+        let fixed = spec.form == Form::Fixed;
+        let slot = ARENA.1;
+        let maximum = match (fixed, spec.maximum) {
+            (true, None) if spec.may_grow => slot,
+            (true, Some(maximum)) => maximum.min(slot),
+            _ => maximum,
+        };
+        let long = |guard: &Option<u64>| guard.is_some_and(|guard| guard > DEFAULT_GUARD);
+        if fixed && (spec.initial > slot || long(&spec.guard.0) || long(&spec.guard.1)) {
+            return refused("INVALID_SPEC");
+        }
         let room = if spec.may_grow { maximum } else { spec.initial };
         let body = u128::from(room) * u128::from(PAGE);
         let guard = |bytes: Option<u64>| {
@@ -200,6 +211,8 @@ impl Model {
         let Ok(reserved) = u64::try_from(reserved) else { return refused("INVALID_SPEC") };
         // A heap sets nothing aside for growth.
         let reserved = if heap { 0 } else { reserved };
+        // A slot has its length and one guard of its own.
+        let reserved = if fixed { slot * PAGE + DEFAULT_GUARD } else { reserved };
         if self.0.contains_key(&number) {
             return refused("MEMORY_EXISTS");
         }

@@ -18,7 +18,7 @@ pub(super) struct Wire(Served);
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Self(Served::new(NO_SWEEP))
+        Self(Served::with_arena(NO_SWEEP))
     }
 
     pub(super) fn end(self) {
@@ -143,6 +143,10 @@ impl Door for Wire {
         })
     }
 
+    fn has_arena(&self) -> bool {
+        self.0.has_arena
+    }
+
     fn charged(&self) -> Vec<u64> {
         self.0.charged()
     }
@@ -160,8 +164,12 @@ fn asked(spec: &Spec) -> MemorySpec {
         index_type: if spec.is_64 { IndexType::I64 } else { IndexType::I32 }.into(),
         growth: if spec.may_grow { Growth::Allowed } else { Growth::Disallowed }.into(),
         guard: Some(Guard { before_bytes, after_bytes }),
-        allocator: if spec.form.is_heap() { Allocator::Heap } else { Allocator::Unspecified }
-            .into(),
+        allocator: match spec.form {
+            Form::Heap | Form::HeapShared => Allocator::Heap,
+            Form::Fixed => Allocator::Fixed,
+            _ => Allocator::Unspecified,
+        }
+        .into(),
         shared: spec.form == Form::HeapShared,
         backing: match spec.form {
             Form::Memfd | Form::MemfdMaximum => Backing::Memfd,
