@@ -62,10 +62,12 @@ async fn in_full(client: &Client, memory_id: &str) -> Memory {
 
 #[tokio::test]
 async fn whatever_the_form_the_same_bytes_come_back_and_new_ones_are_zero() {
-    let house = House::with_arena(1, 20);
+    let arena = House::with_arena(1, 20);
+    let has_arena = arena.is_some();
+    let house = arena.unwrap_or_else(House::start);
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
-    for (name, spec) in specs() {
+    for (name, spec) in specs().into_iter().filter(|(name, _)| has_arena || *name != "fixed") {
         for round in ["first", "recycled"] {
             let made = client.create(Some("m"), spec.clone()).await.unwrap();
             let effective = made.spec.unwrap();

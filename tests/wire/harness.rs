@@ -15,6 +15,9 @@ use linmemd::client::proto::{Memory, MemorySpec};
 use linmemd::client::{Client, ConnectOptions, RetryPolicy};
 use linmemd::config::{Config, Tenant};
 use linmemd::daemon::Daemon;
+use linmemd::memory::FixedAllocator;
+use linmemd::os::kernel::Linux;
+use linmemd::units::WasmPages;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -50,10 +53,23 @@ impl House {
         Self::with(|config| config.memory.slabs = false)
     }
 
-    /// With an arena of so many slots of so many pages. The host must let them be locked: some MiB, which
-    /// is what RLIMIT_MEMLOCK is without anyone's doing.
-    pub(crate) fn with_arena(slots: u32, slot_pages: u64) -> Self {
-        Self::with(|config| (config.fixed.slots, config.fixed.slot_pages) = (slots, slot_pages))
+    /// With an arena of so many slots of so many pages; none, and said so, where this host lets no such
+    /// be locked: it is a part of what RLIMIT_MEMLOCK is without anyone's doing.
+    pub(crate) fn with_arena(slots: u32, slot_pages: u64) -> Option<Self> {
+        let slot = WasmPages::new(slot_pages).unwrap();
+        match FixedAllocator::arrange(Arc::new(Linux), slots, slot) {
+            Ok(_arena) => Some(Self::with(|config| {
+                (config.fixed.slots, config.fixed.slot_pages) = (slots, slot_pages);
+                config.tenants = ["default", "other"].map(|name| tenant(name, None)).to_vec();
+            })),
+            Err(why) => {
+                #[expect(clippy::print_stderr, reason = "what is left out is said")]
+                {
+                    eprintln!("left out: fixed memories: {why}");
+                }
+                None
+            }
+        }
     }
 
     /// On the defaults with a change.
