@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{MemoryId, Protection, Uuid};
+use crate::model::{MemoryId, PartitionId, Protection, Uuid};
 use crate::units::OutOfBounds;
 
 /// Why an operation did not happen. Unless said otherwise nothing has changed.
@@ -210,6 +210,44 @@ pub enum Failure {
     MemoryExists {
         /// The name.
         memory_id: MemoryId,
+    },
+    /// No such partition, or none that this tenant's memories may live in.
+    #[error("there is no partition {partition_id} for this tenant")]
+    PartitionNotFound {
+        /// The name.
+        partition_id: PartitionId,
+    },
+    /// The name is taken.
+    #[error("there is a partition {partition_id} already; choose another id or delete it")]
+    PartitionExists {
+        /// The name.
+        partition_id: PartitionId,
+    },
+    /// The partition's own limit.
+    #[error(
+        "partition {partition_id} has no room for {asked} bytes more below its maximum of {limit}; \
+         delete something in it or have another made"
+    )]
+    PartitionFull {
+        /// The partition.
+        partition_id: PartitionId,
+        /// Its maximum.
+        limit: u64,
+        /// How much more was asked for.
+        asked: u64,
+    },
+    /// Something lives in the partition that was to be deleted.
+    #[error(
+        "partition {partition_id} has {memories} memories and {children} partitions in it; delete \
+         them first"
+    )]
+    PartitionInUse {
+        /// The partition.
+        partition_id: PartitionId,
+        /// Memories in it, those among them that could not be given back yet.
+        memories: u64,
+        /// Partitions in it.
+        children: u64,
     },
     /// The caller may not do this.
     #[error("{rpc} needs the role {role}: {how}")]

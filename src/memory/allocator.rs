@@ -9,6 +9,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::memory::ballast::{Ballast, BallastForm};
 use crate::memory::heap::Block;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
@@ -142,6 +143,15 @@ pub trait PageAllocator: Send + Sync + fmt::Debug {
             value: "ALLOCATOR_HEAP".to_owned(),
             why: "these pages are not from the heap",
         })
+    }
+
+    /// The place for a ballast of such pages, which holds nothing yet.
+    ///
+    /// # Errors
+    /// [`Refused`], always where the allocator knows no such thing.
+    fn ballast(&self, _form: &BallastForm) -> Result<Ballast, Refused> {
+        let why = "this allocator sets nothing aside";
+        Err(Refused::NotHere { field: "spec.minimum_bytes", value: "more than 0".to_owned(), why })
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::memory::allocator::{
     Fallbacks, Footprint, GuardKind, PageAllocator, Pages, Unallocated,
 };
+use crate::memory::ballast::{Ballast, BallastForm};
 use crate::memory::fixed::FixedAllocator;
 use crate::memory::heap::{Block, HeapAllocator};
 use crate::memory::layout::Layout;
@@ -68,6 +69,10 @@ impl PageAllocator for Allocators {
 
     fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated> {
         self.of(layout)?.allocate(layout, going)
+    }
+
+    fn ballast(&self, form: &BallastForm) -> Result<Ballast, Refused> {
+        self.mmap.ballast(form)
     }
 
     fn block(

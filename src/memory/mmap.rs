@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::memory::allocator::{
     Fallbacks, Footprint, GuardKind, PageAllocator, Pages, Unallocated,
 };
+use crate::memory::ballast::{Ballast, BallastForm};
 use crate::memory::dedicated::Dedicated;
 use crate::memory::file::FileBacked;
 use crate::memory::layout::Layout;
@@ -149,6 +150,10 @@ impl PageAllocator for MmapAllocator {
             Home::File => FileBacked::allocate(kernel, layout, &self.fallbacks, going),
         }
     }
+
+    fn ballast(&self, form: &BallastForm) -> Result<Ballast, Refused> {
+        Ballast::new(&self.kernel, form)
+    }
 }
 
 /// Bytes charged while the first `extent` of such a memory are open.
@@ -161,12 +166,14 @@ pub(super) fn committed(layout: &Layout, extent: ByteCount) -> ByteCount {
 
 /// Whether a memory of this form can have neighbours in its mapping.
 fn may_share(layout: &Layout) -> bool {
-    let Form { backing, numa, populate, locking, .. } = &*layout.form;
+    let Form { backing, numa, populate, locking, partition, .. } = &*layout.form;
     layout.pages == PageKind::Base
         && *backing == Backing::Anonymous
         && numa.policy == NumaPolicy::Local
         && *populate != Populate::Maximum
         && *locking == Locking::None
+        // What a slab keeps of a memory that is gone would be missing from what is set aside.
+        && (partition.is_none() || *populate == Populate::None)
 }
 
 /// Sets the NUMA policy of an untouched reservation; whether it is in force.

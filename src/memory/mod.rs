@@ -21,6 +21,7 @@ mod allocator;
 mod allocators;
 mod any;
 mod apply;
+mod ballast;
 mod dedicated;
 mod file;
 mod fixed;
@@ -53,6 +54,7 @@ pub use allocator::{
 };
 pub use allocators::Allocators;
 pub use any::{AnyMemory, Hand, HeapMemory};
+pub use ballast::{Ballast, BallastForm};
 pub use fixed::{FixedAllocator, Unarranged};
 pub use heap::{
     Alone, Block, ExclusiveMemory, Freezing, HeapAllocator, Moving, Place, SharedMemory, Written,

@@ -47,6 +47,14 @@ pub enum Refused {
         /// What the kernel said.
         error: OsError,
     },
+    /// Taking so much would have the kernel end processes.
+    #[error("{asked} more cannot be set aside, {available} being available")]
+    NotAvailable {
+        /// What the host says is available.
+        available: ByteCount,
+        /// How much was asked for.
+        asked: ByteCount,
+    },
     /// The host has not what the spec asks for.
     #[error("{field} = {value}: {why}")]
     NotHere {

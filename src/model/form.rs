@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::model::tagging::Tagging;
-use crate::model::{DEFAULT_GUARD, Guard};
+use crate::model::{DEFAULT_GUARD, Guard, PartitionId};
 use crate::units::ByteCount;
 
 /// The most NUMA nodes that a kernel can be built for (`MAX_NUMNODES`).
@@ -154,6 +154,8 @@ pub struct Form {
     pub tagging: Tagging,
     /// Whether the memory is a shared one, for many threads of code at a time.
     pub is_shared: bool,
+    /// The partition that pays for them; none: the host.
+    pub partition: Option<PartitionId>,
 }
 
 impl Default for Form {
@@ -168,6 +170,7 @@ impl Default for Form {
             locking: Locking::default(),
             tagging: Tagging::default(),
             is_shared: false,
+            partition: None,
         }
     }
 }
@@ -198,6 +201,7 @@ impl Form {
             "a fixed slot has a guard of 65536 bytes on either side"
         };
         let rules = [
+            (self.partition.is_some(), "spec.partition", "is for ALLOCATOR_MMAP"),
             (
                 self.backing != Backing::Anonymous,
                 "spec.backing",

@@ -5,6 +5,7 @@
 //! `tagging.rs`.
 
 mod form;
+mod partition;
 mod tagging;
 
 use std::borrow::Borrow;
@@ -21,6 +22,7 @@ pub use form::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
     Populate,
 };
+pub use partition::{PartitionId, PartitionSpec};
 pub use tagging::{TagMode, TagRequirement, Tagging};
 pub use uuid::Uuid;
 

@@ -251,6 +251,12 @@ unsafe impl Kernel for FailingKernel {
         unsafe { Linux.lock(address, length) }
     }
 
+    unsafe fn unlock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.admit(Call::Unlock)?;
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { Linux.unlock(address, length) }
+    }
+
     fn lock_limit(&self) -> u64 {
         Linux.lock_limit()
     }
@@ -265,11 +271,6 @@ unsafe impl Kernel for FailingKernel {
         self.admit(Call::SetPolicy)?;
         // SAFETY: the same range under the same condition, which our caller has met.
         unsafe { Linux.set_policy(address, length, policy, nodes) }
-    }
-
-    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
-        self.admit(Call::SetThreadPolicy)?;
-        Linux.set_thread_policy(policy, nodes)
     }
 
     fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
@@ -312,16 +313,6 @@ unsafe impl Kernel for FailingKernel {
 
     fn host_page_bytes(&self) -> u64 {
         Linux.host_page_bytes()
-    }
-
-    fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
-        self.admit(Call::SetThreadNice)?;
-        Linux.set_thread_nice(nice)
-    }
-
-    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
-        self.admit(Call::SetThreadProcessors)?;
-        Linux.set_thread_processors(processors)
     }
 
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {

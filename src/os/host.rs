@@ -92,6 +92,13 @@ pub fn max_map_count(kernel: &dyn Kernel) -> Result<u64, OsError> {
     })
 }
 
+/// What the host can give without taking it from others, as it says (`MemAvailable`).
+pub fn available(kernel: &dyn Kernel) -> Option<ByteCount> {
+    let mut facts = Facts::of(kernel);
+    let meminfo = facts.text(MEMINFO)?;
+    facts.amount(MEMINFO, &meminfo, "MemAvailable")
+}
+
 /// How many mappings this process has now. Takes time in proportion to them, and the lock that
 /// mapping calls wait for: not for every request.
 ///

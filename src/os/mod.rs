@@ -34,6 +34,7 @@ mod copy_x86_64;
 pub mod facts;
 pub mod failing;
 mod failing_heap;
+mod failing_threads;
 mod failing_watch;
 pub mod fault;
 #[cfg(test)]

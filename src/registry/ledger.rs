@@ -3,6 +3,9 @@
 //! ```text
 //! Charge ──> tenant's Account: used ≤ limit, else QUOTA_EXCEEDED   (checked first)
 //!        └─> host's Account:   used ≤ limit, else HOST_EXHAUSTED
+//! in a partition
+//!        ├─> its bytes: Partition (`partition/`), which pays the host for what it has not set aside
+//!        └─> all else:  host's Account
 //! ```
 //!
 //! A tenant whose limit is no tighter than the host's (one without a quota of its own has the host's
@@ -17,87 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Failure;
 use crate::memory::Footprint;
-use crate::units::ByteCount;
-
-/// What something costs, kind by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// RAM for tenants' bytes.
-    pub committed_bytes: u64,
-    /// RAM of the daemon's and the kernel's own.
-    pub overhead_bytes: u64,
-    /// Mappings of the process; the kernel counts them in 31 bits.
-    pub mappings: u32,
-    /// Address space.
-    pub reserved_bytes: u64,
-    /// Memories.
-    pub memories: u16,
-    /// The host's part of committed bytes, mappings and address space was paid at start, for the arena.
-    pub is_prepaid: bool,
-}
-
-impl Amount {
-    /// One memory of this footprint.
-    #[must_use]
-    pub fn memory(footprint: &Footprint) -> Self {
-        Self {
-            committed_bytes: footprint.committed.get(),
-            overhead_bytes: footprint.overhead.get(),
-            mappings: u32::try_from(footprint.mappings).unwrap_or(u32::MAX),
-            reserved_bytes: footprint.reserved.get(),
-            memories: 1,
-            is_prepaid: footprint.is_prepaid,
-        }
-    }
-
-    /// What the host is charged.
-    const fn of_host(self) -> Self {
-        if self.is_prepaid {
-            Self { memories: self.memories, ..Self::overhead(self.overhead_bytes) }
-        } else {
-            self
-        }
-    }
-
-    /// Committed bytes alone.
-    #[must_use]
-    pub const fn committed(bytes: ByteCount) -> Self {
-        Self {
-            committed_bytes: bytes.get(),
-            overhead_bytes: 0,
-            mappings: 0,
-            reserved_bytes: 0,
-            memories: 0,
-            is_prepaid: false,
-        }
-    }
-
-    /// Overhead alone.
-    #[must_use]
-    pub const fn overhead(bytes: u64) -> Self {
-        Self {
-            committed_bytes: 0,
-            overhead_bytes: bytes,
-            mappings: 0,
-            reserved_bytes: 0,
-            memories: 0,
-            is_prepaid: false,
-        }
-    }
-
-    /// Of the two, whose host's part was paid in the same way.
-    const fn plus(self, other: Self) -> Self {
-        // Each part was admitted against a limit, so sums stay far below 2^64.
-        Self {
-            committed_bytes: self.committed_bytes.saturating_add(other.committed_bytes),
-            overhead_bytes: self.overhead_bytes.saturating_add(other.overhead_bytes),
-            mappings: self.mappings.saturating_add(other.mappings),
-            reserved_bytes: self.reserved_bytes.saturating_add(other.reserved_bytes),
-            memories: self.memories.saturating_add(other.memories),
-            is_prepaid: self.is_prepaid,
-        }
-    }
-}
+pub use crate::registry::amount::Amount;
+use crate::registry::partition::Partition;
 
 /// One kind of what an account holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,12 +107,16 @@ impl Account {
     /// # Errors
     /// [`Failure::HostExhausted`]; nothing was paid.
     pub fn pay_for_good(&self, footprint: &Footprint) -> Result<(), Failure> {
-        let amount = Amount { memories: 0, ..Amount::memory(footprint) };
+        self.pay_as_host(Amount { memories: 0, ..Amount::memory(footprint) })
+    }
+
+    /// Pays from it alone.
+    pub(super) fn pay_as_host(&self, amount: Amount) -> Result<(), Failure> {
         self.admit(amount).map_err(Refused::by_host)
     }
 
     fn admit(&self, amount: Amount) -> Result<(), Refused> {
-        let bytes = amount.committed_bytes.saturating_add(amount.overhead_bytes);
+        let bytes = amount.bytes();
         self.memories.admit("memories", amount.memories.into())?;
         let rest = self
             .bytes
@@ -218,33 +146,62 @@ impl Account {
         }
     }
 
-    fn give_back(&self, amount: Amount) {
+    pub(super) fn give_back(&self, amount: Amount) {
         self.committed.fetch_sub(amount.committed_bytes, Ordering::Relaxed);
-        self.bytes.give_back(amount.committed_bytes.saturating_add(amount.overhead_bytes));
+        self.bytes.give_back(amount.bytes());
         self.mappings.give_back(amount.mappings.into());
         self.reserved_bytes.give_back(amount.reserved_bytes);
         self.memories.give_back(amount.memories.into());
     }
 }
 
-/// Who pays: a tenant, and the host beside it. One for all charges of a tenant, of which there may
-/// be a million.
+/// Who pays: a tenant, and the host beside it, or a partition for it. One for all charges of a tenant,
+/// of which there may be a million; one for each memory in a partition.
 #[derive(Debug)]
 pub struct Payer {
     tenant: Arc<Account>,
     host: Arc<Account>,
+    partition: Option<Arc<Partition>>,
 }
 
 impl Payer {
     /// That tenant, on that host.
     #[must_use]
     pub fn new(tenant: &Arc<Account>, host: &Arc<Account>) -> Arc<Self> {
-        Arc::new(Self { tenant: Arc::clone(tenant), host: Arc::clone(host) })
+        Arc::new(Self { tenant: Arc::clone(tenant), host: Arc::clone(host), partition: None })
+    }
+
+    /// The same tenant, in a partition of that host.
+    #[must_use]
+    pub fn within(&self, partition: Arc<Partition>) -> Arc<Self> {
+        let (tenant, host) = (Arc::clone(&self.tenant), Arc::clone(&self.host));
+        Arc::new(Self { tenant, host, partition: Some(partition) })
+    }
+
+    /// The partition that it pays from.
+    #[must_use]
+    pub const fn partition(&self) -> Option<&Arc<Partition>> {
+        self.partition.as_ref()
+    }
+
+    fn pay_host(&self, amount: Amount) -> Result<(), Failure> {
+        let Some(partition) = &self.partition else {
+            return self.host.pay_as_host(amount.of_host());
+        };
+        partition.pay(amount)?;
+        let rest = self.host.pay_as_host(amount.without_bytes());
+        rest.inspect_err(|_refused| partition.give_back(amount))
     }
 
     fn give_back(&self, amount: Amount) {
         self.tenant.give_back(amount);
-        self.host.give_back(amount.of_host());
+        match &self.partition {
+            None => self.host.give_back(amount.of_host()),
+            Some(partition) => {
+                self.host.give_back(amount.without_bytes());
+                partition.give_back(amount);
+            }
+        }
     }
 }
 
@@ -260,9 +217,10 @@ impl Charge {
     /// Pays `amount` from the tenant's account and the host's.
     ///
     /// # Errors
-    /// [`Failure::QuotaExceeded`] or [`Failure::HostExhausted`]; nothing was paid.
+    /// [`Failure::QuotaExceeded`] or [`Failure::HostExhausted`]; in a partition also
+    /// [`Failure::PartitionFull`] and [`Failure::PartitionNotFound`]; nothing was paid.
     pub fn pay(payer: &Arc<Payer>, amount: Amount) -> Result<Self, Failure> {
-        let Payer { tenant, host } = &**payer;
+        let Payer { tenant, host, .. } = &**payer;
         tenant.admit(amount).map_err(|refused| {
             if refused.limit < host.limit_of(refused.resource) {
                 refused.by_tenant()
@@ -270,10 +228,7 @@ impl Charge {
                 refused.by_host()
             }
         })?;
-        if let Err(refused) = host.admit(amount.of_host()) {
-            tenant.give_back(amount);
-            return Err(refused.by_host());
-        }
+        payer.pay_host(amount).inspect_err(|_refused| tenant.give_back(amount))?;
         Ok(Self { payer: Arc::clone(payer), amount })
     }
 
@@ -306,6 +261,12 @@ impl Charge {
     #[must_use]
     pub const fn amount(&self) -> Amount {
         self.amount
+    }
+
+    /// Who paid.
+    #[must_use]
+    pub const fn payer(&self) -> &Arc<Payer> {
+        &self.payer
     }
 
     /// Changes its overhead, paying or giving back the difference.

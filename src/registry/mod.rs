@@ -6,8 +6,9 @@
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, what is aside in a record, order of ages, request log,
-//! quarantine, pool queue, a job's state), none of which is held while another is taken, save the shard around the
-//! name index.
+//! quarantine, pool queue, a job's state), none of which is held while another is taken, save the
+//! shard around the name index and, of partitions, what is set aside around the books, and a
+//! partition's books around its parent's.
 
 #![cfg_attr(
     not(test),
@@ -21,6 +22,7 @@
 )]
 
 mod ages;
+mod amount;
 mod aside;
 mod directory;
 mod gate;
@@ -37,11 +39,13 @@ mod lifecycle_loom;
 mod namespace;
 mod operations;
 mod packed;
+mod partition;
 mod pool;
 #[cfg(all(test, not(linmemd_loom)))]
 mod pool_tests;
 mod presentation;
 mod quarantine;
+mod random;
 mod record;
 #[cfg(all(test, not(linmemd_loom)))]
 mod registry_tests;
@@ -56,6 +60,7 @@ pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
 pub use operations::{Deletion, Grown, PresentationChange, PurgeOutcome};
+pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;
 pub use presentation::PresentationVersion;
 pub use quarantine::QuarantinedRange;

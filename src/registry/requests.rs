@@ -75,12 +75,13 @@ impl RequestLog {
         Arc::new(Self { keep, state: Mutex::default() })
     }
 
-    /// Looks a request up and, if it is new, notes that it runs.
+    /// Looks a request up and, if it is new, notes that it runs. The second payer pays where the first
+    /// cannot: a memory is had out of its partition's minimum when the host has nothing left.
     pub(super) fn begin(
         self: &Arc<Self>,
         key: Option<RequestKey>,
         now: Now,
-        payer: &Arc<Payer>,
+        payers: [&Arc<Payer>; 2],
     ) -> Result<Begun, Failure> {
         let Some(key) = key else { return Ok(Begun::Run(Running { log: None })) };
         let mut state = self.state();
@@ -100,7 +101,9 @@ impl RequestLog {
         }
         while state.entries.len() >= self.keep.entries && state.forget_oldest() {}
         let charge = loop {
-            match Charge::pay(payer, Amount::overhead(ENTRY_BYTES)) {
+            let [first, second] = payers;
+            let pay = |payer| Charge::pay(payer, Amount::overhead(ENTRY_BYTES));
+            match pay(first).or_else(|failure| pay(second).map_err(|_second| failure)) {
                 Ok(charge) => break charge,
                 Err(failure) => {
                     if !state.forget_oldest() {
@@ -204,14 +207,14 @@ mod tests {
     const GROWN: Led = Led::Grown { previous_pages: 1, current_pages: 2 };
 
     fn succeed(log: &Arc<RequestLog>, id: u128, at: Now, account: &Arc<Account>) {
-        match log.begin(key(id, 1), at, &payer(account)).unwrap() {
+        match log.begin(key(id, 1), at, [&payer(account); 2]).unwrap() {
             Begun::Run(running) => running.led_to(GROWN),
             Begun::Done(_) => panic!("{id} was done before"),
         }
     }
 
     fn is_done(log: &Arc<RequestLog>, id: u128, at: Now, account: &Arc<Account>) -> bool {
-        matches!(log.begin(key(id, 1), at, &payer(account)), Ok(Begun::Done(GROWN)))
+        matches!(log.begin(key(id, 1), at, [&payer(account); 2]), Ok(Begun::Done(GROWN)))
     }
 
     #[test]
@@ -220,7 +223,7 @@ mod tests {
         succeed(&log, 1, now, &account);
         assert!(is_done(&log, 1, now, &account));
         assert_eq!(
-            log.begin(key(1, 2), now, &payer(&account)).unwrap_err(),
+            log.begin(key(1, 2), now, [&payer(&account); 2]).unwrap_err(),
             Failure::RequestIdReused { request_id: Uuid::from_u128(1) }
         );
     }
@@ -228,11 +231,25 @@ mod tests {
     #[test]
     fn a_repeat_while_the_first_runs_is_told_to_come_back_and_a_failure_is_forgotten() {
         let (log, account, now) = (log(8), account(u64::MAX), now());
-        let first = log.begin(key(1, 1), now, &payer(&account)).unwrap();
-        let repeat = log.begin(key(1, 1), now, &payer(&account)).unwrap_err();
+        let first = log.begin(key(1, 1), now, [&payer(&account); 2]).unwrap();
+        let repeat = log.begin(key(1, 1), now, [&payer(&account); 2]).unwrap_err();
         assert!(matches!(repeat, Failure::Overloaded { .. }), "{repeat:?}");
         drop(first);
         succeed(&log, 1, now, &account);
+    }
+
+    #[test]
+    fn where_the_first_payer_cannot_pay_the_second_does_before_anything_is_forgotten() {
+        let (log, begun) = (log(8), now());
+        let [empty, full] = [account(ENTRY_BYTES * 3), account(ENTRY_BYTES * 2)];
+        succeed(&log, 1, begun, &full);
+        let payers = [&payer(&full), &payer(&empty)];
+        match log.begin(key(2, 1), begun, payers).unwrap() {
+            Begun::Run(running) => running.led_to(GROWN),
+            Begun::Done(_) => panic!("2 was done before"),
+        }
+        assert_eq!(empty.holdings()[1].used, 2 * ENTRY_BYTES);
+        assert!(is_done(&log, 1, begun, &full) && is_done(&log, 2, begun, &full));
     }
 
     #[test]

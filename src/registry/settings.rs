@@ -16,6 +16,7 @@ use crate::model::Now;
 use crate::registry::ages::Ages;
 use crate::registry::lease::Leases;
 use crate::registry::ledger::Account;
+use crate::registry::partition::Partitions;
 use crate::registry::pool::Pool;
 use crate::registry::quarantine::{Quarantine, QuarantinedRange};
 use crate::registry::record::Record;
@@ -51,6 +52,8 @@ pub struct Registry {
     pub pool: Pool,
     /// Where pages come from.
     pub allocator: Box<dyn PageAllocator>,
+    /// Pools of the host's budget.
+    pub partitions: Partitions,
     pub(super) quarantine: Quarantine,
     pub(super) leases: Leases,
     pub(super) ages: Ages,
@@ -81,6 +84,7 @@ impl Registry {
     ) -> Arc<Self> {
         Arc::new(Self {
             settings,
+            partitions: Partitions::new(&host),
             host,
             pool,
             allocator,
@@ -93,8 +97,8 @@ impl Registry {
         })
     }
 
-    /// What is to be done now and then: ends memories whose leases have run out and tries
-    /// quarantined ranges again. Slow kernel work: not for a serving thread.
+    /// What is to be done now and then: ends memories whose leases have run out, tries
+    /// quarantined ranges again, and sets aside what is missing of partitions' minimums. Slow kernel work: not for a serving thread.
     ///
     /// `expired` is told of each memory that ends.
     pub fn sweep(self: &Arc<Self>, now: Now, expired: impl Fn(&Record)) {
@@ -107,6 +111,7 @@ impl Registry {
         let mut context = Context::from_waker(Waker::noop());
         self.ending().retain_mut(|end| end.0.as_mut().poll(&mut context).is_pending());
         self.quarantine.retry();
+        self.partitions.take_up();
     }
 
     /// Takes a memory's name away at once; the rest of its end comes with the next sweeps.

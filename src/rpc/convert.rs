@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Failure;
 use crate::memory::{GuardKind, Held, Placed};
-use crate::model::{MemoryId, PageKind, RequestKey, Uuid};
+use crate::model::{Id, MemoryId, PageKind, RequestKey, Uuid};
 use crate::proto::v1;
 use crate::registry::{Observation, Record};
 use crate::rpc::method::Method;
@@ -28,8 +28,15 @@ pub(crate) fn target<'a>(id: &'a str, uid: Option<&str>) -> Result<Target<'a>, F
 /// # Errors
 /// INVALID_FIELD.
 pub(crate) fn memory_id(id: &str) -> Result<MemoryId, Failure> {
-    MemoryId::new(id)
-        .map_err(|bad| Failure::InvalidField { field: "memory_id", why: bad.to_string() })
+    self::id("memory_id", id)
+}
+
+/// A name that a client chose.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn id(field: &'static str, id: &str) -> Result<Id, Failure> {
+    Id::new(id).map_err(|bad| Failure::InvalidField { field, why: bad.to_string() })
 }
 
 /// The request's own id and a hash of everything else it says.

@@ -12,6 +12,7 @@ use crate::model::{
     Populate, TagMode, TagRequirement, Tagging,
 };
 use crate::proto::v1;
+use crate::rpc::convert;
 use crate::rpc::spec::known;
 
 /// What a client asks of the host.
@@ -49,6 +50,10 @@ pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
         tagging: tagging(spec.tagging.unwrap_or_default())?,
         page_kinds,
         is_shared: spec.shared,
+        partition: Some(spec.partition.as_str())
+            .filter(|partition| !partition.is_empty())
+            .map(|partition| convert::id("spec.partition", partition))
+            .transpose()?,
     };
     check_tagged(&form)?;
     if form.backing == Backing::Memfd && form.page_kinds.contains(&PageKind::Transparent) {
@@ -94,21 +99,35 @@ pub(crate) fn effective(form: &Form, spec: v1::MemorySpec) -> v1::MemorySpec {
             Locking::LockedNoSwap => v1::Locking::LockedNoSwap,
         }
         .into(),
+        partition: form.partition.as_ref().map(ToString::to_string).unwrap_or_default(),
         ..spec
     }
 }
 
 /// Page kinds as the wire has them.
 pub(crate) fn page_kind_messages(kinds: &[PageKind]) -> Vec<i32> {
-    let message = |kind: &PageKind| {
-        i32::from(match kind {
-            PageKind::Base => v1::HugePages::Base,
-            PageKind::Transparent => v1::HugePages::Transparent,
-            PageKind::Huge2M => v1::HugePages::HugePages2m,
-            PageKind::Huge1G => v1::HugePages::HugePages1g,
-        })
-    };
-    kinds.iter().map(message).collect()
+    kinds.iter().map(|kind| page_kind_message(*kind).into()).collect()
+}
+
+/// A page kind as the wire has it.
+pub(crate) const fn page_kind_message(kind: PageKind) -> v1::HugePages {
+    match kind {
+        PageKind::Base => v1::HugePages::Base,
+        PageKind::Transparent => v1::HugePages::Transparent,
+        PageKind::Huge2M => v1::HugePages::HugePages2m,
+        PageKind::Huge1G => v1::HugePages::HugePages1g,
+    }
+}
+
+/// And back; none for what is no preference.
+pub(crate) const fn page_kind(kind: v1::HugePages) -> Option<PageKind> {
+    Some(match kind {
+        v1::HugePages::Base => PageKind::Base,
+        v1::HugePages::Transparent => PageKind::Transparent,
+        v1::HugePages::HugePages2m => PageKind::Huge2M,
+        v1::HugePages::HugePages1g => PageKind::Huge1G,
+        v1::HugePages::Unspecified => return None,
+    })
 }
 
 /// A policy as the wire has it.
@@ -152,15 +171,9 @@ fn page_kinds(kinds: &[i32]) -> Result<Vec<PageKind>, Failure> {
     const FIELD: &str = "spec.huge_pages";
     let mut wanted = Vec::with_capacity(kinds.len().min(4));
     for kind in kinds {
-        let kind = match known(FIELD, *kind)? {
-            v1::HugePages::Base => PageKind::Base,
-            v1::HugePages::Transparent => PageKind::Transparent,
-            v1::HugePages::HugePages2m => PageKind::Huge2M,
-            v1::HugePages::HugePages1g => PageKind::Huge1G,
-            v1::HugePages::Unspecified => {
-                let why = "holds UNSPECIFIED, which is no preference".to_owned();
-                return Err(Failure::InvalidField { field: FIELD, why });
-            }
+        let Some(kind) = page_kind(known(FIELD, *kind)?) else {
+            let why = "holds UNSPECIFIED, which is no preference".to_owned();
+            return Err(Failure::InvalidField { field: FIELD, why });
         };
         if wanted.contains(&kind) {
             let why = "names a kind twice".to_owned();

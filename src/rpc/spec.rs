@@ -162,9 +162,6 @@ fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
     only::<v1::Verification>("spec.verification", spec.verification, &[v1::Verification::Off])?;
-    if !spec.partition.is_empty() {
-        return unbuilt("spec.partition", "(a name)".to_owned(), "partitions are not built yet");
-    }
     if !spec.segments.is_empty() {
         let count = format!("{} segments", spec.segments.len());
         return unbuilt("spec.segments", count, "segments are not built yet; use WriteMemory");

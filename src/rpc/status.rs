@@ -108,11 +108,16 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
             ("CAPABILITY_UNAVAILABLE", Code::FailedPrecondition, AfterChange)
         }
         Failure::Quarantined { .. } => ("QUARANTINED", Code::FailedPrecondition, AfterChange),
-        Failure::Protected { .. } => ("PROTECTED", Code::FailedPrecondition, AfterChange),
+        // The table has no word of its own for a partition that its contents protect.
+        Failure::Protected { .. } | Failure::PartitionInUse { .. } => {
+            ("PROTECTED", Code::FailedPrecondition, AfterChange)
+        }
         Failure::Purged { .. } => ("PURGED", Code::FailedPrecondition, AfterChange),
         Failure::SizeMismatch { .. } => ("SIZE_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::EtagMismatch { .. } => ("ETAG_MISMATCH", Code::Aborted, AtHigherLevel),
-        Failure::QuotaExceeded { .. } => ("QUOTA_EXCEEDED", Code::ResourceExhausted, AfterChange),
+        Failure::QuotaExceeded { .. } | Failure::PartitionFull { .. } => {
+            ("QUOTA_EXCEEDED", Code::ResourceExhausted, AfterChange)
+        }
         Failure::HostExhausted { .. } => ("HOST_EXHAUSTED", Code::ResourceExhausted, AfterChange),
         Failure::HugePagesExhausted { .. } => {
             ("HUGE_PAGES_EXHAUSTED", Code::ResourceExhausted, AfterChange)
@@ -129,6 +134,8 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::ChecksumMismatch { .. } => ("CHECKSUM_MISMATCH", Code::InvalidArgument, Never),
         Failure::MemoryNotFound { .. } => ("MEMORY_NOT_FOUND", Code::NotFound, Never),
         Failure::MemoryExists { .. } => ("MEMORY_EXISTS", Code::AlreadyExists, Never),
+        Failure::PartitionNotFound { .. } => ("PARTITION_NOT_FOUND", Code::NotFound, Never),
+        Failure::PartitionExists { .. } => ("PARTITION_EXISTS", Code::AlreadyExists, Never),
         Failure::RoleMissing { .. } => ("ROLE_MISSING", Code::PermissionDenied, Never),
         Failure::TenantMismatch { .. } => ("TENANT_MISMATCH", Code::PermissionDenied, Never),
         Failure::HardwareFault { .. } => ("HARDWARE_FAULT", Code::DataLoss, Never),
@@ -163,6 +170,10 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::DeadlineExceeded
         | Failure::MemoryNotFound { .. }
         | Failure::MemoryExists { .. }
+        | Failure::PartitionNotFound { .. }
+        | Failure::PartitionExists { .. }
+        | Failure::PartitionFull { .. }
+        | Failure::PartitionInUse { .. }
         | Failure::RoleMissing { .. }
         | Failure::TenantMismatch { .. }
         | Failure::HardwareFault { .. }
@@ -230,6 +241,20 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         Failure::MemoryNotFound { memory_id } | Failure::MemoryExists { memory_id } => {
             vec![("memory_id", memory_id.to_string())]
         }
+        Failure::PartitionNotFound { partition_id } | Failure::PartitionExists { partition_id } => {
+            vec![("partition_id", partition_id.to_string())]
+        }
+        // What others use of it is not the caller's to know.
+        Failure::PartitionFull { partition_id, limit, .. } => vec![
+            ("partition_id", partition_id.to_string()),
+            ("limit_name", "partition_committed_bytes".to_owned()),
+            ("limit", limit.to_string()),
+        ],
+        Failure::PartitionInUse { partition_id, memories, children } => vec![
+            ("partition_id", partition_id.to_string()),
+            ("memories", memories.to_string()),
+            ("children", children.to_string()),
+        ],
         Failure::RoleMissing { role, .. } => vec![("role", (*role).to_owned())],
         Failure::TenantMismatch { tenant } => vec![("tenant", tenant.clone())],
         Failure::HardwareFault { offset, count } => {

@@ -21,7 +21,6 @@ impl Access {
     ) -> Result<bool, Failure> {
         let record = self.find(target, occasion.now)?;
         let range = self.within(&record, offset, length)?;
-        let namespace = &self.tenant.namespace;
-        self.registry.set_volatility(namespace, record, range, volatility, &occasion.gate).await
+        self.registry.set_volatility(record, range, volatility, &occasion.gate).await
     }
 }

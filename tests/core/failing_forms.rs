@@ -68,7 +68,7 @@ pub(crate) fn left_out(what: &str) {
 
 /// Prepares, makes call `n` fail, acts and judges, for every `n` that the act reaches and every
 /// error number. Returns the calls of an act that nothing failed.
-fn each_call(
+pub(crate) fn each_call(
     name: &str,
     prepare: impl Fn(&Floors),
     act: impl Fn(&Floors) -> Result<(), Failure>,
@@ -99,7 +99,7 @@ fn is_refused(outcome: &Result<(), Failure>) -> bool {
 }
 
 /// What a host may lack, so that a memory does without.
-fn can_be_absent(call: Call, errno: i32) -> bool {
+pub(crate) fn can_be_absent(call: Call, errno: i32) -> bool {
     match call {
         Call::Advise(Advice::NoHugePage) | Call::Name => errno == libc::EINVAL,
         // Where the host does not say what nodes there are, the kernel has the last word.

@@ -31,6 +31,9 @@ pub(crate) const RESERVED_BYTES: u64 = 16 << 40;
 /// Slots of an arena here and in `served.rs`, and the pages of each.
 pub(crate) const ARENA: (u32, u64) = (4, 6);
 
+/// Bytes of a host that has enough.
+const HOST_BYTES: u64 = 1 << 40;
+
 pub(crate) struct Floors {
     pub(crate) kernel: Arc<FailingKernel>,
     /// What the host is charged for the arena, and what of it is mapped.
@@ -42,24 +45,29 @@ pub(crate) struct Floors {
 impl Floors {
     /// With slabs, where this kernel can have them.
     pub(crate) fn new() -> Self {
-        Self::with(|kernel| MmapAllocator::new(kernel).0)
+        Self::with(|kernel| MmapAllocator::new(kernel).0, HOST_BYTES, false)
+    }
+
+    /// The same, and an arena of [`ARENA`], where this host lets one be locked.
+    pub(crate) fn with_arena() -> Self {
+        Self::with(|kernel| MmapAllocator::new(kernel).0, HOST_BYTES, true)
     }
 
     /// With a reservation for every memory.
     pub(crate) fn dedicated() -> Self {
-        Self::with(MmapAllocator::dedicated)
+        Self::on(HOST_BYTES)
     }
 
-    /// The same as [`Self::new`], and an arena of [`ARENA`], where this host lets one be locked.
-    pub(crate) fn with_arena() -> Self {
-        Self::arranged(|kernel| MmapAllocator::new(kernel).0, true)
+    /// The same on a host with so many bytes.
+    pub(crate) fn on(host_bytes: u64) -> Self {
+        Self::with(MmapAllocator::dedicated, host_bytes, false)
     }
 
-    fn with(allocator: impl FnOnce(Arc<dyn Kernel>) -> MmapAllocator) -> Self {
-        Self::arranged(allocator, false)
-    }
-
-    fn arranged(allocator: impl FnOnce(Arc<dyn Kernel>) -> MmapAllocator, has_arena: bool) -> Self {
+    fn with(
+        allocator: impl FnOnce(Arc<dyn Kernel>) -> MmapAllocator,
+        host_bytes: u64,
+        has_arena: bool,
+    ) -> Self {
         fault::install().unwrap();
         let kernel = Arc::new(FailingKernel::new());
         let settings = Settings {
@@ -78,7 +86,7 @@ impl Floors {
             memories: u64::from(MEMORIES),
         };
         let host = Limits {
-            bytes: 1 << 40,
+            bytes: host_bytes,
             mappings: 1 << 20,
             reserved_bytes: 1 << 46,
             memories: u64::MAX,

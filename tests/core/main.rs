@@ -1,6 +1,7 @@
 //! The core under test, below the wire and over it: against a model (`model/`), on a host that
-//! refuses (`failing_host.rs`, `failing_slab.rs`, `failing_daemon.rs`), short of memory (`purges.rs`),
-//! under many threads (`concurrency.rs`), and on which processors it runs (`pinning.rs`).
+//! refuses (`failing_host.rs`, `failing_slab.rs`, `failing_daemon.rs`, `partitions.rs`), short of
+//! memory (`purges.rs`), under many threads (`concurrency.rs`), and on which processors it runs
+//! (`pinning.rs`).
 //!
 //! One binary, because each links the whole daemon. `floors.rs` stands the floors up without a
 //! daemon, `served.rs` with one; both over a kernel that can be made to refuse.
@@ -13,6 +14,7 @@ mod failing_host;
 mod failing_slab;
 mod floors;
 mod model;
+mod partitions;
 mod pinning;
 mod purges;
 mod served;

@@ -36,6 +36,8 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("CHECKSUM_MISMATCH", Code::InvalidArgument, Retry::Never),
     ("MEMORY_NOT_FOUND", Code::NotFound, Retry::Never),
     ("MEMORY_EXISTS", Code::AlreadyExists, Retry::Never),
+    ("PARTITION_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("PARTITION_EXISTS", Code::AlreadyExists, Retry::Never),
     ("ROLE_MISSING", Code::PermissionDenied, Retry::Never),
     ("TENANT_MISMATCH", Code::PermissionDenied, Retry::Never),
     ("HARDWARE_FAULT", Code::DataLoss, Retry::Never),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::kernel::{
-    Advice, Call, Heap, Kernel, Linux, PageState, Policy, Protection, Watch,
+    Advice, Call, Heap, Kernel, Linux, PageState, Policy, Protection, Threads, Watch,
 };
 use linmemd::os::tagging::TagCheck;
 
@@ -139,6 +139,21 @@ unsafe impl Heap for PausingKernel {
     }
 }
 
+impl Threads for PausingKernel {
+    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
+        self.meet(Call::SetThreadPolicy);
+        self.plan.set_thread_policy(policy, nodes)
+    }
+
+    fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
+        self.plan.set_thread_nice(nice)
+    }
+
+    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
+        self.plan.set_thread_processors(processors)
+    }
+}
+
 // SAFETY: every method is the failing kernel's own, perhaps later; it keeps the trait's promises.
 unsafe impl Kernel for PausingKernel {
     fn map_reserved(&self, length: usize) -> Result<NonNull<u8>, i32> {
@@ -235,6 +250,12 @@ unsafe impl Kernel for PausingKernel {
         unsafe { self.plan.lock(address, length) }
     }
 
+    unsafe fn unlock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        self.meet(Call::Unlock);
+        // SAFETY: the same range under the same condition, which our caller has met.
+        unsafe { self.plan.unlock(address, length) }
+    }
+
     fn lock_limit(&self) -> u64 {
         self.plan.lock_limit()
     }
@@ -249,11 +270,6 @@ unsafe impl Kernel for PausingKernel {
         self.meet(Call::SetPolicy);
         // SAFETY: the same range under the same condition, which our caller has met.
         unsafe { self.plan.set_policy(address, length, policy, nodes) }
-    }
-
-    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
-        self.meet(Call::SetThreadPolicy);
-        self.plan.set_thread_policy(policy, nodes)
     }
 
     fn nodes_of(&self, pages: &[usize], nodes: &mut [i32]) -> Result<(), i32> {
@@ -280,14 +296,6 @@ unsafe impl Kernel for PausingKernel {
 
     fn host_page_bytes(&self) -> u64 {
         self.plan.host_page_bytes()
-    }
-
-    fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
-        self.plan.set_thread_nice(nice)
-    }
-
-    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
-        self.plan.set_thread_processors(processors)
     }
 
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {

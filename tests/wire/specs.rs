@@ -30,7 +30,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
         ("spec.attachable", "true", |s| s.attachable = true),
         ("spec.owner", "OWNER_CONNECTION", |s| s.owner = 2),
         ("spec.allocator", "ALLOCATOR_FIXED", |s| s.allocator = 3),
-        ("spec.partition", "(a name)", |s| s.partition = "p".to_owned()),
         ("spec.verification", "VERIFICATION_BASIC", |s| s.verification = 2),
         ("spec.verification", "VERIFICATION_STANDARD", |s| s.verification = 3),
         ("spec.verification", "VERIFICATION_SAMPLING", |s| s.verification = 4),

@@ -11,9 +11,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
-
 use crate::model::MAX_NODES;
 use crate::os::kernel::{Advice, Kernel, PageState, Policy, Protection, pagemap};
 use crate::os::tagging::TagCheck;
@@ -145,6 +142,11 @@ unsafe impl Kernel for Linux {
         outcome(unsafe { libc::mlock(address.as_ptr().cast(), length) })
     }
 
+    unsafe fn unlock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        // SAFETY: that the range is ours is this method's own condition; munlock changes no byte.
+        outcome(unsafe { libc::munlock(address.as_ptr().cast(), length) })
+    }
+
     fn lock_limit(&self) -> u64 {
         let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MEMLOCK);
         limit.map_or(0, |(soft, _hard)| soft)
@@ -171,20 +173,6 @@ unsafe impl Kernel for Linux {
                 0_u32,
             )
         };
-        if set == 0 { Ok(()) } else { Err(last_errno()) }
-    }
-
-    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32> {
-        let mask = node_mask(nodes);
-        let number = policy.map_or(0, |policy| policy.number(nodes.len()));
-        let (mask, bits) = match policy {
-            Some(_) => (mask.as_ptr(), MASK_BITS),
-            None => (std::ptr::null(), 0),
-        };
-        // SAFETY: the kernel reads as many bits of the mask, which outlives the call, as it has; none
-        // where it is null.
-        let set =
-            unsafe { libc::syscall(libc::SYS_set_mempolicy, c_ulong::from(number), mask, bits) };
         if set == 0 { Ok(()) } else { Err(last_errno()) }
     }
 
@@ -252,19 +240,6 @@ unsafe impl Kernel for Linux {
         u64::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(4096)
     }
 
-    fn set_thread_nice(&self, nice: i32) -> Result<(), i32> {
-        // SAFETY: setpriority takes numbers only. On Linux, 0 is the calling thread.
-        outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
-    }
-
-    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32> {
-        let mut set = CpuSet::new();
-        for processor in processors {
-            set.set(*processor as usize).map_err(|error| error as i32)?;
-        }
-        sched_setaffinity(Pid::from_raw(0), &set).map_err(|error| error as i32)
-    }
-
     fn set_receive_low_water(&self, socket: BorrowedFd<'_>, bytes: u32) -> Result<(), i32> {
         let value = c_int::try_from(bytes).map_err(|_| libc::EINVAL)?;
         let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(|_| libc::EINVAL)?;
@@ -311,7 +286,7 @@ unsafe impl Kernel for Linux {
 }
 
 impl Advice {
-    const fn number(self) -> c_int {
+    pub(super) const fn number(self) -> c_int {
         match self {
             Self::DontFork => libc::MADV_DONTFORK,
             Self::DontDump => libc::MADV_DONTDUMP,
@@ -339,10 +314,10 @@ impl Protection {
 }
 
 /// The kernel reads one bit less than it is told.
-const MASK_BITS: c_ulong = MAX_NODES as c_ulong + 1;
+pub(super) const MASK_BITS: c_ulong = MAX_NODES as c_ulong + 1;
 
 /// A bit for each node. The C library has no wrapper for the calls that take it.
-fn node_mask(nodes: &[u32]) -> [u64; MAX_NODES as usize / 64] {
+pub(super) fn node_mask(nodes: &[u32]) -> [u64; MAX_NODES as usize / 64] {
     let mut mask = [0_u64; MAX_NODES as usize / 64];
     for node in nodes {
         if let Some(word) = mask.get_mut(*node as usize / 64) {
@@ -354,7 +329,7 @@ fn node_mask(nodes: &[u32]) -> [u64; MAX_NODES as usize / 64] {
 
 impl Policy {
     /// A kernel without PREFERRED_MANY still has PREFERRED, for one node.
-    const fn number(self, nodes: usize) -> u32 {
+    pub(super) const fn number(self, nodes: usize) -> u32 {
         match self {
             Self::Preferred if nodes > 1 => 5,
             Self::Preferred => 1,
@@ -371,7 +346,7 @@ fn fallocate(file: BorrowedFd<'_>, mode: c_int, from: u64, length: u64) -> Resul
     outcome(unsafe { libc::fallocate(file.as_raw_fd(), mode, from, length) })
 }
 
-fn outcome(returned: c_int) -> Result<(), i32> {
+pub(super) fn outcome(returned: c_int) -> Result<(), i32> {
     if returned == 0 { Ok(()) } else { Err(last_errno()) }
 }
 

@@ -12,6 +12,7 @@ mod linux;
 #[cfg(test)]
 mod linux_tests;
 mod pagemap;
+mod threads;
 mod watch;
 
 use std::ffi::CStr;
@@ -22,6 +23,7 @@ use std::ptr::NonNull;
 
 pub use heap::Heap;
 pub use linux::Linux;
+pub use threads::Threads;
 pub use watch::Watch;
 
 use crate::os::tagging::TagCheck;
@@ -84,9 +86,9 @@ pub enum Call {
     CountLines,
     /// [`Kernel::read_directory`].
     ReadDirectory,
-    /// [`Kernel::set_thread_nice`].
+    /// [`Threads::set_thread_nice`].
     SetThreadNice,
-    /// [`Kernel::set_thread_processors`].
+    /// [`Threads::set_thread_processors`].
     SetThreadProcessors,
     /// [`Kernel::set_receive_low_water`].
     SetReceiveLowWater,
@@ -104,9 +106,11 @@ pub enum Call {
     MapFile,
     /// [`Kernel::lock`].
     Lock,
+    /// [`Kernel::unlock`].
+    Unlock,
     /// [`Kernel::set_policy`].
     SetPolicy,
-    /// [`Kernel::set_thread_policy`].
+    /// [`Threads::set_thread_policy`].
     SetThreadPolicy,
     /// [`Kernel::nodes_of`].
     NodesOf,
@@ -150,7 +154,7 @@ pub enum PageState {
 /// as asked, which stays so until it is unmapped; and the other methods either do what their
 /// namesakes do, to the given range only, or fail. [`crate::os::reservation::Reservation`], which
 /// is safe to use, believes both.
-pub unsafe trait Kernel: Heap + Watch + Send + Sync + fmt::Debug {
+pub unsafe trait Kernel: Heap + Threads + Watch + Send + Sync + fmt::Debug {
     /// `mmap`: a fresh range of private anonymous memory that nobody can access yet and for which
     /// no memory is set aside.
     ///
@@ -273,6 +277,15 @@ pub unsafe trait Kernel: Heap + Watch + Send + Sync + fmt::Debug {
     /// ENOMEM or EPERM past `RLIMIT_MEMLOCK`, or where a part cannot be accessed; EAGAIN.
     unsafe fn lock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32>;
 
+    /// `munlock`: the pages of a range stay where they are and may be swapped out again.
+    ///
+    /// # Safety
+    /// As for [`Kernel::protect`].
+    ///
+    /// # Errors
+    /// ENOMEM at the map limit.
+    unsafe fn unlock(&self, address: NonNull<u8>, length: usize) -> Result<(), i32>;
+
     /// The soft limit of `RLIMIT_MEMLOCK`, in bytes; `u64::MAX` is none. It cannot fail, and is no
     /// [`Call`].
     fn lock_limit(&self) -> u64;
@@ -292,13 +305,6 @@ pub unsafe trait Kernel: Heap + Watch + Send + Sync + fmt::Debug {
         policy: Policy,
         nodes: &[u32],
     ) -> Result<(), i32>;
-
-    /// `set_mempolicy`, of pages that the calling thread takes and that have no policy of their own;
-    /// none is the one that threads begin with.
-    ///
-    /// # Errors
-    /// As [`Kernel::set_policy`].
-    fn set_thread_policy(&self, policy: Option<Policy>, nodes: &[u32]) -> Result<(), i32>;
 
     /// `move_pages` without a move: for each address that a page begins at, the node it lies on, or
     /// the negative error number (-ENOENT: no page yet).
@@ -335,18 +341,6 @@ pub unsafe trait Kernel: Heap + Watch + Send + Sync + fmt::Debug {
     /// The size of a host page. Handed over by the kernel at process start: it cannot fail, and is
     /// no [`Call`].
     fn host_page_bytes(&self) -> u64;
-
-    /// `setpriority` for the calling thread alone.
-    ///
-    /// # Errors
-    /// EACCES where a lower value is asked for than the process may have.
-    fn set_thread_nice(&self, nice: i32) -> Result<(), i32>;
-
-    /// `sched_setaffinity` for the calling thread alone.
-    ///
-    /// # Errors
-    /// EINVAL where the process may use none of them.
-    fn set_thread_processors(&self, processors: &[u32]) -> Result<(), i32>;
 
     /// `setsockopt(SO_RCVLOWAT)`: the socket counts as readable once it has so many bytes, or all
     /// that it can hold, or its end. Wakes who waits, where it has them already.

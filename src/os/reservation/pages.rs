@@ -116,6 +116,24 @@ impl Reservation {
         locked.map_err(refused("mlock", length))
     }
 
+    /// Undoes [`Self::lock`]: the pages of `[from, to)` stay, and may be swapped out.
+    ///
+    /// # Errors
+    /// EINVAL as for [`Reservation::open`]; ENOMEM at the map limit.
+    pub fn unlock(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        let Some(length) = self.pages_between(from, to) else {
+            return Err(invalid("munlock", to));
+        };
+        if length == ByteCount::ZERO {
+            return Ok(());
+        }
+        // SAFETY: from < to <= body_bytes (pages_between), so the sum lies within the mapping.
+        let address = unsafe { self.body.add(from.as_usize()) };
+        // SAFETY: [from, to) lies within the body, which is mapped as long as self lives.
+        let unlocked = unsafe { self.kernel.unlock(address, length.as_usize()) };
+        unlocked.map_err(refused("munlock", length))
+    }
+
     /// How much of `[from, to)` of the body has memory behind it, in whole host pages.
     ///
     /// # Errors

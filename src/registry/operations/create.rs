@@ -9,10 +9,11 @@ use crate::model::{
     RequestKey, Shape, Uuid,
 };
 use crate::registry::gate::Gate;
-use crate::registry::ledger::{Amount, Charge};
+use crate::registry::ledger::{Amount, Charge, Payer};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::refused;
-use crate::registry::record::{NewRecord, Record, random_bits};
+use crate::registry::random::random_bits;
+use crate::registry::record::{NewRecord, Record};
 use crate::registry::requests::{Begun, Led, Running};
 use crate::registry::settings::Registry;
 use crate::units::WasmPages;
@@ -27,18 +28,19 @@ impl Registry {
         self: &Arc<Self>,
         namespace: &Arc<Namespace>,
         id: Option<MemoryId>,
-        spec: MemorySpec,
+        mut spec: MemorySpec,
         request: Option<RequestKey>,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Arc<Record>, Failure> {
+        let payer = self.payer(namespace, &mut spec)?;
         let shape = self.shape(namespace, &spec)?;
         let layouts =
             Layout::candidates(&shape, self.settings.host_page).map_err(|_too_large| {
                 let why = "guards and maximum_pages together do not fit 64 bits of address";
                 Failure::InvalidSpec { field: "spec.guard", why: why.to_owned() }
             })?;
-        let begun = namespace.requests.begin(request, now, &namespace.home.payer)?;
+        let begun = namespace.requests.begin(request, now, [&namespace.home.payer, &payer])?;
         let running = match begun {
             Begun::Run(running) => running,
             Begun::Done(led) => return repeated(namespace, led, now),
@@ -51,7 +53,7 @@ impl Registry {
             self.retire(record);
         }
         let beside = presentation_bytes(&spec.presentation);
-        let bids = self.bids(namespace, layouts, beside)?;
+        let bids = self.bids(payer, layouts, beside)?;
         let new = Newborn {
             id,
             uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
@@ -67,18 +69,22 @@ impl Registry {
             .await?
     }
 
+    /// Who is to pay for a memory of this spec, the form of which becomes the partition's.
+    fn payer(&self, namespace: &Namespace, spec: &mut MemorySpec) -> Result<Arc<Payer>, Failure> {
+        let home = &namespace.home.payer;
+        let Some(id) = &spec.form.partition else { return Ok(Arc::clone(home)) };
+        let partition = self.partitions.find_for(id, &namespace.name)?;
+        spec.form = partition.form_of(&spec.form)?;
+        Ok(home.within(partition))
+    }
+
     /// The first layout that can be paid, and those after it.
-    fn bids(
-        &self,
-        namespace: &Namespace,
-        layouts: Vec<Layout>,
-        beside: u64,
-    ) -> Result<Bids, Failure> {
+    fn bids(&self, payer: Arc<Payer>, layouts: Vec<Layout>, beside: u64) -> Result<Bids, Failure> {
         let mut layouts = layouts.into_iter();
         let mut first = None;
         while let Some(layout) = layouts.next() {
-            match self.pay(namespace, &layout, beside) {
-                Ok(charge) => return Ok(Bids { layout, charge, rest: layouts, beside }),
+            match self.pay(&payer, &layout, beside) {
+                Ok(charge) => return Ok(Bids { layout, charge, rest: layouts, beside, payer }),
                 Err(failure) => first = first.or(Some(failure)),
             }
         }
@@ -86,10 +92,10 @@ impl Registry {
         Err(first.unwrap_or(Failure::InternalFault))
     }
 
-    fn pay(&self, namespace: &Namespace, layout: &Layout, beside: u64) -> Result<Charge, Failure> {
+    fn pay(&self, payer: &Arc<Payer>, layout: &Layout, beside: u64) -> Result<Charge, Failure> {
         let mut amount = Amount::memory(&self.allocator.footprint(layout));
         amount.overhead_bytes = amount.overhead_bytes.saturating_add(beside);
-        Charge::pay(&namespace.home.payer, amount)
+        Charge::pay(payer, amount)
     }
 
     /// The most that a memory of such a spec could have by its allocator.
@@ -192,6 +198,7 @@ struct Bids {
     rest: std::vec::IntoIter<Layout>,
     /// What is charged beside the memory.
     beside: u64,
+    payer: Arc<Payer>,
 }
 
 struct Newborn {
@@ -210,6 +217,17 @@ struct Birth {
 
 impl Birth {
     fn make(self, new: Newborn, bids: Bids, now: Now, gate: &Gate) -> Result<Arc<Record>, Failure> {
+        let payer = Arc::clone(&bids.payer);
+        self.make_once_paid(new, bids, now, gate).inspect_err(|_refused| payer.take_up())
+    }
+
+    fn make_once_paid(
+        self,
+        new: Newborn,
+        bids: Bids,
+        now: Now,
+        gate: &Gate,
+    ) -> Result<Arc<Record>, Failure> {
         let (memory, layout, charge) = self.pages(bids, gate)?;
         let Self { registry, namespace, running } = self;
         let new = NewRecord {
@@ -235,8 +253,9 @@ impl Birth {
     /// The first of the layouts that the host gives.
     fn pages(&self, bids: Bids, gate: &Gate) -> Result<(AnyMemory, Layout, Charge), Failure> {
         let Self { registry, namespace, .. } = self;
-        let Bids { mut layout, mut charge, mut rest, beside } = bids;
+        let Bids { mut layout, mut charge, mut rest, beside, payer } = bids;
         loop {
+            payer.hand_over().map_err(|why| refused(&why))?;
             let going = || !gate.is_closed();
             let refusal = match AnyMemory::create(&*registry.allocator, &layout, &going) {
                 Ok(memory) => return Ok((memory, layout, charge)),
@@ -251,7 +270,7 @@ impl Birth {
             };
             registry.allocator.fallbacks().note_huge_pages();
             drop(charge);
-            charge = registry.pay(namespace, &next, beside)?;
+            charge = registry.pay(&payer, &next, beside)?;
             layout = next;
         }
     }
@@ -266,6 +285,7 @@ fn is_of_pages(refused: &Refused) -> bool {
         | Refused::Heap(_)
         | Refused::FixedSlots
         | Refused::LockLimit { .. }
+        | Refused::NotAvailable { .. }
         | Refused::CalledOff => false,
     }
 }

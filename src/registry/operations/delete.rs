@@ -14,6 +14,7 @@ use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{self, NotHad, Whole};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::not_had;
+use crate::registry::partition::Partition;
 use crate::registry::pool::in_steps;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
@@ -120,8 +121,17 @@ fn check_etag(record: &Record, deletion: &Deletion) -> Result<(), Failure> {
 
 /// The pool's part of an end, step by step.
 enum Death {
-    Waiting { whole: Whole<Record>, deletion: Deletion },
-    Wiping { namespace: Arc<Namespace>, memory: Wiping, charge: Option<Charge> },
+    Waiting {
+        whole: Whole<Record>,
+        deletion: Deletion,
+    },
+    Wiping {
+        namespace: Arc<Namespace>,
+        memory: Wiping,
+        charge: Option<Charge>,
+    },
+    /// Setting aside again what it was of its partition's minimum.
+    TakingUp(Arc<Partition>),
     Over,
 }
 
@@ -150,14 +160,28 @@ impl Death {
                     None
                 }
                 Ok(true) => {
+                    let payer = charge.as_ref().map(|charge| Arc::clone(charge.payer()));
                     registry.release(&namespace, memory.into_memory(), charge);
-                    Some(Ok(()))
+                    match payer.and_then(|payer| payer.partition().map(Arc::clone)) {
+                        None => Some(Ok(())),
+                        Some(partition) => {
+                            *self = Self::TakingUp(partition);
+                            None
+                        }
+                    }
                 }
                 Err(error) => {
                     registry.quarantine_range(&namespace, memory.stopped(error), charge);
                     Some(Ok(()))
                 }
             },
+            Self::TakingUp(partition) => {
+                if partition.take_up_some() {
+                    return Some(Ok(()));
+                }
+                *self = Self::TakingUp(partition);
+                None
+            }
             Self::Over => Some(Ok(())),
         }
     }

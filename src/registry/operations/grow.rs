@@ -50,7 +50,8 @@ impl Registry {
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Grown, Failure> {
-        let begun = namespace.requests.begin(request, now, &namespace.home.payer)?;
+        let payer = record.payer().ok_or_else(|| record.not_found())?;
+        let begun = namespace.requests.begin(request, now, [&namespace.home.payer, &payer])?;
         let running = match begun {
             Begun::Run(running) => running,
             Begun::Done(led) => return repeated(led),
@@ -95,11 +96,13 @@ impl Registry {
         };
         let more = memory.committed(current).checked_sub(memory.committed(previous));
         let more = more.unwrap_or(ByteCount::ZERO);
-        let charge = Charge::pay(&namespace.home.payer, priced(record, Amount::committed(more)))?;
+        let payer = record.payer().ok_or_else(|| record.not_found())?;
+        let charge = Charge::pay(&payer, priced(record, Amount::committed(more)))?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {
-                open(&growing, &namespace, grown, charge, &job_gate)?;
+                open(&growing, &namespace, grown, charge, &job_gate)
+                    .inspect_err(|_refused| payer.take_up())?;
                 running.led_to(led(grown));
                 Ok(grown)
             })
@@ -130,6 +133,7 @@ fn open(
     let Some(AnyMemory::Mapped(memory)) = growing.memory() else {
         return Err(not_had(record, NotHad::Ended));
     };
+    charge.payer().hand_over().map_err(|why| refused(&why))?;
     let going = || !gate.is_closed();
     memory.open(grown.current, &going).map_err(|refusal| refused(&refusal))?;
     if let Err(failure) = gate.pass() {

@@ -1,5 +1,6 @@
 //! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `protect`, `volatility`, `delete`, `describe` (update, keep alive, observe).
+//! `protect`, `volatility`, `delete`, `describe` (update, keep alive, observe); and `partition`, for
+//! the pools that memories live in.
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
@@ -11,6 +12,7 @@ mod delete;
 mod describe;
 mod grow;
 mod moves;
+mod partition;
 mod protect;
 mod volatility;
 
@@ -111,6 +113,10 @@ fn refused(refused: &Refused) -> Failure {
             limit_name: "locked bytes (RLIMIT_MEMLOCK)",
             remedy: "an operator raises the daemon's RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=) or \
                      gives it CAP_IPC_LOCK",
+        },
+        Refused::NotAvailable { .. } => Failure::HostExhausted {
+            limit_name: "available memory",
+            remedy: "an operator ends what else uses the host's RAM, or sets less aside",
         },
         Refused::NotHere { field, value, why } => {
             Failure::CapabilityUnavailable { field, value: value.clone(), why: (*why).into() }

@@ -33,14 +33,14 @@ impl Registry {
         protection: Protection,
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
-        let (home, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
+        let job_gate = Arc::clone(gate);
         let job = async move {
             let mut writing = writing(record, &job_gate).await?;
             onto_pool().await;
             let record = Arc::clone(writing.owner());
             let memory = hand(writing.memory());
             let mut memory = memory.map_err(|ended| not_had(&record, NotHad::from(ended)))?;
-            let charge = pay(&home, &record, &memory, range, protection)?;
+            let charge = pay(&record, &memory, range, protection)?;
             job_gate.pass()?;
             memory.protect(range, protection).map_err(failure)?;
             record.pay_more(charge);
@@ -52,7 +52,6 @@ impl Registry {
 
 /// What it costs more. Given back with the memory: ranges that were there may be there again.
 fn pay(
-    namespace: &Namespace,
     record: &Record,
     memory: &Hand<'_>,
     range: ByteRange,
@@ -63,7 +62,8 @@ fn pay(
         mappings: u32::try_from(mappings).unwrap_or(u32::MAX),
         ..Amount::overhead(mappings.saturating_mul(RANGE_BYTES))
     };
-    Charge::pay(&namespace.home.payer, priced(record, amount))
+    let payer = record.payer().ok_or_else(|| record.not_found())?;
+    Charge::pay(&payer, priced(record, amount))
 }
 
 fn failure(unprotected: Unprotected) -> Failure {

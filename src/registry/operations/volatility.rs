@@ -11,9 +11,8 @@ use crate::model::Volatility;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle;
-use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::writing;
-use crate::registry::operations::{hand, not_had};
+use crate::registry::operations::{hand, not_had, priced};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::units::{ByteCount, ByteRange};
@@ -59,7 +58,6 @@ impl Registry {
     /// nothing has changed then.
     pub async fn set_volatility(
         &self,
-        namespace: &Arc<Namespace>,
         record: Arc<Record>,
         range: ByteRange,
         volatility: Volatility,
@@ -72,7 +70,7 @@ impl Registry {
             Volatility::Volatile => Some(self.ages.youngest()),
             Volatility::Nonvolatile => None,
         };
-        let charge = pay(namespace, &memory, range, age)?;
+        let charge = pay(&record, &memory, range, age)?;
         gate.pass()?;
         let done = memory.set_volatile(range, age).map_err(too_many)?;
         record.pay_more(charge);
@@ -154,14 +152,15 @@ enum Step {
 
 /// What it costs more. Given back with the memory: ranges that were there may be there again.
 fn pay(
-    namespace: &Namespace,
+    record: &Record,
     memory: &Hand<'_>,
     range: ByteRange,
     age: Option<u64>,
 ) -> Result<Charge, Failure> {
     let more = memory.volatile_costs(range, age).map_err(too_many)?;
     let amount = Amount::overhead((more as u64).saturating_mul(RANGE_BYTES));
-    Charge::pay(&namespace.home.payer, amount)
+    let payer = record.payer().ok_or_else(|| record.not_found())?;
+    Charge::pay(&payer, priced(record, amount))
 }
 
 const fn too_many(TooManyVolatile: TooManyVolatile) -> Failure {

@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::memory::{AnyMemory, PublishedSize};
 use crate::model::{Form, Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
-use crate::registry::ledger::Charge;
+use crate::registry::ledger::{Charge, Payer};
 use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
 use crate::registry::namespace::{Home, Namespace};
 use crate::registry::packed::Packed;
@@ -262,6 +262,11 @@ impl Record {
         }
     }
 
+    /// Who pays for it, until it is over.
+    pub(super) fn payer(&self) -> Option<Arc<Payer>> {
+        self.aside().charge.as_ref().map(|charge| Arc::clone(charge.payer()))
+    }
+
     /// What has been paid for it, for whoever ends it.
     pub(super) fn take_charge(&self) -> Option<Charge> {
         self.aside().charge.take()
@@ -320,15 +325,6 @@ impl Record {
 
 const fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
-}
-
-/// 128 random bits of the kernel's.
-pub(super) fn random_bits() -> u128 {
-    let mut bits = [0; 16];
-    // getrandom fails only on kernels without the call; a zero id is then caught as a collision
-    // rather than handed out twice.
-    let _unavailable = getrandom::fill(&mut bits);
-    u128::from_le_bytes(bits)
 }
 
 #[cfg(all(test, not(linmemd_loom)))]

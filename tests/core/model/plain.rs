@@ -30,6 +30,8 @@ struct Modelled {
     is_paid: bool,
     /// Whether growth is a move, for which there are two of it.
     moves: bool,
+    /// Whether none of it is ever purged.
+    stays: bool,
     reserved: u64,
     seen: Seen,
 }
@@ -230,9 +232,11 @@ impl Model {
         let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
         let fates = vec![STAYS; bytes.len()];
-        let moves = heap;
-        self.0
-            .insert(number, Modelled { bytes, fates, most: room, is_paid, moves, reserved, seen });
+        let (moves, stays) = (heap, heap || spec.form == Form::Fixed);
+        self.0.insert(
+            number,
+            Modelled { bytes, fates, most: room, is_paid, moves, stays, reserved, seen },
+        );
         Answer::Done
     }
 
@@ -303,8 +307,8 @@ impl Modelled {
             Ok(range) => range,
             Err(trap) => return trap.into(),
         };
-        if self.moves {
-            // A heap's pages are never purged.
+        if self.stays {
+            // A heap's pages and an arena's are never purged.
             return Answer::WasPurged(false);
         }
         let fates = &mut self.fates[from..to];

@@ -1,0 +1,30 @@
+//! [`PartitionSpec`]: what is asked of a partition, a pool of budget that memories live in.
+//!
+//! Law: as asked, or, once it is created, with every default spelled out. Knows no host and no other
+//! partition: whether it can be had is found out where it is created.
+
+use crate::model::{Id, PageKind, TenantName};
+use crate::units::ByteCount;
+
+/// A partition's name, unique in the daemon.
+pub type PartitionId = Id;
+
+/// What is asked of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionSpec {
+    /// The partition that it is a part of; none: the host.
+    pub parent: Option<PartitionId>,
+    /// What its memories and children may cost together.
+    pub maximum: ByteCount,
+    /// What of that is set aside for them.
+    pub minimum: ByteCount,
+    /// The NUMA nodes that it is isolated to, ascending; none: any.
+    pub nodes: Vec<u32>,
+    /// The kind of pages that its minimum is set aside in and its memories have; none: its parent's,
+    /// or the host's base pages.
+    pub pages: Option<PageKind>,
+    /// Whether its memories are locked in RAM.
+    pub locked: bool,
+    /// Whose memories may live in it; none: anybody's.
+    pub tenants: Vec<TenantName>,
+}
