@@ -2,7 +2,8 @@
 //!
 //! Its law: a method takes the RPC's own message, sets a request_id where the message has one and
 //! the caller gave none, repeats the call as `retry.rs` allows, and answers the resource inside the
-//! response. Short forms for the commonest calls stand at the end. Streams are elsewhere.
+//! response. Short forms for the commonest calls stand at the end. Streams and partitions are
+//! elsewhere.
 
 use std::future::Future;
 

@@ -5,7 +5,7 @@
 //! any memory, and speaks no TLS yet. One file per concern:
 //!
 //! ```text
-//! endpoint  where the daemon is        calls     one method per RPC of both services
+//! endpoint  where the daemon is        calls     one method per RPC (partitions: of these)
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! retry     when to try again          service_config  the same, for stock gRPC clients
@@ -16,6 +16,7 @@ mod connect;
 mod download;
 mod endpoint;
 mod error;
+mod partitions;
 mod retry;
 mod service_config;
 mod upload;

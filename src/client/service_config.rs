@@ -17,7 +17,9 @@ pub const SERVICE_CONFIG: &str = r#"{
         {"service": "linmem.v1.MemoryService", "method": "ListMemories"},
         {"service": "linmem.v1.MemoryService", "method": "ReadMemory"},
         {"service": "linmem.v1.MemoryService", "method": "DownloadMemory"},
-        {"service": "linmem.v1.AdminService", "method": "GetHost"}
+        {"service": "linmem.v1.AdminService", "method": "GetHost"},
+        {"service": "linmem.v1.AdminService", "method": "GetPartition"},
+        {"service": "linmem.v1.AdminService", "method": "ListPartitions"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

@@ -33,6 +33,7 @@ pub(super) fn probe(
         "backing_memfd",
         "reservation_wasm32_full",
         "populate",
+        "partitions",
     ];
     let unbuilt = ["shared"];
     let mut all: Vec<Capability> = always.into_iter().map(Capability::available).collect();

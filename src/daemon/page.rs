@@ -1,8 +1,9 @@
 //! The `/metrics` page: gauges brought up to date, then rendered.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::metrics::{DaemonFigures, DaemonMeters, Metrics, ProcessFigures};
+use crate::metrics::{DaemonFigures, DaemonMeters, Metrics, PARTITIONS, ProcessFigures};
 use crate::os::host::{HostFacts, max_map_count};
 use crate::os::kernel::Kernel;
 use crate::os::process::ProcessUse;
@@ -42,7 +43,32 @@ impl Page {
         });
         let mut page = self.metrics.render();
         self.server.tenants.each_memory().render(&mut page);
+        self.partitions(&mut page);
         page
+    }
+
+    /// Their number is bounded, and none is walked.
+    fn partitions(&self, page: &mut String) {
+        let (all, _more) = self.registry.partitions.list(None, usize::MAX);
+        if all.is_empty() {
+            return;
+        }
+        for (family, (name, help)) in PARTITIONS.iter().enumerate() {
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(page, "# HELP {name} {help}\n# TYPE {name} gauge");
+            for partition in &all {
+                let holds = partition.holds();
+                let value = match family {
+                    0 => holds.used_bytes,
+                    1 => holds.borrowed_bytes,
+                    2 => partition.spec.minimum.get(),
+                    3 => partition.spec.maximum.get(),
+                    _ => holds.set_aside_bytes,
+                };
+                let id = &partition.id;
+                let _infallible = writeln!(page, "{name}{{partition=\"{id}\"}} {value}");
+            }
+        }
     }
 
     fn figures(&self) -> DaemonFigures {

@@ -114,6 +114,15 @@ pub const EACH_MEMORY: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// Families of each partition; see `daemon/page.rs`, which writes them: a partition's series go with it.
+pub const PARTITIONS: [(&str, &str); 5] = [
+    ("linmemd_partition_used_bytes", "What the partition's memories and children cost."),
+    ("linmemd_partition_borrowed_bytes", "What of that is above the partition's minimum."),
+    ("linmemd_partition_minimum_bytes", "What the partition is guaranteed."),
+    ("linmemd_partition_maximum_bytes", "What the partition may use."),
+    ("linmemd_partition_set_aside_bytes", "RAM held for what of the minimum nobody uses."),
+];
+
 /// One daemon's metrics.
 pub struct Metrics {
     recorder: PrometheusRecorder,

@@ -26,7 +26,7 @@ use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::task::answered_within;
 use crate::rpc::transfer::Download;
-use crate::rpc::{admin_service, memory_service, transfer};
+use crate::rpc::{admin_service, memory_service, partition_service, transfer};
 use crate::tenancy::Occasion;
 
 /// A handler's success.
@@ -140,6 +140,10 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::KeepAliveMemory => Box::pin(memory_service::keep_alive(call, body)).await,
         Method::GetHost => Box::pin(admin_service::host(call, body)).await,
         Method::Drain => Box::pin(admin_service::drain(call, body)).await,
+        Method::CreatePartition => Box::pin(partition_service::create(call, body)).await,
+        Method::GetPartition => Box::pin(partition_service::get(call, body)).await,
+        Method::ListPartitions => Box::pin(partition_service::list(call, body)).await,
+        Method::DeletePartition => Box::pin(partition_service::delete(call, body)).await,
         // Answered in handle(), which has no Call for them.
         Method::HealthCheck
         | Method::HealthWatch

@@ -28,8 +28,8 @@ use crate::units::PAGE_BYTES;
 pub(crate) const PLAIN_MESSAGE_BYTES: u64 = 256 * 1024;
 /// What a message may hold beside its data: names, uid, offsets.
 pub(crate) const ENVELOPE_BYTES: u64 = 64 * 1024;
-const DEFAULT_LIST: u32 = 100;
-const LONGEST_LIST: u32 = 1_000;
+pub(crate) const DEFAULT_LIST: u32 = 100;
+pub(crate) const LONGEST_LIST: u32 = 1_000;
 /// The number of `ReadMemoryResponse.data`.
 const READ_DATA_FIELD: u32 = 1;
 

@@ -74,6 +74,10 @@ methods! {
     KeepAliveMemory "linmem.v1.MemoryService/KeepAliveMemory" Unary
     GetHost "linmem.v1.AdminService/GetHost" Unary
     Drain "linmem.v1.AdminService/Drain" Unary
+    CreatePartition "linmem.v1.AdminService/CreatePartition" Unary
+    GetPartition "linmem.v1.AdminService/GetPartition" Unary
+    ListPartitions "linmem.v1.AdminService/ListPartitions" Unary
+    DeletePartition "linmem.v1.AdminService/DeletePartition" Unary
     HealthCheck "grpc.health.v1.Health/Check" Unary
     HealthWatch "grpc.health.v1.Health/Watch" Stream
     ReflectionV1 "grpc.reflection.v1.ServerReflection/ServerReflectionInfo" Stream

@@ -40,6 +40,7 @@ mod message;
 mod method;
 mod moderation;
 mod observe;
+mod partition_service;
 mod reply;
 mod server;
 mod spec;

@@ -62,6 +62,10 @@ impl Access {
         &self.tenant
     }
 
+    pub(super) const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
     /// What the caller may do.
     #[must_use]
     pub const fn roles(&self) -> &'static [Role] {

@@ -116,6 +116,8 @@ pub(crate) enum Verb {
     Info(verbs::server::InfoArgs),
     /// Show the host (for operators).
     Host(verbs::server::HostArgs),
+    /// Pools of budget with a minimum that is set aside (for operators).
+    Partition(Box<verbs::partition::PartitionArgs>),
     /// Begin the daemon's drain (for operators).
     Drain(verbs::server::DrainArgs),
     /// Measure a daemon.
@@ -245,6 +247,10 @@ mod tests {
             "linmemctl protect m 0 1page read",
             "linmemctl volatile m 0 1page",
             "linmemctl nonvolatile m 0 1page",
+            "linmemctl partition create p --max 1GiB --min 64MiB --nodes 0,1 --allow blue",
+            "linmemctl partition ls",
+            "linmemctl partition rm p --if-exists",
+            "linmemctl create m --partition p",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

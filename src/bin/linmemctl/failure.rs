@@ -203,6 +203,8 @@ fn advice(failure: &Failure) -> Option<&'static str> {
     Some(match failure.reason.as_str() {
         "MEMORY_NOT_FOUND" => "see `linmemctl ls`; another tenant's memories need --tenant",
         "MEMORY_EXISTS" => "take another id, or remove it first: `linmemctl rm ID`",
+        "PARTITION_NOT_FOUND" => "see `linmemctl partition ls`; some are for other tenants only",
+        "PARTITION_EXISTS" => "take another id, or delete it first: `linmemctl partition rm ID`",
         "MAXIMUM_REACHED" => {
             "a maximum is fixed at create: make a larger memory (`linmemctl create NEW --max ...`) \
              and carry the bytes over with download and upload"

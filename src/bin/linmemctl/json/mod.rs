@@ -6,10 +6,12 @@
 
 mod flat;
 mod memory;
+mod partition;
 mod server;
 
 pub(crate) use flat::flat;
 pub(crate) use memory::memory;
+pub(crate) use partition::partition;
 pub(crate) use server::{host, server_info};
 
 use serde_json::{Value, json};

@@ -99,6 +99,9 @@ struct HostArgs {
     /// Whether pages are kept from being swapped out.
     #[arg(long, value_parser = ["none", "locked", "locked-no-swap"], value_name = "WORD")]
     locking: Option<String>,
+    /// The partition that it lives in [default: the host].
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    partition: String,
     /// How much the daemon checks of what it stored.
     #[arg(
         long, value_name = "WORD",
@@ -189,6 +192,7 @@ fn spec(args: &CreateArgs) -> Result<MemorySpec, CtlError> {
         numa,
         populate: word("POPULATE", host.populate.as_ref(), Populate::from_str_name)?,
         locking: word("LOCKING", host.locking.as_ref(), Locking::from_str_name)?,
+        partition: host.partition.clone(),
         verification: word(
             "VERIFICATION",
             host.verification.as_ref(),

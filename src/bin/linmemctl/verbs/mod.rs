@@ -7,6 +7,7 @@ pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod grow;
 pub(crate) mod list;
+pub(crate) mod partition;
 pub(crate) mod protect;
 pub(crate) mod read;
 pub(crate) mod remove;
@@ -43,6 +44,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Keepalive(args) => remove::keepalive(args, session).await,
         Verb::Info(_) => server::info(session).await,
         Verb::Host(_) => server::host(session).await,
+        Verb::Partition(args) => partition::run(*args, session).await,
         Verb::Drain(_) => server::drain(session).await,
         Verb::Completions(args) => completions::run(&args, &session.output),
         // Both run without a session and are taken before one is opened.

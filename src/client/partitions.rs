@@ -1,0 +1,113 @@
+//! Partitions: AdminService's calls about them.
+//!
+//! Its law: that of `calls.rs`. None is made for a caller without an operator's role, and a creation
+//! or deletion is repeated only where the first can have had no effect.
+
+use std::future::Future;
+
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::client::connect::Client;
+use crate::client::error::ClientError;
+use crate::client::proto::admin_service_client::AdminServiceClient;
+use crate::client::proto::{
+    CreatePartitionRequest, DeletePartitionRequest, GetPartitionRequest, ListPartitionsRequest,
+    ListPartitionsResponse, Partition, PartitionSpec,
+};
+use crate::client::retry::{Attempts, Repeat};
+
+impl Client {
+    /// Makes a partition; for operators.
+    pub async fn create_partition(
+        &self,
+        partition_id: Option<&str>,
+        spec: PartitionSpec,
+    ) -> Result<Partition, ClientError> {
+        let partition_id = partition_id.map(str::to_owned);
+        let message = CreatePartitionRequest { partition_id, spec: Some(spec) };
+        let answer = self.admin(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.create_partition(request).await
+        });
+        answer.await?.partition.ok_or_else(without)
+    }
+
+    /// Describes one partition; for operators.
+    pub async fn partition(&self, partition_id: &str) -> Result<Partition, ClientError> {
+        let message = GetPartitionRequest { partition_id: partition_id.to_owned() };
+        let answer = self.admin(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.get_partition(request).await
+        });
+        answer.await?.partition.ok_or_else(without)
+    }
+
+    /// Describes one page of the partitions; for operators.
+    pub async fn list_partitions(
+        &self,
+        message: ListPartitionsRequest,
+    ) -> Result<ListPartitionsResponse, ClientError> {
+        self.admin(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.list_partitions(request).await
+        })
+        .await
+    }
+
+    /// All of them, page by page; for operators.
+    pub async fn partitions(&self) -> Result<Vec<Partition>, ClientError> {
+        let mut all = Vec::new();
+        let mut message = ListPartitionsRequest { page_size: 1_000, page_token: String::new() };
+        loop {
+            let page = self.list_partitions(message.clone()).await?;
+            all.extend(page.partitions);
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            if page.next_page_token == message.page_token {
+                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
+            }
+            message.page_token = page.next_page_token;
+        }
+    }
+
+    /// Ends a partition; for operators.
+    pub async fn delete_partition(
+        &self,
+        partition_id: &str,
+        allow_missing: bool,
+    ) -> Result<(), ClientError> {
+        let partition_id = partition_id.to_owned();
+        let message = DeletePartitionRequest { partition_id, allow_missing };
+        self.admin(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.delete_partition(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn admin<Q: Clone, R, Send, Sent>(
+        &self,
+        repeat: Repeat,
+        message: Q,
+        send: Send,
+    ) -> Result<R, ClientError>
+    where
+        Send: Fn(Stub, Request<Q>) -> Sent,
+        Sent: Future<Output = Result<Response<R>, Status>>,
+    {
+        let mut attempts = Attempts::begin(self.retry(), self.deadline());
+        loop {
+            let left = attempts.start()?;
+            let request = self.request_within(message.clone(), left);
+            match send(self.admin_service(), request).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => attempts.pause_after(status.into(), repeat).await?,
+            }
+        }
+    }
+}
+
+type Stub = AdminServiceClient<Channel>;
+
+fn without() -> ClientError {
+    ClientError::Answer("a response without `partition`".to_owned())
+}
