@@ -108,6 +108,17 @@
 //!   purge, as it does a discard, so the host can be short only where others use it too or
 //!   `memory.overcommit` lets tenants have more than there is.
 //! - Files of control groups of version 1 do not tell by themselves and are read at each look.
+//! - A partition's minimum and maximum count committed bytes and overhead together, as every quota
+//!   does, so that a minimum holds whatever the host's budget has left. To the host all of a
+//!   partition's bytes are committed ones; mappings and address space are the host's and not promised.
+//! - Memories of a partition with a minimum have their pages from create and growth on, in mappings of
+//!   their own, and are locked whole where the partition is: what is set aside is what the ledger says
+//!   of the partition, and no memory is half of it. Ballast is given back just before a memory takes
+//!   its pages: in that moment another process may take them, and the create is then refused.
+//! - A partition that something lives in is not deleted: PROTECTED, the one reason of
+//!   FAILED_PRECONDITION and AFTER_CHANGE that says so. A full one is QUOTA_EXCEEDED and tells its
+//!   maximum, not what others use of it.
+//! - Partitions made by RPC end with the daemon; those of the config are there at every start.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

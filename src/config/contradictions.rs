@@ -10,7 +10,7 @@ use crate::config::draft::Findings;
 use crate::config::keys::TENANT;
 use crate::config::mistake::{Fault, Origin};
 use crate::config::sections::is_loopback;
-use crate::config::{Config, Entry};
+use crate::config::{Config, Entry, partitions};
 
 /// Room for what surrounds the bytes of a write in its message: one page is plenty.
 const MESSAGE_BYTES: u64 = PAGE_BYTES;
@@ -21,6 +21,7 @@ pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) 
     exposure(config, &mut rules);
     sizes(config, &mut rules);
     tenants(config, findings, &mut rules);
+    partitions::note(config, findings, &mut rules);
     let shown: BTreeMap<&str, &str> = entries
         .iter()
         .map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap_or(entry.absent)))
@@ -46,14 +47,19 @@ pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) 
     }
 }
 
-struct Rule {
+pub(super) struct Rule {
     key: String,
     other: String,
     holds: bool,
     accepted: String,
 }
 
-fn rule(key: impl Into<String>, other: &str, holds: bool, accepted: impl Into<String>) -> Rule {
+pub(super) fn rule(
+    key: impl Into<String>,
+    other: &str,
+    holds: bool,
+    accepted: impl Into<String>,
+) -> Rule {
     Rule { key: key.into(), other: other.to_owned(), holds, accepted: accepted.into() }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::keys::{Key, TENANT};
+use crate::config::keys::{Key, TABLES};
 use crate::config::mistake::{Fault, Mistake, Origin};
 use crate::config::raw::{Raw, Refusal};
 use crate::config::{Config, Tenant, keys, words};
@@ -43,11 +43,11 @@ impl Draft {
         self.keys.iter().position(|key| key.section == section && key.name == name)
     }
 
-    /// The sections of the file, each once, in the table's order, tenants last.
+    /// The sections of the file, each once, in the table's order, arrays of tables last.
     pub(super) fn sections(&self) -> Vec<&'static str> {
         let mut sections: Vec<&str> = self.keys.iter().map(|key| key.section).collect();
         sections.dedup();
-        sections.push(TENANT);
+        sections.extend(TABLES);
         sections
     }
 

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use crate::config::draft::Draft;
-use crate::config::keys::{Key, TENANT};
+use crate::config::keys::{Key, TABLES};
 use crate::config::mistake::{Fault, Origin};
 use crate::config::raw::Raw;
 use crate::config::words;
@@ -34,7 +34,7 @@ fn lay_variable(draft: &mut Draft, name: String, value: String) {
     match draft.keys.iter().position(|key| key.variable() == name) {
         Some(index) => draft.take(index, &Raw::Bare(value), Origin::Env { name }),
         None => {
-            let fault = if is_tenant(&name) {
+            let fault = if is_table(&name) {
                 Fault::FileOnly
             } else {
                 Fault::Unknown { nearest: meant(draft, &name) }
@@ -66,10 +66,10 @@ fn is_service_name(name: &str, value: &str) -> bool {
             || (rest.ends_with("_PORT") && link))
 }
 
-fn is_tenant(name: &str) -> bool {
+fn is_table(name: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
     let section = rest.split("__").next().unwrap_or_default();
-    section.eq_ignore_ascii_case(TENANT)
+    TABLES.iter().any(|table| section.eq_ignore_ascii_case(table))
 }
 
 /// The variable that was meant: one underscore for two and lower case are the common slips.

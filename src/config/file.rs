@@ -8,10 +8,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::draft::Draft;
-use crate::config::keys::{Key, TENANT, tenant_keys};
+use crate::config::keys::{Key, PARTITION, TABLES, TENANT, partition_keys, tenant_keys};
 use crate::config::mistake::{Fault, Origin};
 use crate::config::raw::Raw;
-use crate::config::{Tenant, words};
+use crate::config::{Partition, Tenant, words};
 
 /// Lays the text of a file over the draft. `path` is for the messages.
 pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
@@ -26,11 +26,19 @@ pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
     for (section, value) in document.get_ref() {
         match value.get_ref() {
             DeValue::Array(items) if section.get_ref() == TENANT => {
-                let items = items.iter().enumerate();
-                let tenants = items.map(|(at, item)| tenant(draft, &place, at, item)).collect();
+                let one = |(at, item)| {
+                    lay_one(draft, &place, (TENANT, at), item, Tenant::named(""), &tenant_keys())
+                };
+                let tenants = items.iter().enumerate().map(one).collect();
                 draft.take_tenants(tenants);
             }
-            DeValue::Table(table) if section.get_ref() != TENANT => {
+            DeValue::Array(items) if section.get_ref() == PARTITION => {
+                let (blank, keys) = (Partition::default, partition_keys());
+                let one =
+                    |(at, item)| lay_one(draft, &place, (PARTITION, at), item, blank(), &keys);
+                draft.config.partitions = items.iter().enumerate().map(one).collect();
+            }
+            DeValue::Table(table) if !TABLES.contains(&section.get_ref().as_ref()) => {
                 lay_section(draft, &place, section, table);
             }
             _ => misplaced(draft, &place, section, value),
@@ -89,7 +97,7 @@ fn misplaced(
         return misplaced_name(draft, place, section);
     }
     let accepted = match name {
-        TENANT => "an array of tables: [[tenant]]".to_owned(),
+        name if TABLES.contains(&name) => format!("an array of tables: [[{name}]]"),
         name => format!("a table: [{name}]"),
     };
     let found = Raw::from_toml(value.get_ref()).to_string();
@@ -101,37 +109,41 @@ fn misplaced_name(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>) {
     let name = section.get_ref().as_ref();
     let nearest = words::nearest(name, draft.sections())
         .map(|section| match section {
-            TENANT => "[[tenant]]".to_owned(),
+            section if TABLES.contains(&section) => format!("[[{section}]]"),
             section => format!("[{section}]"),
         })
         .or_else(|| draft.meant("", name));
     draft.findings.note(place.at(section.span().start), name, Fault::Unknown { nearest });
 }
 
-/// Reads one `[[tenant]]`. Without a name that can stand its name is empty, and a mistake noted.
-fn tenant(
+/// Keys without which a table of an array means nothing.
+const NEEDED: [&str; 2] = ["name", "maximum_bytes"];
+
+/// Reads one table of an array over a blank one. What it needs and has not keeps its blank value, and
+/// a mistake is noted.
+fn lay_one<T>(
     draft: &mut Draft,
     place: &Place<'_>,
-    index: usize,
+    (section, index): (&str, usize),
     item: &Spanned<DeValue<'_>>,
-) -> Tenant {
-    let mut tenant = Tenant::named("");
+    mut blank: T,
+    keys: &[Key<T>],
+) -> T {
     let findings = &mut draft.findings;
     let head = place.at(item.span().start);
-    let path = |name: &str| format!("{TENANT}[{index}].{name}");
+    let path = |name: &str| format!("{section}[{index}].{name}");
     let DeValue::Table(table) = item.get_ref() else {
         let found = Raw::from_toml(item.get_ref()).to_string();
-        let accepted = "an array of tables: [[tenant]]".to_owned();
-        findings.note(head, format!("{TENANT}[{index}]"), Fault::WrongType { found, accepted });
-        return tenant;
+        let accepted = format!("an array of tables: [[{section}]]");
+        findings.note(head, format!("{section}[{index}]"), Fault::WrongType { found, accepted });
+        return blank;
     };
-    let keys = tenant_keys();
     for (name, value) in table {
         let origin = place.at(name.span().start);
         match keys.iter().find(|key| key.name == name.get_ref()) {
             Some(key) => {
                 let raw = Raw::from_toml(value.get_ref());
-                findings.judge(key, path(key.name), &raw, origin, &mut tenant);
+                findings.judge(key, path(key.name), &raw, origin, &mut blank);
             }
             None => {
                 let nearest = words::nearest(name.get_ref(), keys.iter().map(|key| key.name));
@@ -140,11 +152,13 @@ fn tenant(
             }
         }
     }
-    if !table.contains_key("name") {
-        let accepted = keys.first().map(Key::accepts).unwrap_or_default();
-        findings.note(head, path("name"), Fault::Missing { accepted });
+    for key in keys.iter().filter(|key| NEEDED.contains(&key.name)) {
+        if !table.contains_key(key.name) {
+            findings.broken.insert(path(key.name));
+            findings.note(head.clone(), path(key.name), Fault::Missing { accepted: key.accepts() });
+        }
     }
-    tenant
+    blank
 }
 
 /// What the parser recovers from a line that is no TOML is a guess; only the syntax is reported.

@@ -7,14 +7,19 @@ use std::time::Duration;
 
 use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
 use crate::config::kinds::{
-    Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Nodes, Optional, SocketPath, Switch,
-    Time, Whole,
+    Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Optional, SocketPath, Switch, Time,
+    Whole,
 };
+use crate::config::lists::{Ids, Nodes, Pages};
 use crate::config::raw::{Raw, Refusal};
-use crate::config::{Config, Tenant};
+use crate::config::{Config, Partition, Tenant};
 
 /// The section of tenants: an array of tables, in the file only.
 pub(super) const TENANT: &str = "tenant";
+/// The section of partitions, likewise.
+pub(super) const PARTITION: &str = "partition";
+/// The sections that are arrays of tables, in the file only.
+pub(super) const TABLES: [&str; 2] = [TENANT, PARTITION];
 
 /// What one atomic group may touch, bytes; a unary read or write is one.
 const GROUP_BYTES: u64 = 16 * MIB;
@@ -66,7 +71,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("grpc", "max_write_bytes", Bytes(PAGE_BYTES, GROUP_BYTES), |c| &mut c.grpc.max_write_bytes),
         key("grpc", "max_header_list_bytes", Bytes(4 * KIB, MIB), |c| &mut c.grpc.max_header_list_bytes),
         key("grpc", "runtimes", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.grpc.runtimes),
-        key("grpc", "numa_nodes", Nodes, |c| &mut c.grpc.numa_nodes),
+        key("grpc", "numa_nodes", Nodes("wherever the kernel puts them"), |c| &mut c.grpc.numa_nodes),
 
         key("http", "listen", Address, |c: &mut Config| &mut c.http.listen).flag("--metrics-listen"),
         key("http", "allow_anonymous", Switch, |c| &mut c.http.allow_anonymous),
@@ -93,7 +98,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
 
         key("pool", "threads", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.pool.threads),
         key("pool", "nice", Whole(0, 19), |c| &mut c.pool.nice),
-        key("pool", "numa_nodes", Nodes, |c| &mut c.pool.numa_nodes),
+        key("pool", "numa_nodes", Nodes("wherever the kernel puts them"), |c| &mut c.pool.numa_nodes),
         key("pool", "inline_bytes", Bytes(0, GROUP_BYTES), |c| &mut c.pool.inline_bytes),
         key("pool", "slice_bytes", Bytes(PAGE_BYTES, 64 * MIB), |c| &mut c.pool.slice_bytes),
 
@@ -118,6 +123,21 @@ pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
         key(TENANT, "maximum_pages", Optional(Whole(1, I64_PAGES), "no cap of its own"), |t| &mut t.maximum_pages),
         key(TENANT, "reserved_bytes", Optional(Bytes(PAGE_BYTES, ADDRESS_SPACE), "memory.reserved_bytes_per_tenant"), |t| &mut t.reserved_bytes),
         key(TENANT, "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |t| &mut t.mappings),
+    ]
+}
+
+/// The keys of one `[[partition]]`; its name first.
+#[rustfmt::skip]
+pub(super) fn partition_keys() -> Vec<Key<Partition>> {
+    vec![
+        key(PARTITION, "name", Id, |p| &mut p.name),
+        key(PARTITION, "maximum_bytes", Bytes(PAGE_BYTES, MOST_BYTES), |p| &mut p.maximum_bytes),
+        key(PARTITION, "minimum_bytes", Bytes(0, MOST_BYTES), |p| &mut p.minimum_bytes),
+        key(PARTITION, "parent", Optional(Id, "the host"), |p| &mut p.parent),
+        key(PARTITION, "nodes", Nodes("its parent's, or all"), |p| &mut p.nodes),
+        key(PARTITION, "page_kind", Optional(Pages, "its parent's, or base pages"), |p| &mut p.page_kind),
+        key(PARTITION, "locked", Switch, |p| &mut p.locked),
+        key(PARTITION, "tenants", Ids, |p| &mut p.tenants),
     ]
 }
 

@@ -11,8 +11,6 @@ use crate::config::raw::{Raw, Refusal};
 use crate::config::units;
 use crate::config::words;
 
-/// So many NUMA nodes a kernel can be built for.
-const MOST_NODES: u32 = 1_024;
 /// The longest path that fits a Unix socket's address beside its closing zero, bytes.
 const SOCKET_PATH: usize = 107;
 
@@ -38,8 +36,6 @@ pub(super) struct Address;
 pub(super) struct SocketPath;
 /// Host names.
 pub(super) struct Hosts;
-/// NUMA nodes, each once.
-pub(super) struct Nodes;
 /// An id: the grammar that memories have too.
 pub(super) struct Id;
 /// Log levels.
@@ -148,39 +144,6 @@ impl Kind for Hosts {
     fn accepts(&self) -> String {
         "an array of host names or IP addresses without scheme and port, as [\"metrics.example\"] \
          (in the environment: joined by commas)"
-            .to_owned()
-    }
-}
-
-impl Kind for Nodes {
-    type Value = Vec<u32>;
-
-    fn read(&self, raw: &Raw) -> Result<Vec<u32>, Refusal> {
-        let one = Whole(0, MOST_NODES - 1);
-        let nodes: Vec<u32> = match raw {
-            Raw::List(items) => {
-                items.iter().map(|item| one.read(item)).collect::<Result<_, _>>()?
-            }
-            Raw::Bare(text) if text.trim().is_empty() => Vec::new(),
-            Raw::Bare(text) => text
-                .split(',')
-                .map(|node| one.read(&Raw::Bare(node.trim().to_owned())))
-                .collect::<Result<_, _>>()?,
-            _ => return Err(Refusal::WrongType),
-        };
-        let mut each = nodes.clone();
-        each.sort_unstable();
-        each.dedup();
-        if each.len() == nodes.len() { Ok(nodes) } else { Err(Refusal::Malformed) }
-    }
-
-    fn show(&self, value: &Vec<u32>) -> Option<String> {
-        let nodes: Vec<String> = value.iter().map(u32::to_string).collect();
-        Some(format!("[{}]", nodes.join(", ")))
-    }
-
-    fn accepts(&self) -> String {
-        "an array of NUMA nodes, each once, as [0, 1] (in the environment: joined by commas)"
             .to_owned()
     }
 }
@@ -370,6 +333,6 @@ fn within<V: PartialOrd>(value: V, least: &V, most: &V) -> Result<V, Refusal> {
 }
 
 /// TOML's own spelling of a string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }

@@ -60,8 +60,8 @@ pub enum Fault {
         /// The nearest name that exists, where one is near.
         nearest: Option<String>,
     },
-    /// A tenant given by environment.
-    #[error("tenants are given in the file only, as [[tenant]]")]
+    /// A tenant or a partition given by environment.
+    #[error("tenants and partitions are given in the file only, as [[tenant]] and [[partition]]")]
     FileOnly,
     /// A variable whose name or value is not UTF-8.
     #[error("is not UTF-8")]
@@ -97,7 +97,7 @@ pub enum Fault {
         accepted: String,
     },
     /// A name given twice.
-    #[error("found {found}, already given at {first}; accepted: a name that no other tenant has")]
+    #[error("found {found}, already given at {first}; accepted: a name that no other has")]
     Duplicate {
         /// The name.
         found: String,

@@ -16,7 +16,11 @@ mod environment;
 mod file;
 mod keys;
 mod kinds;
+mod lists;
 mod mistake;
+mod partitions;
+#[cfg(test)]
+mod partitions_tests;
 mod print;
 mod raw;
 mod sections;
@@ -31,8 +35,8 @@ use std::path::Path;
 
 pub use crate::config::mistake::{Fault, Mistake, Mistakes, Origin};
 pub use crate::config::sections::{
-    Config, Drain, Grpc, Http, InsecureListener, Lease, Log, LogFormat, Memory, Metrics, Pool,
-    Requests, Tenant,
+    Config, Drain, Grpc, Http, InsecureListener, Lease, Log, LogFormat, Memory, Metrics, PageKind,
+    Partition, Pool, Requests, Tenant,
 };
 
 use crate::config::draft::Draft;

@@ -1,13 +1,13 @@
 //! Owns `print-config`'s text: every effective value as TOML that reads back, with its origin as a
 //! comment behind it. Absent values are comments, for TOML has no word for nothing.
 
-use crate::config::keys::{TENANT, keys, tenant_keys};
+use crate::config::keys::{Key, PARTITION, TENANT, keys, partition_keys, tenant_keys};
 use crate::config::{Config, Entry, Origins};
 
 /// Where the origins begin, columns.
 const COLUMN: usize = 48;
 
-/// Every value in the order of the table, tenants last.
+/// Every value in the order of the table, tenants and partitions last.
 pub(super) fn entries(config: &Config, origins: &Origins) -> Vec<Entry> {
     let mut copy = config.clone();
     let mut entries = Vec::new();
@@ -16,15 +16,26 @@ pub(super) fn entries(config: &Config, origins: &Origins) -> Vec<Entry> {
         let value = key.show(&mut copy);
         entries.push(Entry { key: key.path(), value, absent: key.absent(), origin });
     }
-    for (index, tenant) in copy.tenants.iter_mut().enumerate() {
-        for key in tenant_keys() {
-            let path = format!("{TENANT}[{index}].{}", key.name);
+    tables(TENANT, &mut copy.tenants, &tenant_keys(), origins, &mut entries);
+    tables(PARTITION, &mut copy.partitions, &partition_keys(), origins, &mut entries);
+    entries
+}
+
+fn tables<T>(
+    section: &str,
+    tables: &mut [T],
+    keys: &[Key<T>],
+    origins: &Origins,
+    entries: &mut Vec<Entry>,
+) {
+    for (index, table) in tables.iter_mut().enumerate() {
+        for key in keys {
+            let path = format!("{section}[{index}].{}", key.name);
             let origin = origins.of(&path).clone();
-            let value = key.show(tenant);
+            let value = key.show(table);
             entries.push(Entry { key: path, value, absent: key.absent(), origin });
         }
     }
-    entries
 }
 
 /// The entries as one TOML document.

@@ -33,6 +33,8 @@ pub struct Config {
     pub drain: Drain,
     /// Who may own memories. Never empty. Default: one tenant, `default`.
     pub tenants: Vec<Tenant>,
+    /// Pools of the host budget, made at start. Default: none.
+    pub partitions: Vec<Partition>,
 }
 
 /// `[grpc]`.
@@ -211,6 +213,38 @@ pub struct Tenant {
     pub mappings: Option<u32>,
 }
 
+/// One `[[partition]]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partition {
+    /// Its name, `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`, unique. No default.
+    pub name: String,
+    /// What everything in it may cost, bytes. No default.
+    pub maximum_bytes: u64,
+    /// What of that is set aside at start, bytes. Default: 0.
+    pub minimum_bytes: u64,
+    /// The partition that it is a part of. Default: none, which is the host.
+    pub parent: Option<String>,
+    /// NUMA nodes that it is isolated to. Default: empty, which is its parent's, or all.
+    pub nodes: Vec<u32>,
+    /// The kind of pages that is set aside. Default: none, which is its parent's, or base pages.
+    pub page_kind: Option<PageKind>,
+    /// Whether its memories are locked in RAM. Default: false.
+    pub locked: bool,
+    /// Tenants whose memories may live in it. Default: empty, which is all.
+    pub tenants: Vec<String>,
+}
+
+/// A kind of pages that can be set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    /// The host's base pages.
+    Base,
+    /// 2 MiB pages of the host's pool.
+    Huge2M,
+    /// 1 GiB pages of the host's pool.
+    Huge1G,
+}
+
 /// A listener that anyone who reaches its address may call without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InsecureListener {
@@ -294,6 +328,7 @@ impl Default for Config {
             log: Log { format: defaults::LOG_FORMAT, filter: defaults::LOG_FILTER.to_owned() },
             drain: Drain { limit: defaults::DRAIN_LIMIT },
             tenants: vec![Tenant::named(defaults::TENANT_NAME)],
+            partitions: Vec::new(),
         }
     }
 }

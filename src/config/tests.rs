@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::keys::{Key, keys, tenant_keys};
+use super::keys::{Key, keys, partition_keys, tenant_keys};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../config/linmemd.toml");
@@ -60,6 +60,10 @@ fn the_shipped_file_explains_every_key_and_its_default() {
     for key in tenant_keys() {
         wanted.push((format!("[[{}]]", key.section), key.name.into(), key.show(&mut tenant)));
     }
+    // None is there by default: the whole table is a comment.
+    for key in partition_keys() {
+        wanted.push(("# [[partition]]".into(), key.name.into(), None));
+    }
     for (header, name, value) in &wanted {
         let mut lines = SHIPPED.lines().skip_while(|line| line != header).skip(1);
         let mut section: Vec<&str> = lines.by_ref().take_while(|l| !l.starts_with('[')).collect();
@@ -81,15 +85,19 @@ fn the_shipped_file_explains_every_key_and_its_default() {
 
 #[test]
 fn the_shipped_examples_of_absent_keys_are_accepted() {
-    let names: Vec<&str> =
-        keys().iter().map(|k| k.name).chain(tenant_keys().iter().map(|k| k.name)).collect();
+    let mut names: Vec<&str> = keys().iter().map(|k| k.name).collect();
+    names.extend(tenant_keys().iter().map(|k| k.name));
+    names.extend(partition_keys().iter().map(|k| k.name));
     let example = |line: &&str| {
         let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = "));
-        key.is_some_and(|(name, _)| names.contains(&name))
+        **line == *"# [[partition]]" || key.is_some_and(|(name, _)| names.contains(&name))
     };
-    assert_eq!(SHIPPED.lines().filter(example).count(), 9);
+    assert_eq!(SHIPPED.lines().filter(example).count(), 11 + 1 + 8);
     let lines: Vec<&str> = SHIPPED.lines().map(|l| if example(&l) { &l[2..] } else { l }).collect();
-    let config = Config::from_toml(&lines.join("\n")).unwrap();
+    // The example's parent is another table's name.
+    let lines = lines.join("\n").replace("parent = \"blue\"", "");
+    let config = Config::from_toml(&lines).unwrap();
+    assert_eq!(config.partitions[0].minimum_bytes, 256 << 20);
     assert_eq!(config.grpc.unix_socket.as_deref(), Some(Path::new("/run/linmemd/linmemd.sock")));
     assert_eq!(config.tenants[0].mappings, Some(30_000));
 }

@@ -22,6 +22,7 @@ mod host_source;
 mod http;
 pub mod logging;
 mod page;
+mod partitions;
 mod pinning;
 mod pressure;
 mod run;

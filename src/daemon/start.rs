@@ -25,7 +25,7 @@ use crate::daemon::pressure::{self, Bell, Watcher};
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
-use crate::daemon::{capabilities, compose};
+use crate::daemon::{capabilities, compose, partitions};
 use crate::memory::{Allocators, MmapAllocator};
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -275,6 +275,7 @@ impl Parts {
             pool(config, kernel)?,
             Now { steady: Instant::now(), wall: SystemTime::now() },
         );
+        partitions::make(config, &registry)?;
         let each = if config.metrics.each_memory { config.metrics.each_memory_cap } else { 0 };
         let tenants = Tenants::new(
             compose::tenants(config, &account),

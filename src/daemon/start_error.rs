@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::daemon::arena::Unset;
+use crate::error::Failure;
 use crate::os::OsError;
 
 /// Why a daemon did not start.
@@ -26,6 +27,14 @@ pub enum StartError {
     /// The fault handler could not be installed.
     #[error("cannot install the fault handler: {0}")]
     Fault(#[from] OsError),
+    /// A configured partition could not be made.
+    #[error("cannot make [[partition]] {id:?}: {failure}")]
+    Partition {
+        /// Its name.
+        id: String,
+        /// Why not.
+        failure: Failure,
+    },
     /// The arena of fixed memories could not be set aside.
     #[error(transparent)]
     Arena(#[from] Unset),

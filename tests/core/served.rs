@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linmemd::client::{Client, ClientError, ConnectOptions, RetryPolicy};
-use linmemd::config::Config;
+use linmemd::config::{Config, Partition};
 use linmemd::daemon::Daemon;
 use linmemd::os::failing::FailingKernel;
 use linmemd::registry::PurgeOutcome;
@@ -33,10 +33,11 @@ impl Served {
         Self::on(Arc::new(FailingKernel::new()), sweep_interval)
     }
 
-    /// With an arena of [`ARENA`], where this host lets one be locked.
-    pub(crate) fn with_arena(sweep_interval: Duration) -> Self {
+    /// With an arena of [`ARENA`], where this host lets one be locked, and partitions of the config.
+    pub(crate) fn with_arena(sweep_interval: Duration, partitions: Vec<Partition>) -> Self {
         let has_arena = Floors::with_arena().has_arena();
         Self::changed(Arc::new(FailingKernel::new()), sweep_interval, |config| {
+            config.partitions = partitions;
             if has_arena {
                 (config.fixed.slots, config.fixed.slot_pages) = ARENA;
             }

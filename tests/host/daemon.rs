@@ -94,6 +94,15 @@ impl Daemon {
         smaps.lines().filter_map(of_line).sum()
     }
 
+    /// Kibibytes that are locked in RAM, as the kernel counts them.
+    pub(crate) fn locked_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).expect("the daemon's status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).expect("VmLck");
+        kib.trim().parse().expect("a number")
+    }
+
     /// Mappings as the kernel counts them.
     pub(crate) fn mappings(&self) -> usize {
         let maps = format!("/proc/{}/maps", self.child.id());

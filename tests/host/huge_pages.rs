@@ -18,16 +18,24 @@ const POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 const EACH: u64 = 32;
 const HUGE: u64 = 2 << 20;
 
-struct Pool(String);
+pub(crate) struct Pool(String);
 
 impl Pool {
-    fn of(pages: u32) -> Self {
+    pub(crate) fn of(pages: u32) -> Self {
         let before = fs::read_to_string(POOL).expect("a pool of 2 MiB pages");
         fs::write(POOL, pages.to_string()).expect("root may write it");
         let pool = Self(before.trim().to_owned());
         let now = fs::read_to_string(POOL).expect("a pool of 2 MiB pages");
         assert_eq!(now.trim(), pages.to_string(), "the machine has no room for the pool");
         pool
+    }
+}
+
+impl Pool {
+    /// Pages that nobody has.
+    pub(crate) fn free() -> u32 {
+        let free = fs::read_to_string(POOL.replace("nr_hugepages", "free_hugepages"));
+        free.expect("a pool of 2 MiB pages").trim().parse().expect("a number")
     }
 }
 

@@ -12,6 +12,7 @@ mod locked;
 mod mappings;
 mod million;
 mod neighbour;
+mod partition;
 mod purge;
 
 use std::io::{Write, stderr};

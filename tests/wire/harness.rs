@@ -37,7 +37,8 @@ pub(crate) struct House {
     pub(crate) kernel: Arc<PausingKernel>,
     tenants: Vec<String>,
     panics: f64,
-    /// What the host is charged as long as the daemon lives.
+    /// What the host is charged as long as the daemon lives: for an arena, and not for partitions, which
+    /// can be deleted.
     for_good: Vec<u64>,
 }
 
@@ -87,7 +88,11 @@ impl House {
         let daemon = Daemon::start(&config, kernel.clone()).unwrap();
         let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
         let held = daemon.server.registry.host.holdings();
-        let for_good = held.map(|holding| holding.used).to_vec();
+        let for_good = if config.partitions.is_empty() {
+            held.map(|holding| holding.used).to_vec()
+        } else {
+            vec![0; held.len()]
+        };
         Self { daemon, kernel, tenants, panics: 0.0, for_good }
     }
 

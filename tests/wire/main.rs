@@ -22,6 +22,7 @@ mod lists;
 mod moderation;
 mod numbers;
 mod operators;
+mod partitions;
 mod poison;
 mod process;
 mod promises;

@@ -1,5 +1,7 @@
 //! What is done, and what comes of it, in words that the model and every door share.
 
+use linmemd::os::kernel::{Kernel, Linux};
+use linmemd::units::PAGE_BYTES;
 use proptest::prelude::*;
 
 /// Names there are; one more than memories may exist at a time.
@@ -128,12 +130,22 @@ pub(super) enum Form {
     HeapShared,
     /// In a slot of the fixed arena.
     Fixed,
+    /// In a partition, [`POOL`], out of its minimum and beyond.
+    Partition,
 }
 
 impl Form {
     pub(super) fn is_heap(self) -> bool {
         matches!(self, Self::Heap | Self::HeapShared)
     }
+}
+
+/// The partition that doors have.
+pub(super) const POOL: &str = "pool";
+
+/// What is set aside for it: a few pages, where this process may lock them.
+pub(super) fn pool_bytes() -> u64 {
+    if Linux.lock_limit() >= 4 << 20 { 4 * PAGE_BYTES } else { 0 }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,6 +247,7 @@ fn form() -> impl Strategy<Value = Form> {
         2 => Just(Form::Heap),
         2 => Just(Form::HeapShared),
         2 => Just(Form::Fixed),
+        2 => Just(Form::Partition),
     ]
 }
 

@@ -9,14 +9,21 @@ use linmemd::registry::{LabelSelector, PresentationChange, Record};
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
 
 use super::Door;
-use super::deeds::{Answer, Deed, Seen, Spec, name};
+use super::deeds::{Answer, Deed, POOL, Seen, Spec, name, pool_bytes};
 use crate::floors::{Floors, block_on, now, occasion, target};
+use crate::partitions::{asked as asked_partition, make, unmake};
 
 pub(super) struct Library(Floors);
 
 impl Library {
     pub(super) fn new() -> Self {
-        Self(Floors::with_arena())
+        let library = Self(Floors::with_arena());
+        library.make_pool();
+        library
+    }
+
+    fn make_pool(&self) {
+        make(&self.0, POOL, asked_partition(pool_bytes(), 1 << 30)).expect("a pool");
     }
 
     fn attempt(&self, deed: &Deed) -> Result<Answer, Failure> {
@@ -140,8 +147,11 @@ impl Door for Library {
     }
 
     fn charged(&self) -> Vec<u64> {
+        unmake(&self.0, POOL).expect("nothing lives in it");
         self.0.assert_empty();
-        self.0.charged().to_vec()
+        let charged = self.0.charged().to_vec();
+        self.make_pool();
+        charged
     }
 }
 
@@ -191,6 +201,7 @@ fn form(asked: super::deeds::Form) -> Form {
         Asked::MemfdMaximum => {
             Form { backing: Backing::Memfd, populate: Populate::Maximum, ..usual }
         }
+        Asked::Partition => Form { partition: Some(Id::new(POOL).unwrap()), ..usual },
     }
 }
 

@@ -9,16 +9,23 @@ use linmemd::client::proto::{
     UpdateMemoryRequest, Volatility,
 };
 use linmemd::client::{ClientError, Upload};
+use linmemd::config::Partition;
 
 use super::Door;
-use super::deeds::{Answer, Deed, Form, Seen, Spec, name};
+use super::deeds::{Answer, Deed, Form, POOL, Seen, Spec, name, pool_bytes};
 use crate::served::{NO_SWEEP, Served};
 
 pub(super) struct Wire(Served);
 
 impl Wire {
     pub(super) fn new() -> Self {
-        Self(Served::with_arena(NO_SWEEP))
+        let pool = Partition {
+            name: POOL.to_owned(),
+            minimum_bytes: pool_bytes(),
+            maximum_bytes: 1 << 30,
+            ..Partition::default()
+        };
+        Self(Served::with_arena(NO_SWEEP, vec![pool]))
     }
 
     pub(super) fn end(self) {
@@ -188,6 +195,10 @@ fn asked(spec: &Spec) -> MemorySpec {
             _ => Populate::Unspecified,
         }
         .into(),
+        partition: match spec.form {
+            Form::Partition => POOL.to_owned(),
+            _ => String::new(),
+        },
         ..Default::default()
     }
 }

@@ -1,0 +1,109 @@
+//! Owns the kinds of value that are lists of names and of nodes, and the kind of pages. A kind knows no
+//! key.
+
+use crate::config::PageKind;
+use crate::config::kinds::{Kind, Whole, quoted};
+use crate::config::raw::{Raw, Refusal};
+use crate::config::words;
+
+/// The largest node that a kernel can be built for.
+const LAST_NODE: u32 = 1_023;
+
+/// Ids: the grammar that memories have too.
+pub(super) struct Ids;
+/// NUMA nodes, each once; the text says what none of them means.
+pub(super) struct Nodes(pub(super) &'static str);
+/// A kind of pages.
+pub(super) struct Pages;
+
+impl Kind for Ids {
+    type Value = Vec<String>;
+
+    fn read(&self, raw: &Raw) -> Result<Vec<String>, Refusal> {
+        let Raw::List(items) = raw else { return Err(Refusal::WrongType) };
+        let name = |item: &Raw| item.text().map(str::to_owned).ok_or(Refusal::WrongType);
+        let names = items.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+        if names.iter().all(|name| words::is_id(name)) {
+            Ok(names)
+        } else {
+            Err(Refusal::Malformed)
+        }
+    }
+
+    fn show(&self, value: &Vec<String>) -> Option<String> {
+        let names: Vec<String> = value.iter().map(|name| quoted(name)).collect();
+        (!names.is_empty()).then(|| format!("[{}]", names.join(", ")))
+    }
+
+    fn accepts(&self) -> String {
+        "an array of names that match [A-Za-z0-9][A-Za-z0-9._:-]{0,127}".to_owned()
+    }
+
+    fn absent(&self) -> &'static str {
+        "all"
+    }
+}
+
+impl Kind for Nodes {
+    type Value = Vec<u32>;
+
+    fn read(&self, raw: &Raw) -> Result<Vec<u32>, Refusal> {
+        let one = Whole(0, LAST_NODE);
+        let nodes: Vec<u32> = match raw {
+            Raw::List(items) => {
+                items.iter().map(|item| one.read(item)).collect::<Result<_, _>>()?
+            }
+            Raw::Bare(text) if text.trim().is_empty() => Vec::new(),
+            Raw::Bare(text) => text
+                .split(',')
+                .map(|node| one.read(&Raw::Bare(node.trim().to_owned())))
+                .collect::<Result<_, _>>()?,
+            _ => return Err(Refusal::WrongType),
+        };
+        let mut each = nodes.clone();
+        each.sort_unstable();
+        each.dedup();
+        if each.len() == nodes.len() { Ok(nodes) } else { Err(Refusal::Malformed) }
+    }
+
+    fn show(&self, value: &Vec<u32>) -> Option<String> {
+        let nodes: Vec<String> = value.iter().map(u32::to_string).collect();
+        (!nodes.is_empty()).then(|| format!("[{}]", nodes.join(", ")))
+    }
+
+    fn accepts(&self) -> String {
+        format!(
+            "an array of NUMA nodes from 0 to {LAST_NODE}, each once, as [0, 1] (in the environment: \
+             joined by commas)"
+        )
+    }
+
+    fn absent(&self) -> &'static str {
+        self.0
+    }
+}
+
+impl Kind for Pages {
+    type Value = PageKind;
+
+    fn read(&self, raw: &Raw) -> Result<PageKind, Refusal> {
+        match raw.text().ok_or(Refusal::WrongType)? {
+            "base" => Ok(PageKind::Base),
+            "2m" => Ok(PageKind::Huge2M),
+            "1g" => Ok(PageKind::Huge1G),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
+    fn show(&self, value: &PageKind) -> Option<String> {
+        Some(quoted(match value {
+            PageKind::Base => "base",
+            PageKind::Huge2M => "2m",
+            PageKind::Huge1G => "1g",
+        }))
+    }
+
+    fn accepts(&self) -> String {
+        "\"base\", \"2m\" or \"1g\"".to_owned()
+    }
+}
