@@ -15,8 +15,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use linmemd::memory::{GuardKind, LinearMemory, Plan, PublishedSize};
-use linmemd::model::IndexType;
+use linmemd::memory::{
+    Alone, AnyMemory, ExclusiveMemory, GuardKind, HeapMemory, LinearMemory, PageAllocator, Place,
+    Plan, PublishedSize,
+};
+use linmemd::model::{IndexType, Populate};
 use linmemd::units::{ByteCount, ByteRange, WasmPages};
 use wasmtime::{MemoryCreator, MemoryType};
 
@@ -50,6 +53,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// A memory was given up: whether the host took it.
+    fn note(&self, returned: bool) {
+        let count = if returned { &self.returned } else { &self.unreturned };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Calls of the creator that made a memory.
     #[must_use]
     pub fn created(&self) -> u64 {
@@ -119,16 +128,35 @@ unsafe impl MemoryCreator for Creator {
             guard: bytes(guard),
             room,
         };
-        let (memory, room) = variant.create(&ask)?;
-        if !reads_zero(&memory) {
+        let (mut memory, room) = variant.create(&ask)?;
+        if !reads_zero(&mut memory, ask.initial) {
             return Err(format!("a new memory on {} is not zero", variant.name));
         }
         tally.created.fetch_add(1, Ordering::Relaxed);
-        if memory.placed().guard == GuardKind::GuardInstall {
+        if memory.hand_alone().placed().guard == GuardKind::GuardInstall {
             tally.in_slabs.fetch_add(1, Ordering::Relaxed);
         }
-        let size = PublishedSize::of(&memory);
-        Ok(Box::new(HostMemory { memory: Some(memory), size, room, tally }))
+        let size = PublishedSize::at(ask.initial);
+        match memory {
+            AnyMemory::Mapped(memory) => {
+                Ok(Box::new(HostMemory { memory: Some(memory), size, room, tally }))
+            }
+            AnyMemory::Heap(memory) => match *memory {
+                HeapMemory::Exclusive(memory) => {
+                    let allocator = variant.allocator()?;
+                    Ok(Box::new(MovingMemory::new(
+                        memory.into_inner(),
+                        allocator,
+                        size,
+                        room,
+                        tally,
+                    )))
+                }
+                HeapMemory::Shared(_) => {
+                    Err("the engine has shared memories of its own".to_owned())
+                }
+            },
+        }
     }
 }
 
@@ -180,8 +208,7 @@ impl Drop for HostMemory {
                 .is_ok_and(|whole| memory.apply(&Plan::fill(whole, DIRT)).is_ok());
             dirtied && memory.release().is_ok()
         };
-        let count = if returned { &self.tally.returned } else { &self.tally.unreturned };
-        count.fetch_add(1, Ordering::Relaxed);
+        self.tally.note(returned);
     }
 }
 
@@ -191,12 +218,99 @@ impl fmt::Debug for HostMemory {
     }
 }
 
+/// One memory of the heap, as wasmtime holds it: it is elsewhere after each growth.
+struct MovingMemory {
+    /// There until drop.
+    memory: Option<Alone<ExclusiveMemory>>,
+    /// Where its bytes are now.
+    base: *mut u8,
+    allocator: &'static dyn PageAllocator,
+    size: PublishedSize,
+    room: WasmPages,
+    tally: Arc<Tally>,
+}
+
+// SAFETY: the address is the memory's, which belongs to no thread; all else is Send.
+unsafe impl Send for MovingMemory {}
+// SAFETY: a shared reference gives the address and the size, which change by `&mut` only.
+unsafe impl Sync for MovingMemory {}
+
+impl MovingMemory {
+    fn new(
+        mut memory: ExclusiveMemory,
+        allocator: &'static dyn PageAllocator,
+        size: PublishedSize,
+        room: WasmPages,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let base = memory.base().as_ptr();
+        Self { memory: Some(Alone::new(memory)), base, allocator, size, room, tally }
+    }
+}
+
+// SAFETY: base is the address of byte 0 until the next growth, which may move it (memory_may_move), and
+// the bytes below byte_size() are readable and writable there; nothing is promised of what follows, and
+// compiled code compares every access with the size (Bounds::Software).
+unsafe impl wasmtime::LinearMemory for MovingMemory {
+    fn byte_size(&self) -> usize {
+        self.size.bytes().as_usize()
+    }
+
+    fn byte_capacity(&self) -> usize {
+        self.size.bytes().as_usize()
+    }
+
+    fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
+        let debug = |error: &dyn fmt::Debug| wasmtime::Error::msg(format!("{error:?}"));
+        let to = whole_pages(new_size).map_err(wasmtime::Error::msg)?;
+        let Some(memory) = self.memory.as_mut().filter(|_| to <= self.room) else {
+            return Err(wasmtime::Error::msg(format!("{to} do not fit into {}", self.room)));
+        };
+        let size = self.size.bytes();
+        let block = self.allocator.block(to.bytes(), Populate::None, &|| true);
+        let mut there = Place::new(block.map_err(|error| debug(&error))?, to);
+        let here = memory.get_mut().place();
+        // Compiled code wrote where it liked, and the page map knows of none of it.
+        let whole = ByteRange::within(0, size.get(), size).map_err(|error| debug(&error))?;
+        here.note(whole);
+        let mut from = ByteCount::ZERO;
+        while let Some(copied) =
+            here.copy_some(&mut there, from, bytes(1 << 20)).map_err(|error| debug(&error))?
+        {
+            from = copied;
+        }
+        let old = here.settle(there, &self.size);
+        self.base = memory.get_mut().base().as_ptr();
+        old.release().map_err(|error| debug(&error))
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.base
+    }
+}
+
+impl Drop for MovingMemory {
+    fn drop(&mut self) {
+        let Some(memory) = self.memory.take() else { return };
+        let (mut memory, size) = (memory.into_inner(), self.size.bytes());
+        let dirtied = ByteRange::within(0, size.get(), size)
+            .is_ok_and(|whole| memory.apply(&Plan::fill(whole, DIRT)).is_ok());
+        self.tally.note(dirtied && memory.into_memory().release().is_ok());
+    }
+}
+
+impl fmt::Debug for MovingMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MovingMemory").field("memory", &self.memory).finish_non_exhaustive()
+    }
+}
+
 /// The tests would find it out as well, but some by waiting for ever.
-fn reads_zero(memory: &LinearMemory) -> bool {
-    let size = memory.size().bytes();
+fn reads_zero(memory: &mut AnyMemory, size: WasmPages) -> bool {
+    let size = size.bytes();
     let mut bytes = Vec::new();
     let whole = ByteRange::within(0, size.get().min(DIRTIED), size);
-    whole.is_ok_and(|whole| memory.read(whole, &mut bytes).is_ok())
+    whole.is_ok_and(|whole| memory.hand_alone().read(whole, &mut bytes).is_ok())
         && bytes.iter().all(|byte| *byte == 0)
 }
 

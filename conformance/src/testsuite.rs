@@ -175,6 +175,9 @@ pub const WITHOUT_MEMORY: [(&str, &str); 2] = [
 /// Files whose memories grow past what a slab has room for.
 const GROWING_FAR: [&str; 2] = ["core/memory_grow", "memory64/memory_grow64"];
 
+/// Files with a memory of 4 GiB from the start.
+const LONG: [&str; 3] = ["core/data", "memory64/mem4g", "multi-memory/data1"];
+
 /// Files that hold a second memory of a module to be an error: they are older than that proposal.
 const ONE_MEMORY: [&str; 3] = ["core/imports", "threads/exports", "threads/memory"];
 
@@ -209,6 +212,12 @@ impl File {
     #[must_use]
     pub fn grows_far(&self) -> bool {
         GROWING_FAR.contains(&self.to_string().as_str())
+    }
+
+    /// Whether a memory of it has 4 GiB from the start.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        LONG.contains(&self.to_string().as_str())
     }
 
     /// What its modules may have.

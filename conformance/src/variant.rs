@@ -8,18 +8,24 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use linmemd::memory::{Layout, LinearMemory, MmapAllocator, PageAllocator};
-use linmemd::model::{Form, Growth, Guard, IndexType, PageKind, Populate, Shape};
+use linmemd::memory::{
+    AnyMemory, FixedAllocator, HeapAllocator, Layout, MmapAllocator, PageAllocator,
+};
+use linmemd::model::{
+    Allocator as Source, Form, Growth, Guard, IndexType, PageKind, Populate, Shape,
+};
 use linmemd::os;
 use linmemd::os::kernel::Linux;
 use linmemd::units::{ByteCount, WasmPages};
 use wasmtime::{Config, Engine};
 
 use crate::creator::Creator;
+use crate::testsuite::File;
 
 /// Every kind of memory that compiled code can be let loose on. Memory files are none of them: past
-/// the end of one an access is SIGBUS, which wasmtime on Linux does not make a trap of.
-pub static VARIANTS: [Variant; 5] = [
+/// the end of one an access is SIGBUS, which wasmtime on Linux does not make a trap of. Nor shared
+/// memories of the heap: those that code shares are the engine's own, and may not move.
+pub static VARIANTS: [Variant; 7] = [
     Variant {
         name: "dedicated",
         bounds: Bounds::Checked,
@@ -58,10 +64,26 @@ pub static VARIANTS: [Variant; 5] = [
         allocator: &DEDICATED,
         form: Form::default,
     },
+    Variant {
+        name: "heap",
+        bounds: Bounds::Software,
+        room: Room::Ample,
+        allocator: &HEAP,
+        form: || Form { allocator: Source::Heap, ..Form::default() },
+    },
+    Variant {
+        name: "fixed",
+        bounds: Bounds::Software,
+        room: Room::Slot,
+        allocator: &FIXED,
+        form: || Form { allocator: Source::Fixed, ..Form::default() },
+    },
 ];
 
 static DEDICATED: LazyLock<Allocator> = LazyLock::new(dedicated);
 static SLABS: LazyLock<Allocator> = LazyLock::new(slabs);
+static HEAP: LazyLock<Allocator> = LazyLock::new(heap);
+static FIXED: LazyLock<Allocator> = LazyLock::new(fixed);
 
 fn dedicated() -> Allocator {
     Ok(Box::new(MmapAllocator::dedicated(Arc::new(Linux))))
@@ -74,6 +96,18 @@ fn slabs() -> Allocator {
     }
 }
 
+fn heap() -> Allocator {
+    Ok(Box::new(HeapAllocator::new(Arc::new(Linux))))
+}
+
+fn fixed() -> Allocator {
+    let slot = WasmPages::new(SMALL).ok_or("no such slot")?;
+    match FixedAllocator::arrange(Arc::new(Linux), SLOTS, slot) {
+        Ok(allocator) => Ok(Box::new(allocator)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// An allocator, or why this host has none of the kind.
 type Allocator = Result<Box<dyn PageAllocator>, String>;
 
@@ -81,7 +115,9 @@ type Allocator = Result<Box<dyn PageAllocator>, String>;
 const GUARD: u64 = 64 << 10;
 /// All that a 32-bit index reaches, and as much again for the offset in the instruction.
 const FOUR_GIB: u64 = 4 << 30;
-/// The longest slot of a slab.
+/// Slots of the arena: the most memories that a file has at a time, and some more.
+const SLOTS: u32 = 192;
+/// The longest slot of a slab, and every slot of the arena.
 const SMALL: u64 = 16;
 /// Where no maximum is declared: what a 32-bit index reaches.
 const AMPLE: u64 = 65_536;
@@ -107,6 +143,9 @@ pub enum Bounds {
     /// slab is as long as a memory without a maximum may grow. Offsets up to the guard's length are
     /// still left to the guard.
     Checked,
+    /// By comparing every access with the size, which it loads each time with the address: there is
+    /// nothing behind the size that would refuse. Memories may move as they grow.
+    Software,
     /// Not at all: whatever index and offset can reach is reserved, and faults past the size. The
     /// layout that WASM32_FULL names.
     GuardsOnly,
@@ -128,6 +167,8 @@ pub enum Room {
     /// At most 1 MiB: what a slab has room for. Growth past that fails, as the specification lets
     /// it.
     Small,
+    /// The same: what a slot of the arena has.
+    Slot,
     /// Its maximum, and 4 GiB at most.
     Ample,
 }
@@ -156,18 +197,23 @@ impl Variant {
     /// Where wasmtime refuses the configuration.
     #[must_use]
     pub fn engine(&self, modules: Modules) -> &'static Engine {
-        static ENGINES: [LazyLock<Engine>; 4] = [
+        static ENGINES: [LazyLock<Engine>; 6] = [
             LazyLock::new(|| engine(Bounds::Checked, Modules::OneMemory)),
             LazyLock::new(|| engine(Bounds::Checked, Modules::ManyMemories)),
             LazyLock::new(|| engine(Bounds::GuardsOnly, Modules::OneMemory)),
             LazyLock::new(|| engine(Bounds::GuardsOnly, Modules::ManyMemories)),
+            LazyLock::new(|| engine(Bounds::Software, Modules::OneMemory)),
+            LazyLock::new(|| engine(Bounds::Software, Modules::ManyMemories)),
         ];
-        let [checked, checked_many, guards_only, guards_only_many] = &ENGINES;
+        let [checked, checked_many, guards_only, guards_only_many, software, software_many] =
+            &ENGINES;
         match (self.bounds, modules) {
             (Bounds::Checked, Modules::OneMemory) => checked,
             (Bounds::Checked, Modules::ManyMemories) => checked_many,
             (Bounds::GuardsOnly, Modules::OneMemory) => guards_only,
             (Bounds::GuardsOnly, Modules::ManyMemories) => guards_only_many,
+            (Bounds::Software, Modules::OneMemory) => software,
+            (Bounds::Software, Modules::ManyMemories) => software_many,
         }
     }
 
@@ -177,11 +223,25 @@ impl Variant {
         self.allocator().err()
     }
 
+    /// Why a file is not run on it, where it is not.
+    #[must_use]
+    pub fn leaves_out(&self, file: File) -> Option<&'static str> {
+        match self.bounds {
+            Bounds::Software if file.is_long() => Some(
+                "a memory of 4 GiB from the start: no slot is so long, and no heap wipes so much",
+            ),
+            Bounds::Software if self.room == Room::Slot && file.grows_far() => {
+                Some("grows past what a slot has room for, and must")
+            }
+            _ => None,
+        }
+    }
+
     /// One memory, and the size that it may grow to.
     ///
     /// # Errors
     /// In words: the layout falls short of what was asked, or the host refused.
-    pub fn create(&self, ask: &Ask) -> Result<(LinearMemory, WasmPages), String> {
+    pub fn create(&self, ask: &Ask) -> Result<(AnyMemory, WasmPages), String> {
         let allocator = self.allocator()?;
         let shape = ask.shape((self.form)())?;
         let layouts = Layout::candidates(&shape, os::host_page(&Linux)).map_err(debug)?;
@@ -190,7 +250,7 @@ impl Variant {
             if layout.room.bytes() < ask.reserved || layout.guard.after < ask.guard {
                 return Err(format!("{layout:?} falls short of {ask:?}"));
             }
-            match LinearMemory::create(allocator, &layout, &|| true) {
+            match AnyMemory::create(allocator, &layout, &|| true) {
                 Ok(memory) => return Ok((memory, layout.room)),
                 Err(why) => refused = debug(why),
             }
@@ -198,7 +258,11 @@ impl Variant {
         Err(refused)
     }
 
-    fn allocator(&self) -> Result<&dyn PageAllocator, &str> {
+    /// Where its memories come from.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn allocator(&self) -> Result<&dyn PageAllocator, &str> {
         match &**self.allocator {
             Ok(allocator) => Ok(&**allocator),
             Err(reason) => Err(reason),
@@ -214,7 +278,7 @@ impl Ask {
             // reach.
             self.reserved.get().div_ceil(GUARD)
         } else {
-            let most = if self.room == Room::Small { SMALL } else { AMPLE };
+            let most = if self.room == Room::Ample { AMPLE } else { SMALL };
             self.maximum.unwrap_or(most).min(most).max(initial.get())
         };
         Ok(Shape {
@@ -222,7 +286,11 @@ impl Ask {
             maximum: WasmPages::new(room).ok_or_else(|| format!("no room for {room} pages"))?,
             index_type: self.index_type,
             growth: Growth::Allowed,
-            guard: Guard { before: ByteCount::new(GUARD), after: self.guard },
+            guard: if form.allocator == Source::Heap {
+                Guard::NONE
+            } else {
+                Guard { before: ByteCount::new(GUARD), after: self.guard }
+            },
             form: form.shared(),
         })
     }
@@ -237,13 +305,14 @@ impl fmt::Debug for Variant {
 fn engine(bounds: Bounds, modules: Modules) -> Engine {
     let (reservation, guard) = match bounds {
         Bounds::Checked => (0, GUARD),
+        Bounds::Software => (0, 0),
         Bounds::GuardsOnly => (FOUR_GIB, FOUR_GIB + GUARD),
     };
     let mut config = Config::new();
     config
         .with_host_memory(Arc::new(Creator))
         .memory_init_cow(false)
-        .memory_may_move(false)
+        .memory_may_move(bounds == Bounds::Software)
         .memory_reservation(reservation)
         .memory_guard_size(guard)
         // Heaps for collected objects would come from the creator too, and be counted.

@@ -42,6 +42,11 @@ fn every_official_file_passes_on_every_kind_of_memory() {
         runs.into_iter().map(|(variant, run)| (variant, run.join().expect("no panic"))).collect()
     });
     print(&runs);
+    for (variant, file) in VARIANTS.iter().flat_map(|v| testsuite::files().map(move |f| (v, f))) {
+        if let Some(reason) = variant.leaves_out(file) {
+            println!("left out: {file} on {}: {reason}", variant.name);
+        }
+    }
     for (variant, outcomes) in &runs {
         let in_slabs = outcomes.iter().any(|outcome| outcome.in_slabs > 0);
         assert_eq!(in_slabs, variant.room == Room::Small, "{}: in slabs", variant.name);
@@ -81,6 +86,9 @@ fn what_is_vendored_is_what_is_listed() {
 }
 
 fn outcome(variant: &'static Variant, file: File) -> Outcome {
+    if variant.leaves_out(file).is_some() {
+        return Outcome { file, created: 0, in_slabs: 0, failure: None };
+    }
     let room = if file.grows_far() { Room::Ample } else { variant.room };
     let (run, tally) = creator::hand_out(variant, room, || {
         let engine = variant.engine(file.modules());
@@ -130,7 +138,9 @@ fn print(runs: &[(&Variant, Vec<Outcome>)]) {
     let files = testsuite::files().count();
     println!();
     for (variant, outcomes) in runs {
-        let passed = outcomes.iter().filter(|outcome| outcome.failure.is_none());
+        let passed = outcomes.iter().filter(|outcome| {
+            outcome.failure.is_none() && variant.leaves_out(outcome.file).is_none()
+        });
         let held: usize = passed.clone().map(|outcome| assertions_of(outcome.file)).sum();
         let created: u64 = outcomes.iter().map(|outcome| outcome.created).sum();
         let in_slabs: u64 = outcomes.iter().map(|outcome| outcome.in_slabs).sum();
