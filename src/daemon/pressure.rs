@@ -1,12 +1,13 @@
-//! The watch for pressure: purges volatile ranges while the host is short of memory.
+//! The watch for pressure: purges volatile ranges while the host is short of memory, and where that
+//! gives nothing has partitions lend nothing more.
 //!
 //! ```text
-//! nothing is volatile: waits for the bell     something is: look, purge a step, look again … wait
+//! nothing volatile, no partition: waits for the bell     else: look, purge a step, look again … wait
 //! ```
 //!
 //! Law: a thread of its own, for a purge is the kernel's work. No more goes than is needed: a step,
 //! and another look. It sleeps no longer than the host could take to fill what room there is, and
-//! where nothing is volatile it does nothing at all.
+//! where nothing could be done about it it does not look at all.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
@@ -136,11 +137,12 @@ impl Watcher {
     }
 
     fn run(mut self) {
-        self.registry.watch_volatile(Waker::from(Arc::clone(&self.bell)));
+        self.registry.watch(Waker::from(Arc::clone(&self.bell)));
         let mut idle = true;
         while !self.bell.over.load(Ordering::Acquire) {
-            let wait = if self.registry.volatile_ranges() == 0 {
+            let wait = if !self.registry.minds_pressure() {
                 idle = true;
+                self.registry.set_pressure(false);
                 self.say(Duration::ZERO);
                 None
             } else {
@@ -162,13 +164,17 @@ impl Watcher {
         loop {
             let now = Instant::now();
             let look = self.pressure.look(now);
-            let Some(sign) = look.sign else { return self.until(look.room) };
+            let Some(sign) = look.sign else {
+                self.registry.set_pressure(false);
+                return self.until(look.room);
+            };
             let wanted = match sign {
                 Sign::Usage => look.over.get().clamp(LEAST, STEP),
                 Sign::Events | Sign::Stalls => STEP,
             };
             let outcome = self.registry.purge(ByteCount::new(wanted));
             self.meters.count(sign.word(), outcome.ranges, outcome.purged_bytes);
+            self.registry.set_pressure(outcome.given_back_bytes == 0);
             if outcome.purged_bytes > 0 || outcome.refused > 0 {
                 let none = PurgeOutcome::default();
                 let unsaid = self.unsaid.get_or_insert(Unsaid { since: now, sign, outcome: none });

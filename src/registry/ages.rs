@@ -5,18 +5,13 @@
 //! age is one of these numbers, never given twice. Purges nothing (`operations/volatility.rs`).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::Waker;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::registry::record::Record;
 
 /// All volatile ranges of all tenants, by age.
 #[derive(Debug, Default)]
-pub(super) struct Ages {
-    order: Mutex<Order>,
-    /// Woken when there is something to watch for.
-    watcher: OnceLock<Waker>,
-}
+pub(super) struct Ages(Mutex<Order>);
 
 #[derive(Debug, Default)]
 struct Order {
@@ -32,15 +27,12 @@ impl Ages {
         order.last
     }
 
-    /// Bytes of a memory have this age now.
-    pub(super) fn remember(&self, age: u64, record: &Arc<Record>) {
+    /// Bytes of a memory have this age now. Whether none had one before.
+    pub(super) fn remember(&self, age: u64, record: &Arc<Record>) -> bool {
         let mut order = self.order();
         let first = order.records.is_empty();
         order.records.insert(age, Arc::downgrade(record));
-        drop(order);
-        if let Some(watcher) = self.watcher.get().filter(|_| first) {
-            watcher.wake_by_ref();
-        }
+        first
     }
 
     /// No bytes have these ages any more, or none that could go.
@@ -62,14 +54,8 @@ impl Ages {
         self.order().records.len()
     }
 
-    /// Who is woken whenever there comes to be one. The first who asks.
-    pub(super) fn watch(&self, watcher: Waker) {
-        // Asked once, at the start.
-        let _another = self.watcher.set(watcher);
-    }
-
     fn order(&self) -> MutexGuard<'_, Order> {
         // Nobody panics in the middle of a change.
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub struct Registry {
     pub(super) leases: Leases,
     pub(super) ages: Ages,
     pub(super) epoch: Instant,
+    /// Who looks for want of memory: woken when there comes to be something to do about it.
+    watcher: OnceLock<Waker>,
     /// How many memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
     /// Deletions of expired memories that wait for their drain; polled by the sweep.
@@ -73,6 +75,25 @@ impl fmt::Debug for Ending {
 }
 
 impl Registry {
+    /// Who is woken when [`Self::minds_pressure`] may have become true. The first who asks.
+    pub fn watch(&self, watcher: Waker) {
+        // Asked once, at the start.
+        let _another = self.watcher.set(watcher);
+    }
+
+    /// Whether want of memory on the host would be answered by anything: something is volatile, or
+    /// borrowed.
+    #[must_use]
+    pub fn minds_pressure(&self) -> bool {
+        self.volatile_ranges() > 0 || self.partitions.count() > 0
+    }
+
+    pub(super) fn wake_watcher(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.wake_by_ref();
+        }
+    }
+
     /// A registry that holds nothing.
     #[must_use]
     pub fn new(
@@ -92,6 +113,7 @@ impl Registry {
             leases: Leases::default(),
             ages: Ages::default(),
             epoch: now.steady,
+            watcher: OnceLock::new(),
             quarantined: Arc::default(),
             ending: Mutex::default(),
         })

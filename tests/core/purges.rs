@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use linmemd::client::proto::{MemorySpec, SetVolatilityRequest, Volatility as Asked};
+use linmemd::client::ClientError;
+use linmemd::client::proto::{
+    CreateMemoryRequest, MemorySpec, SetVolatilityRequest, Volatility as Asked,
+};
+use linmemd::config::Partition;
 use linmemd::error::Failure;
 use linmemd::model::{Backing, Form, Locking, Volatility};
 use linmemd::os::failing::FailingKernel;
@@ -109,20 +113,25 @@ fn host(current_mib: u64, max_events: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
+// No request_id, which the daemon would remember and charge for.
+fn create(served: &Served, id: &str, spec: MemorySpec) -> Result<(), ClientError> {
+    let request = CreateMemoryRequest {
+        memory_id: Some(id.to_owned()),
+        spec: Some(spec),
+        ..Default::default()
+    };
+    let request = served.client.request(request);
+    served.wait(served.client.memory_service().create_memory(request))?;
+    Ok(())
+}
+
 fn watched() -> Served {
     let kernel = Arc::new(FailingKernel::new());
     kernel.replace_files(host(100, 0));
     let served = Served::watching(kernel, NO_SWEEP, Some(0.5));
     for id in ["may-go", "stays"] {
         let spec = MemorySpec { initial_pages: 480, ..Default::default() };
-        let request = linmemd::client::proto::CreateMemoryRequest {
-            memory_id: Some(id.to_owned()),
-            spec: Some(spec),
-            ..Default::default()
-        };
-        served
-            .wait(served.client.memory_service().create_memory(served.client.request(request)))
-            .unwrap();
+        create(&served, id, spec).unwrap();
         served.wait(served.client.fill(id, 0, 480 * PAGE_BYTES, SECRET)).unwrap();
     }
     served.kernel.forget();
@@ -189,6 +198,48 @@ fn a_limit_that_was_reached_purges_one_step() {
     let rest = served.wait(served.client.read("may-go", step, PAGE_BYTES)).unwrap();
     assert!(rest.iter().all(|byte| *byte == SECRET), "no more than a step");
     end(served);
+}
+
+#[test]
+fn a_partition_is_lent_nothing_while_the_host_is_short_and_its_minimum_is_there_all_the_same() {
+    let kernel = Arc::new(FailingKernel::new());
+    kernel.replace_files(host(501, 0));
+    let minimum_bytes = 4 * PAGE_BYTES;
+    let pool = Partition {
+        name: "pool".to_owned(),
+        minimum_bytes,
+        maximum_bytes: 1 << 30,
+        ..Partition::default()
+    };
+    let served = Served::changed(kernel, NO_SWEEP, |config| {
+        config.memory.purge_at = Some(0.5);
+        config.partitions = vec![pool];
+    });
+    let borrow = |id: &str, initial_pages| {
+        let spec = MemorySpec {
+            initial_pages,
+            maximum_pages: Some(16),
+            partition: "pool".to_owned(),
+            ..Default::default()
+        };
+        create(&served, id, spec)
+    };
+    let is_refused = || {
+        let outcome = borrow("borrows", 5);
+        let lent = outcome.is_ok();
+        if lent {
+            served.wait(served.client.delete("borrows")).unwrap();
+        } else {
+            assert_eq!(refusal(outcome).0, "HOST_EXHAUSTED");
+        }
+        !lent
+    };
+    eventually("it is lent nothing", is_refused);
+    borrow("keeps", 2).unwrap();
+    served.wait(served.client.delete("keeps")).unwrap();
+    served.kernel.replace_files(host(100, 0));
+    eventually("it is lent again", || !is_refused());
+    served.end();
 }
 
 #[test]

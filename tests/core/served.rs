@@ -58,7 +58,8 @@ impl Served {
         Self::changed(kernel, sweep_interval, |config| config.memory.purge_at = purge_at)
     }
 
-    fn changed(
+    /// On a config with a change.
+    pub(crate) fn changed(
         kernel: Arc<FailingKernel>,
         sweep_interval: Duration,
         change: impl FnOnce(&mut Config),

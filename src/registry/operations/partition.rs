@@ -52,7 +52,10 @@ impl Registry {
         let made = self
             .set_aside(&partition, parent.as_deref(), gate)
             .and_then(|()| self.partitions.insert(&partition, || gate.pass()));
-        let Err(failure) = made else { return Ok(partition) };
+        let Err(failure) = made else {
+            self.wake_watcher();
+            return Ok(partition);
+        };
         // What cannot be unmapped now is unmapped when the partition is dropped, or counted as leaked.
         if let Err(error) = partition.lay_down() {
             tracing::warn!(%error, "address space of a partition that was not made");

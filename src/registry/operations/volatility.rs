@@ -75,8 +75,10 @@ impl Registry {
         let done = memory.set_volatile(range, age).map_err(too_many)?;
         record.pay_more(charge);
         self.ages.forget(done.over);
-        if let Some(age) = age.filter(|_| done.is_held) {
-            self.ages.remember(age, &record);
+        if let Some(age) = age.filter(|_| done.is_held)
+            && self.ages.remember(age, &record)
+        {
+            self.wake_watcher();
         }
         Ok(done.was_purged)
     }
@@ -115,11 +117,6 @@ impl Registry {
     #[must_use]
     pub fn volatile_ranges(&self) -> usize {
         self.ages.count()
-    }
-
-    /// Who is woken when there come to be volatile ranges after there were none.
-    pub fn watch_volatile(&self, watcher: std::task::Waker) {
-        self.ages.watch(watcher);
     }
 
     fn purge_some(&self, age: u64, record: &Weak<Record>, at_most: ByteCount) -> Step {

@@ -169,6 +169,12 @@ impl Partitions {
         (some, rest.next().is_some())
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The names of those that are directly in another, by its name.
     #[must_use]
     pub fn children(&self) -> BTreeMap<PartitionId, Vec<PartitionId>> {
