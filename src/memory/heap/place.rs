@@ -129,7 +129,7 @@ impl<W: Written> Place<W> {
     }
 
     /// All that there is to it.
-    #[cfg(test)]
+    #[cfg(all(test, not(linmemd_loom)))]
     pub(super) fn parts(self) -> (Block, WasmPages, W) {
         let Self { block, size, written } = self;
         (block, size, written)
