@@ -17,6 +17,7 @@
 mod arena;
 mod outcome;
 mod pages;
+mod probe;
 mod span;
 mod tagged;
 #[cfg(all(test, target_arch = "aarch64"))]
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use outcome::{Absence, ReleaseFailed, ReserveFailed};
 pub(in crate::os) use pages::resident;
+pub use probe::Fences;
 pub use span::Span;
 pub use tagged::{Tagged, TaggedReserveFailed, Tagger};
 
@@ -334,8 +336,8 @@ impl Reservation {
         self.advise(self.base, self.total_bytes, advice)
     }
 
-    /// `[address, address + length)` lies within the mapping: both callers pass the whole of it or
-    /// a checked part of its body.
+    /// `[address, address + length)` lies within the mapping: all callers pass the whole of it or a
+    /// checked part.
     fn advise(
         &self,
         address: NonNull<u8>,

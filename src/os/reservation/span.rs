@@ -119,6 +119,29 @@ impl<S: Borrow<Reservation>> Span<S> {
         self.reservation().resident_bytes(from, to)
     }
 
+    /// [`Reservation::is_mapped`], of the span and so many bytes before and after it, which are no
+    /// other span's.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn is_mapped(&self, beside: ByteCount) -> Result<bool, OsError> {
+        let (from, to) = (-signed(beside), signed(self.length()).saturating_add(signed(beside)));
+        self.reservation().is_mapped(self.place(from), self.place(to))
+    }
+
+    /// [`Reservation::refuses`], of a host page counted from the span's begin: of the span, or of the
+    /// guards beside it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn refuses(&self, at: i64) -> Result<bool, OsError> {
+        self.reservation().refuses(self.place(at))
+    }
+
+    fn place(&self, at: i64) -> i64 {
+        signed(self.at()).saturating_add(at)
+    }
+
     fn reservation(&self) -> &Reservation {
         (*self.space).borrow()
     }
@@ -131,6 +154,11 @@ impl<S: Borrow<Reservation>> Span<S> {
         let ends = self.at().checked_add(from).zip(self.at().checked_add(to));
         ends.filter(|_| from <= to && to <= self.length()).ok_or_else(|| invalid("madvise", to))
     }
+}
+
+/// At most 2^44, see [`bytes`].
+fn signed(bytes: ByteCount) -> i64 {
+    i64::try_from(bytes.get()).unwrap_or(i64::MAX)
 }
 
 fn units(bytes: ByteCount) -> Option<u32> {

@@ -332,8 +332,34 @@ fn a_span_reaches_no_byte_beside_it() {
             assert_eq!(refused.unwrap_err().errno, libc::EINVAL);
         }
     }
-    assert_eq!(span.resident_bytes(none, pages(5)).unwrap_err().errno, libc::EINVAL);
+    assert_eq!(span.resident_bytes(pages(0), pages(5)).unwrap_err().errno, libc::EINVAL);
     assert_eq!(kernel.calls(), [], "the kernel was not asked");
     assert!(Span::of(&space, pages(5), pages(4)).is_none());
     assert!(Span::of(&space, ByteCount::new(u64::MAX), pages(1)).is_none());
+}
+
+#[test]
+fn the_kernel_says_what_refuses_and_what_is_mapped_and_nothing_becomes_resident() {
+    let (kernel, none) = (Arc::new(FailingKernel::new()), ByteCount::ZERO);
+    let space = Reservation::reserve(kernel.clone(), pages(1), pages(4), pages(2)).unwrap();
+    let page = i64::try_from(pages(1).get()).unwrap();
+    let fences = Fences { before: pages(1), body: pages(4), after: pages(2) };
+    assert_eq!(space.fences(), fences);
+    space.open(none, pages(2)).unwrap();
+    let refuses = |at: i64| space.refuses(at * page);
+    for (at, refused) in [(-1, true), (2, true), (3, true), (4, true), (5, true)] {
+        assert_eq!(refuses(at), Ok(refused), "{at}");
+    }
+    assert_eq!(space.resident_bytes(none, pages(4)), Ok(none));
+    assert_eq!([refuses(0), refuses(1)], [Ok(false), Ok(false)]);
+    for nowhere in [-2 * page, 6 * page, i64::MIN, i64::MAX, 1] {
+        assert_eq!(space.refuses(nowhere).unwrap_err().errno, libc::EINVAL, "{nowhere}");
+    }
+    assert_eq!(space.is_mapped(-page, 6 * page), Ok(true));
+    kernel.fail_call(Call::Advise(Advice::DontFork), libc::ENOMEM, 1);
+    assert_eq!(space.is_mapped(0, page), Ok(false), "a hole");
+    assert_eq!(space.is_mapped(-page, 7 * page).unwrap_err().errno, libc::EINVAL);
+    kernel.fail_call(Call::Advise(Advice::PopulateRead), libc::EINVAL, u64::MAX);
+    let unknown = refuses(-1).unwrap_err();
+    assert!(unknown.is_forbidden(), "a kernel without the question is no verdict: {unknown}");
 }
