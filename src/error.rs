@@ -273,6 +273,17 @@ pub enum Failure {
         /// How many bytes at most were not moved.
         count: u64,
     },
+    /// A page is not what was stored there; the memory is quarantined.
+    #[error(
+        "the {length} bytes at offset {offset} are not what was stored there; none of them was \
+         returned, and the memory is quarantined: delete it and write it anew"
+    )]
+    Corrupted {
+        /// Where the host page begins.
+        offset: u64,
+        /// How long it is.
+        length: u64,
+    },
     /// A defect of the daemon. Whatever memory it held is quarantined.
     #[error("internal fault; please report it with the call_id")]
     InternalFault,

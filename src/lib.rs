@@ -19,7 +19,7 @@
 //!
 //! A floor uses only floors below it; `tests/house.rs` reads every `crate::` path and fails on an
 //! upward one. Beside the floors stand [`config`] (seen by daemon only), [`proto`] (rpc and client),
-//! [`metrics`] (every family), [`checksum`] (of a stream, for both its ends) and [`client`] (what the
+//! [`metrics`] (every family), [`checksum`] (of streams, and of stored pages) and [`client`] (what the
 //! command line, tests and benches share).
 //!
 //! # The life of a write
@@ -119,6 +119,23 @@
 //!   FAILED_PRECONDITION and AFTER_CHANGE that says so. A full one is QUOTA_EXCEEDED and tells its
 //!   maximum, not what others use of it.
 //! - Partitions made by RPC end with the daemon; those of the config are there at every start.
+//! - VerifyMemory answers OK with a report whatever it finds, and quarantines what is corrupted; a
+//!   read or write that meets corruption is CORRUPTED. Placement that is not as promised is told and
+//!   quarantines nothing: an operator may move pages.
+//! - Verification OFF keeps and checks nothing of itself; VerifyMemory then checks lengths and
+//!   structure, as for STANDARD. SAMPLING's sixteenths are fixed by page number (a hash), so that any
+//!   16 calls that end cover every page; a call that was called off does not count.
+//! - Checksums are charged as overhead by the size, 8 bytes a host page in leaves of 512, and more
+//!   with each growth. A page that was never written has none and must be zero. Pages that a tenant
+//!   has made PROTECTION_NONE are not read by VerifyMemory, and counted.
+//! - A write of part of a page verifies the page first, under SAMPLING too, and its new checksum is
+//!   made of the verified copy and the sources. REDUNDANT keeps checksums as well: they tell which
+//!   copy is bad. Nothing is repaired.
+//! - What a purge or a discard took is known as never written. A REDUNDANT memory is purged in both
+//!   copies, and what went back to the host counts both; where the host takes the memory's own and not
+//!   the shadow's, that is zeroed by stores.
+//! - Heap memories have no checksums (a move would have to carry them), fixed ones no second copy, and
+//!   tagged ones neither. A guards check passes beside a fixed slot's open rest and says so.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

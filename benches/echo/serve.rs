@@ -19,7 +19,8 @@ use linmemd::proto::v1::{
     KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
     ProtectMemoryRequest, ProtectMemoryResponse, ReadMemoryRequest, ReadMemoryResponse,
     SetVolatilityRequest, SetVolatilityResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-    UploadMemoryRequest, UploadMemoryResponse, WriteMemoryRequest, WriteMemoryResponse,
+    UploadMemoryRequest, UploadMemoryResponse, VerifyMemoryRequest, VerifyMemoryResponse,
+    WriteMemoryRequest, WriteMemoryResponse,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::codegen::tokio_stream::{self, Stream};
@@ -237,6 +238,13 @@ impl MemoryService for Plain {
         &self,
         _: Request<SetVolatilityRequest>,
     ) -> Result<Response<SetVolatilityResponse>, Status> {
+        not_served()
+    }
+
+    async fn verify_memory(
+        &self,
+        _: Request<VerifyMemoryRequest>,
+    ) -> Result<Response<VerifyMemoryResponse>, Status> {
         not_served()
     }
 

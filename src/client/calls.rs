@@ -20,7 +20,8 @@ use crate::client::proto::{
     FillMemoryRequest, GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest,
     GrowMemoryResponse, HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
     ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ProtectMemoryRequest,
-    ReadMemoryRequest, ServerInfo, SetVolatilityRequest, UpdateMemoryRequest, WriteMemoryRequest,
+    ReadMemoryRequest, ServerInfo, SetVolatilityRequest, UpdateMemoryRequest, VerificationReport,
+    VerifyMemoryRequest, WriteMemoryRequest,
 };
 use crate::client::retry::{Attempts, Repeat};
 
@@ -165,6 +166,24 @@ impl Client {
         })
         .await
         .map(|response| response.was_purged)
+    }
+
+    /// Verifies a memory as far as its spec says.
+    pub async fn verify(&self, memory_id: &str) -> Result<VerificationReport, ClientError> {
+        let message = VerifyMemoryRequest { memory_id: memory_id.to_owned(), uid: None };
+        self.verify_memory(message).await
+    }
+
+    /// Verifies a memory as far as its spec says.
+    pub async fn verify_memory(
+        &self,
+        message: VerifyMemoryRequest,
+    ) -> Result<VerificationReport, ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.verify_memory(request).await
+        })
+        .await
+        .map(|response| response.report.unwrap_or_default())
     }
 
     /// Makes a range zero; how many bytes of its RAM went back to the host.

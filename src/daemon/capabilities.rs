@@ -34,6 +34,7 @@ pub(super) fn probe(
         "reservation_wasm32_full",
         "populate",
         "partitions",
+        "verification",
     ];
     let unbuilt = ["shared"];
     let mut all: Vec<Capability> = always.into_iter().map(Capability::available).collect();

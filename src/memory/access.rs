@@ -34,6 +34,11 @@ impl<'a> Opened<'a> {
         Self { base: pages.base(), length, whose: PhantomData }
     }
 
+    /// How many bytes are open.
+    pub(super) const fn length(self) -> ByteCount {
+        self.length
+    }
+
     /// Where the range begins, and how long it is.
     fn part(self, range: ByteRange) -> Result<(*mut u8, usize), NotMoved> {
         if range.end() > self.length.get() {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::ballast::{Ballast, BallastForm};
 use crate::memory::heap::Block;
+use crate::memory::inspect::Fenced;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
 use crate::model::{PageKind, Populate, Protection, TagMode};
@@ -248,6 +249,17 @@ pub unsafe trait Pages: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`OsError`].
     fn held(&self, extent: ByteCount) -> Result<Held, OsError>;
+
+    /// The second copy of every byte, where there is one.
+    fn shadow(&self) -> Option<&dyn Pages> {
+        None
+    }
+
+    /// The address space, for whoever verifies it; none where it has no guards and no mapping of its
+    /// own, as on a heap.
+    fn space(&self) -> Option<&dyn Fenced> {
+        None
+    }
 
     /// Gives the address space back.
     ///

@@ -14,11 +14,12 @@
 use crate::memory::allocator::{Held, PageAllocator, Placed};
 use crate::memory::heap::{Alone, ExclusiveMemory, SharedMemory};
 use crate::memory::layout::Layout;
-use crate::memory::linear::{LinearMemory, Uncreated, Undone};
+use crate::memory::linear::{LinearMemory, Uncreated};
 use crate::memory::plan::Plan;
 use crate::memory::protect::Unprotected;
 use crate::memory::protections::Use;
 use crate::memory::refused::Going;
+use crate::memory::undone::Undone;
 use crate::memory::volatile::{PurgeStep, Remembered, TooManyVolatile};
 use crate::model::{Allocator, Protection};
 use crate::os::OsError;

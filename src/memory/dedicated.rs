@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{Fallbacks, GuardKind, Held, Pages, Placed, Unallocated};
+use crate::memory::inspect::Fenced;
 use crate::memory::layout::Layout;
 use crate::memory::mmap::{committed, place};
 use crate::memory::refused::{Going, Refused, in_slices};
@@ -225,6 +226,10 @@ unsafe impl Pages for Dedicated {
             huge: if transparent { reservation.huge_bytes(extent).ok() } else { None },
             nodes: if asked_for_nodes { nodes() } else { None },
         })
+    }
+
+    fn space(&self) -> Option<&dyn Fenced> {
+        Some(&self.reservation)
     }
 
     fn release(self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::memory::allocator::{Fallbacks, GuardKind, Held, Pages, Placed, Unallocated};
 use crate::memory::dedicated::{bare, lock, reserve};
+use crate::memory::inspect::Fenced;
 use crate::memory::layout::Layout;
 use crate::memory::mmap::{committed, place};
 use crate::memory::refused::{Going, Refused, in_slices};
@@ -211,6 +212,10 @@ unsafe impl Pages for FileBacked {
             huge: self.layout.pages.pool().map(|_pool| resident),
             nodes: if self.asked_for_nodes() { nodes() } else { None },
         })
+    }
+
+    fn space(&self) -> Option<&dyn Fenced> {
+        Some(&self.reservation)
     }
 
     fn release(self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {

@@ -13,15 +13,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
-use crate::memory::access::{self, NotMoved, Opened};
+use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{Held, PageAllocator, Pages, Placed, Unallocated};
 use crate::memory::apply;
+use crate::memory::integrity::{Copies, Integrity};
 use crate::memory::layout::Layout;
 use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
-use crate::memory::protections::{Protected, Protections, Use};
+use crate::memory::protections::{Protections, Use};
+use crate::memory::redundant::Redundant;
 use crate::memory::refused::{Going, Refused};
-use crate::memory::volatile::{Purged, Volatile};
+use crate::memory::undone::{Undone, fault};
+use crate::memory::volatile::Volatile;
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
@@ -62,46 +65,6 @@ impl PublishedSize {
     }
 }
 
-/// The host failed under an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where the access began.
-    pub offset: u64,
-    /// How many bytes at most were not moved.
-    pub count: u64,
-}
-
-/// An access did not happen, or not as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undone {
-    /// Nothing has happened.
-    Protected(Protected),
-    /// The memory is being moved: nothing has happened.
-    Moving,
-    /// Nothing has happened now; its bytes went before.
-    Purged(Purged),
-    /// Bytes are lost, where it was a write.
-    Fault(Fault),
-}
-
-impl From<Protected> for Undone {
-    fn from(protected: Protected) -> Self {
-        Self::Protected(protected)
-    }
-}
-
-impl From<Purged> for Undone {
-    fn from(purged: Purged) -> Self {
-        Self::Purged(purged)
-    }
-}
-
-impl From<Fault> for Undone {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
 /// Which step of giving a memory back failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseStep {
@@ -137,7 +100,7 @@ pub struct Uncreated {
 pub struct LinearMemory {
     pub(super) pages: Box<dyn Pages>,
     pub(super) size: PublishedSize,
-    written: PageMap,
+    pub(super) written: PageMap,
     /// Allocated for the first thing that is kept there.
     pub(super) kept: OnceBox<Kept>,
 }
@@ -147,6 +110,8 @@ pub struct LinearMemory {
 pub(super) struct Kept {
     pub(super) protections: RwLock<Protections>,
     pub(super) volatile: Volatile,
+    /// What its bytes are known by, where it was made so.
+    pub(super) integrity: Option<Integrity>,
 }
 
 /// A memory that is being wiped, a slice at a time.
@@ -167,9 +132,16 @@ impl LinearMemory {
         layout: &Layout,
         going: Going<'_>,
     ) -> Result<Self, Uncreated> {
-        match allocator.allocate(layout, going) {
+        let verification = layout.form.verification;
+        let allocated = if verification.copies() > 1 {
+            Redundant::allocate(allocator, layout, going)
+        } else {
+            allocator.allocate(layout, going)
+        };
+        match allocated {
             Ok(pages) => {
                 let memory = Self::empty(pages);
+                memory.keep(verification);
                 memory.size.raise(layout.initial);
                 Ok(memory)
             }
@@ -204,12 +176,22 @@ impl LinearMemory {
         Opened::of(&*self.pages, self.size.bytes())
     }
 
+    fn copies(&self) -> Copies<'_> {
+        Copies::of(&*self.pages, self.size.bytes())
+    }
+
     /// Appends the range's bytes to `out`, whose length is unchanged on failure.
     ///
     /// # Errors
-    /// [`Undone`] where the range is protected or purged, or the host failed under it.
+    /// [`Undone`] where the range is protected or purged, the host failed under it, or what was stored
+    /// there is not what is there.
     pub fn read(&self, range: ByteRange, out: &mut Vec<u8>) -> Result<(), Undone> {
-        self.admit(range, Use::Read)?;
+        if let Some(kept) = self.kept.get() {
+            kept.admit(range, Use::Read)?;
+            if let Some(integrity) = kept.integrity.as_ref().filter(|kept| kept.checks_reads()) {
+                return integrity.read(self.copies(), range, out);
+            }
+        }
         access::append_to(out, self.opened(), range)
             .map_err(|not_moved| fault(range, not_moved).into())
     }
@@ -218,9 +200,14 @@ impl LinearMemory {
     ///
     /// # Errors
     /// [`Undone`] where its range is protected or purged, or the host failed in the middle: then bytes
-    /// are lost.
+    /// are lost; or where the rest of a page that it changes in part is not what was stored.
     pub fn apply(&self, plan: &Plan<'_>) -> Result<(), Undone> {
-        self.admit(plan.range(), Use::Write)?;
+        if let Some(kept) = self.kept.get() {
+            kept.admit(plan.range(), Use::Write)?;
+            if let Some(integrity) = &kept.integrity {
+                return apply::apply_verified(integrity, self.copies(), &self.written, plan);
+            }
+        }
         apply::apply(self.opened(), |range| self.written.note(range), plan)
             .map_err(|not_moved| fault(plan.range(), not_moved).into())
     }
@@ -231,8 +218,14 @@ impl LinearMemory {
     /// # Errors
     /// As [`Self::apply`].
     pub fn discard(&self, range: ByteRange) -> Result<ByteCount, Undone> {
-        self.admit(range, Use::Write)?;
         let give_back = |from, to| self.pages.discard(from, to);
+        if let Some(kept) = self.kept.get() {
+            kept.admit(range, Use::Write)?;
+            if let Some(integrity) = &kept.integrity {
+                let (copies, written) = (self.copies(), &self.written);
+                return apply::discard_verified(integrity, copies, written, give_back, range);
+            }
+        }
         let note = |range| self.written.note(range);
         apply::discard(self.opened(), note, self.pages.host_page(), give_back, range)
             .map_err(|not_moved| fault(range, not_moved).into())
@@ -269,7 +262,8 @@ impl LinearMemory {
     ///
     /// Bytes below the published size may be read and written there; what follows faults. Such
     /// writes are not in the page map that [`Self::release`] wipes by. A memory that took any is
-    /// written whole by [`Self::apply`] first, or dropped: what is dropped is never handed on dirty.
+    /// written whole by [`Self::apply`] first, or dropped: what is dropped is never handed on dirty. To
+    /// one that keeps checksums they are corruption.
     #[must_use]
     pub fn base(&self) -> NonNull<u8> {
         self.pages.base()
@@ -356,8 +350,4 @@ impl Wiping {
     pub fn stopped(self, error: OsError) -> Unreleased {
         Unreleased { memory: self.memory, step: ReleaseStep::Wipe, error }
     }
-}
-
-pub(super) const fn fault(range: ByteRange, not_moved: NotMoved) -> Fault {
-    Fault { offset: range.start(), count: not_moved.count }
 }

@@ -22,11 +22,19 @@ mod allocators;
 mod any;
 mod apply;
 mod ballast;
+mod checksums;
 mod dedicated;
 mod file;
 mod fixed;
 pub mod guard;
 mod heap;
+mod inspect;
+#[cfg(all(test, not(linmemd_loom)))]
+mod inspect_tests;
+mod integrity;
+#[cfg(all(test, not(linmemd_loom)))]
+mod integrity_tests;
+mod kept;
 mod layout;
 mod linear;
 pub mod lock;
@@ -40,13 +48,16 @@ mod plan;
 mod protect;
 mod protections;
 mod ranges;
+mod redundant;
 mod refused;
+mod scan;
 mod slab;
 mod sources;
 pub(crate) mod sync;
 mod tagged;
 #[cfg(all(test, not(linmemd_loom)))]
 mod tagged_tests;
+mod undone;
 mod volatile;
 
 pub use allocator::{
@@ -59,16 +70,18 @@ pub use fixed::{FixedAllocator, Unarranged};
 pub use heap::{
     Alone, Block, ExclusiveMemory, Freezing, HeapAllocator, Moving, Place, SharedMemory, Written,
 };
+pub use inspect::{Check, Fenced, Finding, Outcome, Promised};
+pub use integrity::{Corruption, Replica};
 pub use layout::{Layout, Unrepresentable};
-pub use linear::{
-    Fault, LinearMemory, PublishedSize, ReleaseStep, Uncreated, Undone, Unreleased, Wiping,
-};
+pub use linear::{LinearMemory, PublishedSize, ReleaseStep, Uncreated, Unreleased, Wiping};
 pub use mmap::MmapAllocator;
 pub use plan::Plan;
 pub use protect::Unprotected;
 pub use protections::{Protected, Use};
 pub use ranges::MOST_RANGES;
 pub use refused::{Going, NO_ARENA, Refused};
+pub use scan::Scan;
 pub use sources::Sources;
 pub use tagged::{Granted, TagSource};
+pub use undone::{Fault, Undone};
 pub use volatile::{PurgeStep, Purged, Remembered, TooManyVolatile};

@@ -117,6 +117,12 @@ impl PageMap {
         }
     }
 
+    /// Whether the byte at `at` is noted.
+    pub(super) fn has(&self, at: ByteCount) -> bool {
+        let bit = 1_u64.checked_shl(self.granules.index(at.get())).unwrap_or(0);
+        self.written.load(Ordering::Acquire) & bit != 0
+    }
+
     /// Every byte has been wiped.
     pub(super) fn clear(&mut self) {
         *self.written.get_mut() = 0;

@@ -6,9 +6,10 @@
 
 use std::sync::PoisonError;
 
-use crate::memory::linear::{Kept, LinearMemory, Undone};
+use crate::memory::linear::{Kept, LinearMemory};
 use crate::memory::protections::{Protections, Use};
 use crate::memory::ranges::TooMany;
+use crate::memory::undone::Undone;
 use crate::model::Protection;
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange};
@@ -77,8 +78,8 @@ impl LinearMemory {
     /// Lets go of all of it, before it is wiped. What the kernel refuses shows then.
     pub(super) fn unprotect(&self) {
         let size = self.size.bytes();
-        if self.kept.get().is_some()
-            && let Ok(all) = ByteRange::within(0, size.get(), size)
+        if let Ok(all) = ByteRange::within(0, size.get(), size)
+            && self.admit(all, Use::Write).is_err()
             && let Err(error) = self.enforce(all, Protection::ReadWrite)
         {
             tracing::warn!(%error, "a memory is wiped with its protections in place");

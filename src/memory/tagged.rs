@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed, Unallocated};
+use crate::memory::inspect::Fenced;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused, in_slices};
 use crate::model::{PageKind, TagMode, TagRequirement, Tagging};
@@ -185,6 +186,10 @@ unsafe impl Pages for TaggedPages {
     fn held(&self, extent: ByteCount) -> Result<Held, OsError> {
         let resident = self.tagged.space().resident_bytes(ByteCount::ZERO, extent)?;
         Ok(Held { resident, ..Held::default() })
+    }
+
+    fn space(&self) -> Option<&dyn Fenced> {
+        Some(self.tagged.space())
     }
 
     fn release(self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {

@@ -7,8 +7,8 @@
 //!
 //! Law: an age is whatever number the caller counts by; bytes made volatile in one go have one age.
 //! What has been purged is zero, and every access of it is refused until someone has been told. Only
-//! what gives RAM back is purged: never by stores, and whatever a range's protection, which says what
-//! clients may do. Who may call what at the same time is the lock's business.
+//! what gives RAM back is purged, in the second copy as well: never by stores, and whatever a range's
+//! protection, which says what clients may do. Who may call what at the same time is the lock's business.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -148,7 +148,7 @@ impl LinearMemory {
         if then.len() > MOST_PARTS {
             return Ok(PurgeStep::Nothing);
         }
-        match apply::purge(&*self.pages, range)? {
+        match apply::purge(&*self.pages, kept.integrity.as_ref(), range)? {
             Some(given_back) => {
                 let more = whole_of(&then, age, page).is_some();
                 kept.volatile.set(then);

@@ -1,12 +1,13 @@
 //! [`Form`]: what is asked of the host for a memory's pages: where they come from, of what kind they
-//! are, on which nodes, when they are taken and whether they are kept in RAM.
+//! are, on which nodes, when they are taken, whether they are kept in RAM, and how much is kept to
+//! verify them by.
 //!
 //! Law: a form is what was asked; what was given is told by the memory floor, with its evidence.
 //! Knows no host: whether a form can be had is found out where pages are allocated.
 
 use std::sync::{Arc, LazyLock};
 
-use crate::model::tagging::Tagging;
+use crate::model::tagging::{TagRequirement, Tagging};
 use crate::model::{DEFAULT_GUARD, Guard, PartitionId};
 use crate::units::ByteCount;
 
@@ -132,6 +133,44 @@ pub enum Locking {
     LockedNoSwap,
 }
 
+/// How much is kept, and checked, to verify what was stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing is kept; what can be verified without is, when asked.
+    #[default]
+    Off,
+    /// Lengths, when asked.
+    Basic,
+    /// Lengths and structure, when asked.
+    Standard,
+    /// A checksum of every host page; a sixteenth of them is checked when asked.
+    Sampling,
+    /// A checksum of every host page, checked at each read.
+    Full,
+    /// The same and a copy of every byte, compared at each read.
+    Redundant,
+}
+
+impl Verification {
+    /// Whether checksums are kept.
+    #[must_use]
+    pub const fn keeps_checksums(self) -> bool {
+        matches!(self, Self::Sampling | Self::Full | Self::Redundant)
+    }
+
+    /// Whether each read is checked before a byte of it is returned.
+    #[must_use]
+    pub const fn checks_reads(self) -> bool {
+        matches!(self, Self::Full | Self::Redundant)
+    }
+
+    /// How many copies there are of every byte.
+    #[must_use]
+    pub const fn copies(self) -> u64 {
+        if matches!(self, Self::Redundant) { 2 } else { 1 }
+    }
+}
+
 /// What is asked of the host for a memory's pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form {
@@ -156,6 +195,8 @@ pub struct Form {
     pub is_shared: bool,
     /// The partition that pays for them; none: the host.
     pub partition: Option<PartitionId>,
+    /// How much is kept to verify them by.
+    pub verification: Verification,
 }
 
 impl Default for Form {
@@ -171,9 +212,13 @@ impl Default for Form {
             tagging: Tagging::default(),
             is_shared: false,
             partition: None,
+            verification: Verification::default(),
         }
     }
 }
+
+/// Whether it is broken; the spec's field, and why.
+type Rule = (bool, &'static str, &'static str);
 
 impl Form {
     /// The form that most memories have, once for all of them.
@@ -183,47 +228,98 @@ impl Form {
         Arc::clone(&USUAL)
     }
 
-    /// What of it, with these guards, no memory of its allocator can have: the spec's field, and why.
+    /// What of it, with these guards, no memory can have: the spec's field, and why.
     #[must_use]
     pub fn contradiction(&self, guard: Guard) -> Option<(&'static str, &'static str)> {
-        if self.allocator == Allocator::Mmap {
-            return None;
-        }
-        let heap = self.allocator == Allocator::Heap;
-        let guarded = if heap {
-            guard != Guard::NONE
-        } else {
-            guard.before > DEFAULT_GUARD || guard.after > DEFAULT_GUARD
-        };
-        let guards = if heap {
-            "a heap memory has no guards; leave them out, or 0"
-        } else {
-            "a fixed slot has a guard of 65536 bytes on either side"
-        };
-        let rules = [
-            (self.partition.is_some(), "spec.partition", "is for ALLOCATOR_MMAP"),
+        let rules = self.beside_tags().into_iter().chain(self.beside_allocator(guard));
+        let broken = rules.into_iter().find(|(is_broken, ..)| *is_broken);
+        broken.map(|(_, field, why)| (field, why))
+    }
+
+    /// What tagged memories do not have: their bytes are anonymous, of base pages, and resident as long
+    /// as they are open.
+    fn beside_tags(&self) -> [Rule; 7] {
+        const TAGGING: &str = "spec.tagging";
+        let tagged = self.tagging.requirement != TagRequirement::Off;
+        [
+            (
+                self.allocator != Allocator::Mmap,
+                TAGGING,
+                "is asked for beside allocator other than MMAP, which tagged memories do not have",
+            ),
             (
                 self.backing != Backing::Anonymous,
+                TAGGING,
+                "is asked for beside backing other than ANONYMOUS, which tagged memories do not have",
+            ),
+            (
+                self.page_kinds != [PageKind::Base],
+                TAGGING,
+                "is asked for beside huge_pages other than BASE, which tagged memories do not have",
+            ),
+            (
+                self.numa.policy != NumaPolicy::Local,
+                TAGGING,
+                "is asked for beside numa policy other than LOCAL, which tagged memories do not have",
+            ),
+            (
+                self.populate == Populate::Maximum,
+                TAGGING,
+                "is asked for beside populate MAXIMUM, which tagged memories do not have",
+            ),
+            (
+                self.locking != Locking::None,
+                TAGGING,
+                "is asked for beside locking, which tagged memories do not have",
+            ),
+            (
+                self.verification.keeps_checksums(),
+                "spec.verification",
+                "is SAMPLING, FULL or REDUNDANT, which tagged memories do not have",
+            ),
+        ]
+        .map(|(is_broken, field, why)| (tagged && is_broken, field, why))
+    }
+
+    /// What memories of its allocator do not have.
+    fn beside_allocator(&self, guard: Guard) -> [Rule; 11] {
+        let heap = self.allocator == Allocator::Heap;
+        let fixed = self.allocator == Allocator::Fixed;
+        let long = guard.before > DEFAULT_GUARD || guard.after > DEFAULT_GUARD;
+        let elsewhere = self.allocator != Allocator::Mmap;
+        [
+            (
+                elsewhere && self.partition.is_some(),
+                "spec.partition",
+                "is given, which is for ALLOCATOR_MMAP",
+            ),
+            (
+                elsewhere && self.backing != Backing::Anonymous,
                 "spec.backing",
                 "is MEMFD, which is for ALLOCATOR_MMAP",
             ),
             (
-                self.address_space != AddressSpace::Exact,
+                elsewhere && self.address_space != AddressSpace::Exact,
                 "spec.reservation",
                 "is WASM32_FULL, which is for ALLOCATOR_MMAP: neither a heap block nor a fixed slot is \
                  so long",
             ),
             (
-                self.page_kinds != [PageKind::Base],
+                elsewhere && self.page_kinds != [PageKind::Base],
                 "spec.huge_pages",
                 "names more than BASE, which is for ALLOCATOR_MMAP",
             ),
             (
-                self.numa.policy != NumaPolicy::Local,
+                elsewhere && self.numa.policy != NumaPolicy::Local,
                 "spec.numa.policy",
                 "is not LOCAL, which is for ALLOCATOR_MMAP",
             ),
-            (guarded, "spec.guard", guards),
+            (
+                heap && guard != Guard::NONE,
+                "spec.guard",
+                "a heap memory has no guards; leave them out, or 0",
+            ),
+            (fixed && long, "spec.guard", "a fixed slot has a guard of 65536 bytes on either side"),
             (
                 heap && self.locking != Locking::None,
                 "spec.locking",
@@ -234,9 +330,18 @@ impl Form {
                 "spec.populate",
                 "is MAXIMUM; a heap memory has no more than its size",
             ),
-        ];
-        let broken = rules.into_iter().find(|(is_broken, ..)| *is_broken);
-        broken.map(|(_, field, why)| (field, why))
+            (
+                heap && self.verification.keeps_checksums(),
+                "spec.verification",
+                "is SAMPLING, FULL or REDUNDANT, which a heap memory does not have; OFF, BASIC and \
+                 STANDARD it has",
+            ),
+            (
+                fixed && self.verification.copies() > 1,
+                "spec.verification",
+                "is REDUNDANT, which is for ALLOCATOR_MMAP: a fixed memory has one slot",
+            ),
+        ]
     }
 
     /// This form, shared with all others where it is the usual one.

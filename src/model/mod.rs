@@ -20,7 +20,7 @@ use crate::units::{ByteCount, WasmPages};
 
 pub use form::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
-    Populate,
+    Populate, Verification,
 };
 pub use partition::{PartitionId, PartitionSpec};
 pub use tagging::{TagMode, TagRequirement, Tagging};

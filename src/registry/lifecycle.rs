@@ -1,7 +1,7 @@
 //! [`Lifecycle`]: one state word, and the two locks around what lives.
 //!
 //! ```text
-//! LIVE ──quarantine──> LOST_BYTES, BROKEN (quarantined, and why)
+//! LIVE ──quarantine──> LOST_BYTES, BROKEN, CORRUPTED (quarantined, and why)
 //!   └──────────┬──────────┘
 //!              └──end (ticket and body both held, so everything before has drained)──> GONE
 //! ```
@@ -30,6 +30,7 @@ const GONE: u8 = 1;
 /// Quarantined is one state for each reason, so that it is never seen without it.
 const LOST_BYTES: u8 = 2;
 const BROKEN: u8 = 3;
+const CORRUPTED: u8 = 4;
 
 /// Why something is quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(super) enum Why {
     LostBytes,
     /// A panic passed through a guard.
     Broken,
+    /// It is not what was stored, or not made as it was.
+    Corrupted,
 }
 
 impl Why {
@@ -45,6 +48,7 @@ impl Why {
         match self {
             Self::LostBytes => LOST_BYTES,
             Self::Broken => BROKEN,
+            Self::Corrupted => CORRUPTED,
         }
     }
 }
@@ -54,6 +58,7 @@ const fn reason(state: u8) -> Option<&'static str> {
     match state {
         LOST_BYTES => Some("the host lost bytes of it"),
         BROKEN => Some("a fault of the daemon's own happened while it was in use"),
+        CORRUPTED => Some("it was found corrupted"),
         _ => None,
     }
 }

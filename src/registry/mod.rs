@@ -59,7 +59,7 @@ pub use directory::Listing;
 pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
-pub use operations::{Deletion, Grown, PresentationChange, PurgeOutcome};
+pub use operations::{Deletion, Grown, PresentationChange, PurgeOutcome, VerificationReport};
 pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;
 pub use presentation::PresentationVersion;

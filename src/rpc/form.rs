@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::Failure;
 use crate::model::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
-    Populate, TagMode, TagRequirement, Tagging,
+    Populate, TagMode, TagRequirement, Tagging, Verification,
 };
 use crate::proto::v1;
 use crate::rpc::convert;
@@ -48,6 +48,14 @@ pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
             v1::Locking::LockedNoSwap => Locking::LockedNoSwap,
         },
         tagging: tagging(spec.tagging.unwrap_or_default())?,
+        verification: match known("spec.verification", spec.verification)? {
+            v1::Verification::Unspecified | v1::Verification::Off => Verification::Off,
+            v1::Verification::Basic => Verification::Basic,
+            v1::Verification::Standard => Verification::Standard,
+            v1::Verification::Sampling => Verification::Sampling,
+            v1::Verification::Full => Verification::Full,
+            v1::Verification::Redundant => Verification::Redundant,
+        },
         page_kinds,
         is_shared: spec.shared,
         partition: Some(spec.partition.as_str())
@@ -55,7 +63,6 @@ pub(crate) fn wanted(spec: &v1::MemorySpec) -> Result<Arc<Form>, Failure> {
             .map(|partition| convert::id("spec.partition", partition))
             .transpose()?,
     };
-    check_tagged(&form)?;
     if form.backing == Backing::Memfd && form.page_kinds.contains(&PageKind::Transparent) {
         let why = "transparent huge pages are of anonymous memory; backing is MEMFD".to_owned();
         return Err(Failure::InvalidSpec { field: "spec.huge_pages", why });
@@ -100,7 +107,20 @@ pub(crate) fn effective(form: &Form, spec: v1::MemorySpec) -> v1::MemorySpec {
         }
         .into(),
         partition: form.partition.as_ref().map(ToString::to_string).unwrap_or_default(),
+        verification: verification_message(form.verification).into(),
         ..spec
+    }
+}
+
+/// A level as the wire has it.
+pub(crate) const fn verification_message(verification: Verification) -> v1::Verification {
+    match verification {
+        Verification::Off => v1::Verification::Off,
+        Verification::Basic => v1::Verification::Basic,
+        Verification::Standard => v1::Verification::Standard,
+        Verification::Sampling => v1::Verification::Sampling,
+        Verification::Full => v1::Verification::Full,
+        Verification::Redundant => v1::Verification::Redundant,
     }
 }
 
@@ -248,25 +268,4 @@ fn tagging(tagging: v1::Tagging) -> Result<Tagging, Failure> {
         return Err(Failure::InvalidSpec { field, why });
     }
     Ok(asked)
-}
-
-/// Tagged bytes are anonymous, of base pages, and resident as long as they are open.
-fn check_tagged(form: &Form) -> Result<(), Failure> {
-    let Form { allocator, backing, page_kinds, numa, populate, locking, tagging, .. } = form;
-    let beside = [
-        ("allocator other than MMAP", *allocator != Allocator::Mmap),
-        ("backing other than ANONYMOUS", *backing != Backing::Anonymous),
-        ("huge_pages other than BASE", *page_kinds != [PageKind::Base]),
-        ("numa policy other than LOCAL", numa.policy != NumaPolicy::Local),
-        ("populate MAXIMUM", *populate == Populate::Maximum),
-        ("locking", *locking != Locking::None),
-    ];
-    let beside = beside.into_iter().find(|(_, asked)| *asked);
-    match beside.filter(|_| tagging.requirement != TagRequirement::Off) {
-        None => Ok(()),
-        Some((what, _)) => {
-            let why = format!("is asked for beside {what}, which tagged memories do not have");
-            Err(Failure::InvalidSpec { field: "spec.tagging", why })
-        }
-    }
 }

@@ -26,7 +26,7 @@ use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::task::answered_within;
 use crate::rpc::transfer::Download;
-use crate::rpc::{admin_service, memory_service, partition_service, transfer};
+use crate::rpc::{admin_service, memory_service, partition_service, transfer, verify};
 use crate::tenancy::Occasion;
 
 /// A handler's success.
@@ -127,6 +127,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::GrowMemory => Box::pin(memory_service::grow(call, body)).await,
         Method::FillMemory => Box::pin(memory_service::fill(call, body)).await,
         Method::DiscardMemory => Box::pin(memory_service::discard(call, body)).await,
+        Method::VerifyMemory => Box::pin(verify::verify(call, body)).await,
         Method::ProtectMemory => Box::pin(memory_service::protect(call, body)).await,
         Method::SetVolatility => Box::pin(memory_service::set_volatility(call, body)).await,
         Method::DownloadMemory => Box::pin(transfer::download(call, body)).await,

@@ -63,6 +63,7 @@ methods! {
     DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary
     ProtectMemory "linmem.v1.MemoryService/ProtectMemory" Unary
     SetVolatility "linmem.v1.MemoryService/SetVolatility" Unary
+    VerifyMemory "linmem.v1.MemoryService/VerifyMemory" Unary
     DownloadMemory "linmem.v1.MemoryService/DownloadMemory" Stream
     UploadMemory "linmem.v1.MemoryService/UploadMemory" Stream
     GetServerInfo "linmem.v1.MemoryService/GetServerInfo" Unary

@@ -47,6 +47,7 @@ mod spec;
 mod status;
 mod task;
 mod transfer;
+mod verify;
 mod wire;
 
 pub use capability::Capability;

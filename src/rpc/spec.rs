@@ -76,7 +76,6 @@ pub(crate) fn effective(
         }
         .into(),
         guard: Some(guard_message(guard)),
-        verification: v1::Verification::Off.into(),
         ..v1::MemorySpec::default()
     };
     form::effective(&shape.form, spec)
@@ -161,7 +160,6 @@ fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
     flag("spec.shared", spec.shared && !heap, why)?;
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
-    only::<v1::Verification>("spec.verification", spec.verification, &[v1::Verification::Off])?;
     if !spec.segments.is_empty() {
         let count = format!("{} segments", spec.segments.len());
         return unbuilt("spec.segments", count, "segments are not built yet; use WriteMemory");
@@ -185,7 +183,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Owner Verification
+    Owner
 }
 
 fn only<E: Choice>(field: &'static str, value: i32, built: &[E]) -> Result<(), Failure> {

@@ -138,6 +138,7 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::PartitionExists { .. } => ("PARTITION_EXISTS", Code::AlreadyExists, Never),
         Failure::RoleMissing { .. } => ("ROLE_MISSING", Code::PermissionDenied, Never),
         Failure::TenantMismatch { .. } => ("TENANT_MISMATCH", Code::PermissionDenied, Never),
+        Failure::Corrupted { .. } => ("CORRUPTED", Code::DataLoss, Never),
         Failure::HardwareFault { .. } => ("HARDWARE_FAULT", Code::DataLoss, Never),
         Failure::InternalFault => ("INTERNAL_FAULT", Code::Internal, Unknown),
     })
@@ -176,6 +177,7 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::PartitionInUse { .. }
         | Failure::RoleMissing { .. }
         | Failure::TenantMismatch { .. }
+        | Failure::Corrupted { .. }
         | Failure::HardwareFault { .. }
         | Failure::InternalFault => None,
     }
@@ -259,6 +261,9 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         Failure::TenantMismatch { tenant } => vec![("tenant", tenant.clone())],
         Failure::HardwareFault { offset, count } => {
             vec![("offset", offset.to_string()), ("length", count.to_string())]
+        }
+        Failure::Corrupted { offset, length } => {
+            vec![("offset", offset.to_string()), ("length", length.to_string())]
         }
         Failure::Draining
         | Failure::DeadlinePassed

@@ -21,6 +21,7 @@ mod each_memory;
 mod partitions;
 mod tenant;
 mod tenants;
+mod verify;
 mod volatility;
 
 pub use access::{Access, Occasion, Target};

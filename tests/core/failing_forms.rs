@@ -4,6 +4,7 @@
 use linmemd::error::Failure;
 use linmemd::model::{
     AddressSpace, Allocator, Backing, Form, Locking, Numa, NumaPolicy, PageKind, Populate,
+    Verification,
 };
 use linmemd::os::kernel::{Advice, Call, Kernel, Linux};
 use linmemd::units::PAGE_BYTES;
@@ -40,6 +41,14 @@ pub(crate) fn forms() -> Vec<(&'static str, Form)> {
         ("heap on_grow", Form { populate: Populate::OnGrow, ..heap.clone() }),
         ("heap shared", Form { is_shared: true, ..heap }),
     ]);
+    for (name, verification, backing) in [
+        ("sampling", Verification::Sampling, Backing::Anonymous),
+        ("full", Verification::Full, Backing::Anonymous),
+        ("redundant", Verification::Redundant, Backing::Anonymous),
+        ("memfd redundant", Verification::Redundant, Backing::Memfd),
+    ] {
+        forms.push((name, Form { verification, backing, ..Form::default() }));
+    }
     if Floors::new().create_in("m", 1, locked()).is_ok() {
         forms.push(("locked", locked()));
         let both = Form { populate: Populate::Maximum, ..locked() };

@@ -40,6 +40,7 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("PARTITION_EXISTS", Code::AlreadyExists, Retry::Never),
     ("ROLE_MISSING", Code::PermissionDenied, Retry::Never),
     ("TENANT_MISMATCH", Code::PermissionDenied, Retry::Never),
+    ("CORRUPTED", Code::DataLoss, Retry::Never),
     ("HARDWARE_FAULT", Code::DataLoss, Retry::Never),
     ("INTERNAL_FAULT", Code::Internal, Retry::Unknown),
 ];

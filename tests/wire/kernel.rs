@@ -37,6 +37,8 @@ struct State {
     held: usize,
     /// Where the last mapping or heap block begins.
     last: usize,
+    /// Where mappings begin, the last one last.
+    mapped: Vec<usize>,
     /// Where the bytes begin that were locked last.
     locked: usize,
     /// The bytes that were broken last.
@@ -70,27 +72,42 @@ impl PausingKernel {
     }
 
     fn break_at(&self, from: usize, offset: usize, length: usize) {
-        let start = from.checked_add(offset).and_then(|at| NonNull::new(at as *mut u8));
-        // SAFETY: the range lies in a mapping of a memory that is alive, whose bytes are reached
-        // by the copy routines only; those expect faults, and no reference points there.
-        let broken = unsafe { Linux.protect(start.unwrap(), length, Protection::None) };
-        assert_eq!(broken, Ok(()));
-        self.state().broken =
-            start.unwrap().as_ptr().addr()..start.unwrap().as_ptr().addr() + length;
+        let start = from.checked_add(offset).and_then(|at| NonNull::new(at as *mut u8)).unwrap();
+        reprotect(start, length, Protection::None);
+        self.state().broken = start.as_ptr().addr()..start.as_ptr().addr() + length;
+    }
+
+    /// Makes bytes of the mapping made last accessible, as a stray call would.
+    pub(crate) fn open_last_mapping(&self, offset: usize, length: usize) {
+        reprotect(self.mapped(0, offset), length, Protection::ReadWrite);
     }
 
     /// Makes what was broken last accessible again.
     pub(crate) fn mend_last_broken(&self) {
         let broken = self.state().broken.clone();
         let start = NonNull::new(broken.start as *mut u8).unwrap();
-        // SAFETY: as where it was broken; that memory is alive or quarantined.
-        let mended = unsafe { Linux.protect(start, broken.len(), Protection::ReadWrite) };
-        assert_eq!(mended, Ok(()));
+        reprotect(start, broken.len(), Protection::ReadWrite);
     }
 
     /// Where the mapping made last begins.
     pub(crate) fn last_mapping(&self) -> usize {
         self.state().last
+    }
+
+    /// Changes a byte, as a broken memory module would, of the mapping after which `later` others
+    /// were made.
+    pub(crate) fn flip(&self, later: usize, offset: usize) {
+        let byte = self.mapped(later, offset).as_ptr();
+        // SAFETY: the byte is below the size of a memory that is alive, and no reference points there.
+        let before = unsafe { byte.read_volatile() };
+        // SAFETY: as above.
+        unsafe { byte.write_volatile(before ^ 0x10) };
+    }
+
+    fn mapped(&self, later: usize, offset: usize) -> NonNull<u8> {
+        let start = self.state().mapped.iter().rev().nth(later).copied();
+        let at = start.and_then(|start| start.checked_add(offset));
+        at.and_then(|at| NonNull::new(at as *mut u8)).unwrap()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,6 +125,13 @@ impl PausingKernel {
         }
         state.held -= 1;
     }
+}
+
+fn reprotect(start: NonNull<u8>, length: usize, protection: Protection) {
+    // SAFETY: the range lies in a mapping of a memory that is alive or quarantined, whose bytes are
+    // reached by the copy routines only; those expect faults, and no reference points there.
+    let done = unsafe { Linux.protect(start, length, protection) };
+    assert_eq!(done, Ok(()));
 }
 
 impl Pause {
@@ -159,7 +183,10 @@ unsafe impl Kernel for PausingKernel {
     fn map_reserved(&self, length: usize) -> Result<NonNull<u8>, i32> {
         self.meet(Call::MapReserved);
         let address = self.plan.map_reserved(length)?;
-        self.state().last = address.as_ptr().addr();
+        let mut state = self.state();
+        state.last = address.as_ptr().addr();
+        state.mapped.push(address.as_ptr().addr());
+        drop(state);
         Ok(address)
     }
 

@@ -32,4 +32,5 @@ mod specs;
 mod tenants;
 mod transport;
 mod uploads;
+mod verification;
 mod volatility;

@@ -30,11 +30,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
         ("spec.attachable", "true", |s| s.attachable = true),
         ("spec.owner", "OWNER_CONNECTION", |s| s.owner = 2),
         ("spec.allocator", "ALLOCATOR_FIXED", |s| s.allocator = 3),
-        ("spec.verification", "VERIFICATION_BASIC", |s| s.verification = 2),
-        ("spec.verification", "VERIFICATION_STANDARD", |s| s.verification = 3),
-        ("spec.verification", "VERIFICATION_SAMPLING", |s| s.verification = 4),
-        ("spec.verification", "VERIFICATION_FULL", |s| s.verification = 5),
-        ("spec.verification", "VERIFICATION_REDUNDANT", |s| s.verification = 6),
         ("spec.segments", "1 segments", |s| s.segments = vec![proto::ActiveSegment::default()]),
     ];
     for (field, value, change) in unbuilt {
@@ -113,6 +108,16 @@ async fn a_spec_that_no_memory_can_have_is_invalid_and_says_which_field() {
         ("spec.guard", |s| {
             s.allocator = FIXED;
             guard(s).after_bytes = Some(65_537);
+        }),
+        ("spec.verification", |s| (s.allocator, s.verification) = (HEAP, 4)),
+        ("spec.verification", |s| (s.allocator, s.verification) = (HEAP, 5)),
+        ("spec.verification", |s| {
+            (s.allocator, s.shared, s.verification) = (HEAP, true, 6);
+        }),
+        ("spec.verification", |s| (s.allocator, s.verification) = (FIXED, 6)),
+        ("spec.verification", |s| {
+            tag(s).requirement = 2;
+            s.verification = 4;
         }),
         ("spec.maximum_pages", |s| {
             (s.allocator, s.shared, s.maximum_pages) = (HEAP, true, None);

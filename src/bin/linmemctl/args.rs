@@ -102,6 +102,8 @@ pub(crate) enum Verb {
     Volatile(verbs::volatility::VolatilityArgs),
     /// Have the bytes of a range stay, and tell whether any had gone.
     Nonvolatile(verbs::volatility::VolatilityArgs),
+    /// Check a memory as far as its verification level says.
+    Verify(verbs::verify::VerifyArgs),
     /// Stream a file into a memory.
     Upload(verbs::upload::UploadArgs),
     /// Stream a memory into a file.
@@ -251,6 +253,7 @@ mod tests {
             "linmemctl partition ls",
             "linmemctl partition rm p --if-exists",
             "linmemctl create m --partition p",
+            "linmemctl verify m",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

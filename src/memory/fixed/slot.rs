@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed};
-use crate::memory::fixed::Arena;
+use crate::memory::fixed::{Arena, GUARD};
+use crate::memory::inspect::Fenced;
 use crate::memory::layout::Layout;
 use crate::memory::refused::{Going, Refused};
 use crate::model::{PageKind, Populate};
 use crate::os::OsError;
-use crate::os::reservation::Span;
+use crate::os::reservation::{Fences, Span};
 use crate::units::{ByteCount, ByteRange, PAGE_BYTES, WasmPages};
 
 /// A slot that is in use. Dropped without [`Pages::release`], it is wiped whole, or else never used
@@ -113,9 +114,35 @@ unsafe impl Pages for FixedSlot {
         Ok(Held { resident, ..Held::default() })
     }
 
+    fn space(&self) -> Option<&dyn Fenced> {
+        Some(self)
+    }
+
     fn release(mut self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {
         self.give_back();
         Ok(())
+    }
+}
+
+impl Fenced for FixedSlot {
+    fn fences(&self) -> Fences {
+        Fences { before: GUARD, body: self.span.length(), after: GUARD }
+    }
+
+    fn is_mapped(&self) -> Result<bool, OsError> {
+        self.span.is_mapped(GUARD)
+    }
+
+    fn refuses(&self, at: i64) -> Result<bool, OsError> {
+        self.span.refuses(at)
+    }
+
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.span.resident_bytes(from, to)
+    }
+
+    fn is_open_past_size(&self) -> bool {
+        true
     }
 }
 

@@ -2,14 +2,19 @@
 //! that no slot is handed on with anyone's bytes, and that a host that refuses is told from one that
 //! gives.
 
+#![expect(unsafe_code, reason = "damages an arena as a defect would")]
+
 use std::sync::Arc;
 
 use crate::memory::fixed::{FixedAllocator, GUARD, Unarranged};
-use crate::memory::{GuardKind, Layout, LinearMemory, Plan, PublishedSize, Refused, Uncreated};
-use crate::model::{Allocator, Form, Growth, Guard, IndexType, PageKind, Shape};
+use crate::memory::{
+    Check, Finding, GuardKind, Layout, LinearMemory, Outcome, Plan, Promised, PublishedSize,
+    Refused, Scan, Uncreated,
+};
+use crate::model::{Allocator, Form, Growth, Guard, IndexType, PageKind, Shape, Verification};
 use crate::os::failing::FailingKernel;
 use crate::os::fault;
-use crate::os::kernel::{Advice, Call, Kernel};
+use crate::os::kernel::{Advice, Call, Kernel, Linux, Protection};
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
 const SLOTS: u32 = 3;
@@ -38,16 +43,19 @@ fn arena(kernel: &Arc<FailingKernel>) -> Option<FixedAllocator> {
     }
 }
 
-fn layout(initial: u64) -> Layout {
-    let shape = Shape {
+fn shape(initial: u64) -> Shape {
+    Shape {
         initial: pages(initial),
         maximum: pages(SLOT),
         index_type: IndexType::I32,
         growth: Growth::Allowed,
         guard: Guard::default(),
         form: Form { allocator: Allocator::Fixed, ..Form::default() }.shared(),
-    };
-    Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap()
+    }
+}
+
+fn layout(initial: u64) -> Layout {
+    Layout::of(&shape(initial), PageKind::Base, ByteCount::new(4096)).unwrap()
 }
 
 fn create(arena: &FixedAllocator, initial: u64) -> Result<LinearMemory, Uncreated> {
@@ -95,6 +103,51 @@ fn after_the_start_no_call_of_the_kernel_is_made_for_any_memory() {
     drop(memory);
     drop(arena);
     assert_eq!(kernel.mapped_bytes(), ByteCount::ZERO);
+}
+
+#[test]
+fn a_fixed_memory_is_verified_and_says_that_its_slot_is_open_past_the_size() {
+    let kernel = Arc::new(FailingKernel::new());
+    let Some(arena) = arena(&kernel) else { return };
+    let other = create(&arena, SLOT).unwrap();
+    let form =
+        Form { allocator: Allocator::Fixed, verification: Verification::Full, ..Form::default() };
+    let shape = Shape { form: form.clone().shared(), ..shape(1) };
+    let layout = Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap();
+    let memory = LinearMemory::create(&arena, &layout, &|| true).unwrap();
+    fill(&memory, 0x5E);
+    let look = || {
+        let size = memory.size();
+        let promised = Promised { size, most: pages(SLOT), charged: Some(memory.committed(size)) };
+        let mut findings = memory.verify_lengths(promised);
+        findings.extend(memory.verify_structure(&form));
+        let mut scan = Scan::begin(&memory).unwrap();
+        while !scan.some(&memory, pages(1).bytes()).unwrap() {}
+        findings.extend(scan.findings(Verification::Full));
+        findings
+    };
+    for Finding { check, outcome } in look() {
+        match (check, outcome) {
+            (Check::Guards, Outcome::PassedBut(what)) => assert!(what.contains("65536"), "{what}"),
+            (_, outcome) => assert_eq!(outcome, Outcome::Passed, "{check:?}"),
+        }
+    }
+    grow(&memory, SLOT).unwrap();
+    assert!(look().iter().all(|finding| finding.outcome == Outcome::Passed), "all of it is used");
+    let gap = memory.base().as_ptr().wrapping_add(pages(SLOT).bytes().as_usize());
+    let gap = std::ptr::NonNull::new(gap).unwrap();
+    let reprotect = |access| {
+        // SAFETY: the guard after the slot, into which no reference points.
+        unsafe { Linux.protect(gap, 4096, access) }.unwrap();
+    };
+    reprotect(Protection::ReadWrite);
+    let failed = look().iter().any(|finding| {
+        finding.check == Check::Guards && matches!(finding.outcome, Outcome::Failed(_))
+    });
+    assert!(failed, "a gap that can be read is told");
+    reprotect(Protection::None);
+    drop((memory, other));
+    assert!(is_zero(&create(&arena, SLOT).unwrap()));
 }
 
 #[test]

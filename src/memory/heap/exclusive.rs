@@ -19,12 +19,13 @@ use std::marker::PhantomData;
 
 use crate::memory::allocator::{Held, Pages, Placed};
 use crate::memory::heap::{Block, Place};
-use crate::memory::linear::{LinearMemory, Undone};
+use crate::memory::linear::LinearMemory;
 use crate::memory::page_map::PlainPageMap;
 use crate::memory::plan::Plan;
 use crate::memory::protect::Unprotected;
 use crate::memory::protections::{Protections, Use};
 use crate::memory::ranges::TooMany;
+use crate::memory::undone::Undone;
 use crate::model::Protection;
 use crate::os::OsError;
 use crate::units::{ByteCount, ByteRange, WasmPages};
@@ -135,6 +136,11 @@ impl ExclusiveMemory {
     #[must_use]
     pub fn into_memory(self) -> LinearMemory {
         self.place.into_memory()
+    }
+
+    /// Its size, and how long its block is.
+    pub(in crate::memory) fn lengths(&self) -> (WasmPages, ByteCount) {
+        (self.size(), self.room())
     }
 
     /// Room for its present size only.

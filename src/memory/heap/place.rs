@@ -8,9 +8,10 @@ use crate::memory::access::{self, Opened};
 use crate::memory::allocator::Pages;
 use crate::memory::apply;
 use crate::memory::heap::Block;
-use crate::memory::linear::{Fault, LinearMemory, PublishedSize, fault};
+use crate::memory::linear::{LinearMemory, PublishedSize};
 use crate::memory::page_map::{Granules, PageMap, PlainPageMap};
 use crate::memory::plan::Plan;
+use crate::memory::undone::{Fault, fault};
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
 /// A page map of one kind or the other.

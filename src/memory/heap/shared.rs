@@ -9,14 +9,15 @@ use once_cell::race::OnceBox;
 use crate::memory::allocator::{Held, Pages, Placed};
 use crate::memory::heap::movable::{Freezing, Movable};
 use crate::memory::heap::{Block, Place};
-use crate::memory::linear::{Kept, LinearMemory, Undone};
+use crate::memory::linear::{Kept, LinearMemory};
 use crate::memory::page_map::PageMap;
 use crate::memory::plan::Plan;
 use crate::memory::protect::Unprotected;
 use crate::memory::protections::Use;
+use crate::memory::undone::Undone;
 use crate::model::Protection;
 use crate::os::OsError;
-use crate::units::{ByteRange, WasmPages};
+use crate::units::{ByteCount, ByteRange, WasmPages};
 
 /// A memory on the heap, for many at a time.
 #[derive(Debug)]
@@ -99,6 +100,11 @@ impl SharedMemory {
     #[must_use]
     pub fn placed(&self) -> Placed {
         Block::PLACED
+    }
+
+    /// Its size, and how long its block is.
+    pub(in crate::memory) fn lengths(&self) -> Result<(WasmPages, ByteCount), Undone> {
+        self.within(|place| (place.size(), place.block().room()))
     }
 
     /// Lets nobody in from here on; to be awaited until everybody is out. None where it is growing

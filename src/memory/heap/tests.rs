@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::memory::heap::{Block, ExclusiveMemory, HeapAllocator, SharedMemory};
-use crate::memory::linear::{PublishedSize, Undone};
+use crate::memory::linear::PublishedSize;
+use crate::memory::undone::Undone;
 use crate::memory::{GuardKind, PageAllocator, Plan, Sources};
 use crate::model::Populate;
 use crate::os::failing::FailingKernel;

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed};
+use crate::memory::inspect::Fenced;
 use crate::memory::refused::{Going, Refused, in_slices};
-use crate::memory::slab::{Free, SHORTEST, STORED, Space, WARM, granules};
+use crate::memory::slab::{Free, GUARD, SHORTEST, STORED, Space, WARM, granules};
 use crate::model::{PageKind, Populate};
 use crate::os::OsError;
-use crate::os::reservation::Span;
+use crate::os::reservation::{Fences, Span};
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
 /// A slot that is in use. Dropped without [`Pages::release`], it is made guards whole, or else
@@ -182,6 +183,10 @@ unsafe impl Pages for Slot {
         Ok(Held { resident, ..Held::default() })
     }
 
+    fn space(&self) -> Option<&dyn Fenced> {
+        Some(self)
+    }
+
     fn release(mut self: Box<Self>) -> Result<(), (Box<dyn Pages>, OsError)> {
         if *self.doubtful.get_mut()
             && let Err(error) = self.shut()
@@ -190,6 +195,24 @@ unsafe impl Pages for Slot {
         }
         self.give_back();
         Ok(())
+    }
+}
+
+impl Fenced for Slot {
+    fn fences(&self) -> Fences {
+        Fences { before: GUARD, body: self.span.length(), after: GUARD }
+    }
+
+    fn is_mapped(&self) -> Result<bool, OsError> {
+        self.span.is_mapped(GUARD)
+    }
+
+    fn refuses(&self, at: i64) -> Result<bool, OsError> {
+        self.span.refuses(at)
+    }
+
+    fn resident(&self, from: ByteCount, to: ByteCount) -> Result<ByteCount, OsError> {
+        self.span.resident_bytes(from, to)
     }
 }
 

@@ -21,7 +21,7 @@ impl Registry {
     /// Appends the bytes of a range to `out`.
     ///
     /// # Errors
-    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
+    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, CORRUPTED, and what ends any call.
     pub async fn read(
         &self,
         lane: u32,
@@ -48,7 +48,7 @@ impl Registry {
     /// written, where the bytes are in the cache. `then` must not panic: the memory has changed.
     ///
     /// # Errors
-    /// OUT_OF_BOUNDS, MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
+    /// OUT_OF_BOUNDS, MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, CORRUPTED, and what ends any call.
     pub async fn write<T: Send + 'static>(
         &self,
         lane: u32,
@@ -82,7 +82,7 @@ impl Registry {
     /// Sets every byte of a range.
     ///
     /// # Errors
-    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
+    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, CORRUPTED, and what ends any call.
     pub async fn fill(
         &self,
         lane: u32,
@@ -113,7 +113,7 @@ impl Registry {
     /// at once; how much that was. Always on the pool: it is the kernel's work.
     ///
     /// # Errors
-    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, and what ends any call.
+    /// MEMORY_NOT_FOUND, QUARANTINED, HARDWARE_FAULT, CORRUPTED, and what ends any call.
     pub async fn discard(
         &self,
         lane: u32,
@@ -135,7 +135,7 @@ impl Registry {
     }
 }
 
-async fn reading(record: Arc<Record>, gate: &Gate) -> Result<Reading<Record>, Failure> {
+pub(super) async fn reading(record: Arc<Record>, gate: &Gate) -> Result<Reading<Record>, Failure> {
     let reading = lifecycle::read(Arc::clone(&record), gate).await;
     reading.map_err(|why| not_had(&record, why))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{AnyMemory, Layout, Refused, Uncreated};
+use crate::memory::{AnyMemory, Layout, LinearMemory, Refused, Uncreated};
 use crate::model::{
     AddressSpace, Allocator, Growth, IndexType, MemoryId, MemorySpec, Now, Presentation,
     RequestKey, Shape, Uuid,
@@ -93,7 +93,9 @@ impl Registry {
     }
 
     fn pay(&self, payer: &Arc<Payer>, layout: &Layout, beside: u64) -> Result<Charge, Failure> {
-        let mut amount = Amount::memory(&self.allocator.footprint(layout));
+        let host_page = self.settings.host_page;
+        let footprint = LinearMemory::footprint(&*self.allocator, layout, host_page);
+        let mut amount = Amount::memory(&footprint);
         amount.overhead_bytes = amount.overhead_bytes.saturating_add(beside);
         Charge::pay(payer, amount)
     }

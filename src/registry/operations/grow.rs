@@ -94,10 +94,15 @@ impl Registry {
         let Some(AnyMemory::Mapped(memory)) = growing.memory() else {
             return self.grow_elsewhere(namespace, growing, grown, running, gate).await;
         };
-        let more = memory.committed(current).checked_sub(memory.committed(previous));
-        let more = more.unwrap_or(ByteCount::ZERO);
+        let more = |of: &dyn Fn(WasmPages) -> ByteCount| {
+            of(current).checked_sub(of(previous)).unwrap_or(ByteCount::ZERO)
+        };
+        let amount = Amount {
+            overhead_bytes: more(&|size| memory.kept_bytes(size)).get(),
+            ..Amount::committed(more(&|size| memory.committed(size)))
+        };
         let payer = record.payer().ok_or_else(|| record.not_found())?;
-        let charge = Charge::pay(&payer, priced(record, Amount::committed(more)))?;
+        let charge = Charge::pay(&payer, priced(record, amount))?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {

@@ -1,6 +1,6 @@
 //! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `protect`, `volatility`, `delete`, `describe` (update, keep alive, observe); and `partition`, for
-//! the pools that memories live in.
+//! `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive, observe); and
+//! `partition`, for the pools that memories live in.
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
@@ -14,17 +14,19 @@ mod grow;
 mod moves;
 mod partition;
 mod protect;
+mod verify;
 mod volatility;
 
 pub use delete::Deletion;
 pub use describe::PresentationChange;
 pub use grow::Grown;
+pub use verify::VerificationReport;
 pub use volatility::PurgeOutcome;
 
 use std::time::Duration;
 
 use crate::error::Failure;
-use crate::memory::{AnyMemory, Fault, Hand, Protected, Purged, Refused, Undone};
+use crate::memory::{AnyMemory, Corruption, Fault, Hand, Protected, Purged, Refused, Undone};
 use crate::model::Allocator;
 use crate::registry::ledger::Amount;
 use crate::registry::lifecycle::{Ended, Lent, NotHad, Why};
@@ -63,6 +65,7 @@ fn undone(record: &Record, undone: Undone) -> Failure {
             Failure::Purged { offset, length }
         }
         Undone::Fault(fault) => faulted(record, fault),
+        Undone::Corrupted(corruption) => corrupted(record, corruption),
         // Growth holds the lock that this access would have had: never seen, and nothing has happened.
         Undone::Moving => Failure::Overloaded {
             limit_name: "growing",
@@ -80,6 +83,17 @@ fn faulted(record: &Record, fault: Fault) -> Failure {
         "host fault inside an access; the memory is quarantined"
     );
     Failure::HardwareFault { offset: fault.offset, count: fault.count }
+}
+
+/// A page is not what was stored: nobody sees any of it again.
+fn corrupted(record: &Record, corruption: Corruption) -> Failure {
+    record.quarantine(Why::Corrupted);
+    let Corruption { page, range, replica, wanted, found } = corruption;
+    tracing::error!(
+        memory_id = %record.id, uid = %record.uid, page, offset = range.start(), ?replica,
+        wanted, found, "a host page is not what was stored; the memory is quarantined"
+    );
+    Failure::Corrupted { offset: range.start(), length: range.length().get() }
 }
 
 /// The host gave no pages. Its own words are for the operator.

@@ -281,7 +281,7 @@ impl Record {
         change(self.aside().rare.get_or_insert_default());
     }
 
-    fn aside(&self) -> MutexGuard<'_, Aside> {
+    pub(super) fn aside(&self) -> MutexGuard<'_, Aside> {
         // Nobody panics in the middle of a change.
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }

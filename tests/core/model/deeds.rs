@@ -87,6 +87,9 @@ pub(super) enum Deed {
         name: u8,
     },
     List,
+    Verify {
+        name: u8,
+    },
     Delete {
         name: u8,
     },
@@ -132,6 +135,10 @@ pub(super) enum Form {
     Fixed,
     /// In a partition, [`POOL`], out of its minimum and beyond.
     Partition,
+    /// With checksums of its pages.
+    Full,
+    /// With a second copy of every byte.
+    Redundant,
 }
 
 impl Form {
@@ -248,6 +255,8 @@ fn form() -> impl Strategy<Value = Form> {
         2 => Just(Form::HeapShared),
         2 => Just(Form::Fixed),
         2 => Just(Form::Partition),
+        2 => Just(Form::Full),
+        2 => Just(Form::Redundant),
     ]
 }
 
@@ -297,6 +306,7 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
             Wish::Deed(Deed::Rename { name, display_name })
         }),
         2 => name().prop_map(|name| Wish::Deed(Deed::Get { name })),
+        1 => name().prop_map(|name| Wish::Deed(Deed::Verify { name })),
         1 => Just(Wish::Deed(Deed::List)),
         1 => Just(Wish::Deed(Deed::Purge)),
         1 => name().prop_map(|name| Wish::Deed(Deed::Delete { name })),

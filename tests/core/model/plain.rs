@@ -30,8 +30,10 @@ struct Modelled {
     is_paid: bool,
     /// Whether growth is a move, for which there are two of it.
     moves: bool,
-    /// Whether none of it is ever purged.
-    stays: bool,
+    /// Whether its pages are the kernel's to take back.
+    may_go: bool,
+    /// How many copies of it are charged.
+    copies: u64,
     reserved: u64,
     seen: Seen,
 }
@@ -109,6 +111,7 @@ impl Model {
             }),
             Deed::Get { name } => self.with(*name, |memory| Answer::Seen(memory.seen())),
             Deed::List => Answer::Listed(self.0.values().map(Modelled::seen).collect()),
+            Deed::Verify { name } => self.with(*name, |_memory| Answer::Done),
             Deed::Delete { name } => match self.0.remove(name) {
                 Some(_) => Answer::Done,
                 None => refused("MEMORY_NOT_FOUND"),
@@ -218,9 +221,11 @@ impl Model {
         if self.0.contains_key(&number) {
             return refused("MEMORY_EXISTS");
         }
+        let copies = if spec.form == Form::Redundant { 2 } else { 1 };
+        let Some(reserved) = reserved.checked_mul(copies) else { return refused("QUOTA_EXCEEDED") };
         let is_paid = matches!(spec.form, Form::Maximum | Form::MemfdMaximum);
         let charged = if is_paid { room } else { spec.initial };
-        let committed = self.committed() + u128::from(charged) * u128::from(PAGE);
+        let committed = self.committed() + u128::from(charged * copies) * u128::from(PAGE);
         let others: u128 = self.0.values().map(|memory| u128::from(memory.reserved)).sum();
         // Overhead is not modelled: these sequences stay far from the quota or pass it by far.
         if self.0.len() >= MEMORIES as usize
@@ -232,11 +237,10 @@ impl Model {
         let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
         let fates = vec![STAYS; bytes.len()];
-        let (moves, stays) = (heap, heap || spec.form == Form::Fixed);
-        self.0.insert(
-            number,
-            Modelled { bytes, fates, most: room, is_paid, moves, stays, reserved, seen },
-        );
+        let (most, moves, may_go) = (room, heap, !heap && !fixed);
+        let modelled =
+            Modelled { bytes, fates, most, is_paid, moves, may_go, copies, reserved, seen };
+        self.0.insert(number, modelled);
         Answer::Done
     }
 
@@ -247,6 +251,7 @@ impl Model {
             let after = u128::from(before) + u128::from(delta);
             let twice = if memory.moves && delta > 0 { before } else { 0 };
             let more = (u128::from(delta) + u128::from(twice)) * u128::from(PAGE);
+            let more = more * u128::from(memory.copies);
             let why = if expected.is_some_and(|expected| expected != before) {
                 "SIZE_MISMATCH"
             } else if after > u128::from(memory.most) {
@@ -271,7 +276,7 @@ impl Modelled {
         if self.is_paid {
             u128::from(self.most) * u128::from(PAGE)
         } else {
-            self.bytes.len() as u128
+            self.bytes.len() as u128 * u128::from(self.copies)
         }
     }
 
@@ -307,8 +312,8 @@ impl Modelled {
             Ok(range) => range,
             Err(trap) => return trap.into(),
         };
-        if self.stays {
-            // A heap's pages and an arena's are never purged.
+        if !self.may_go {
+            // Those of the heap and of the arena are never purged.
             return Answer::WasPurged(false);
         }
         let fates = &mut self.fates[from..to];

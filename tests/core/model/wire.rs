@@ -4,9 +4,9 @@
 
 use bytes::Bytes;
 use linmemd::client::proto::{
-    Allocator, Backing, CreateMemoryRequest, DownloadMemoryRequest, GrowMemoryRequest, Growth,
-    Guard, IndexType, Memory, MemorySpec, Populate, Reservation, SetVolatilityRequest,
-    UpdateMemoryRequest, Volatility,
+    Allocator, Backing, CheckOutcome, CreateMemoryRequest, DownloadMemoryRequest,
+    GrowMemoryRequest, Growth, Guard, IndexType, Memory, MemorySpec, Populate, Reservation,
+    SetVolatilityRequest, UpdateMemoryRequest, Verification, VerificationCheck, Volatility,
 };
 use linmemd::client::{ClientError, Upload};
 use linmemd::config::Partition;
@@ -106,6 +106,12 @@ impl Wire {
             Deed::List => {
                 Ok(Answer::Listed(client.list("").await?.into_iter().map(seen).collect()))
             }
+            Deed::Verify { name: number } => {
+                let report = client.verify(&name(*number)).await?;
+                let failed = |one: &VerificationCheck| one.outcome() == CheckOutcome::Failed;
+                assert!(!report.checks.iter().any(failed), "{report:?}");
+                Ok(Answer::Done)
+            }
             Deed::Delete { name: number } => {
                 client.delete(&name(*number)).await?;
                 Ok(Answer::Done)
@@ -199,6 +205,12 @@ fn asked(spec: &Spec) -> MemorySpec {
             Form::Partition => POOL.to_owned(),
             _ => String::new(),
         },
+        verification: match spec.form {
+            Form::Full => Verification::Full,
+            Form::Redundant => Verification::Redundant,
+            _ => Verification::Unspecified,
+        }
+        .into(),
         ..Default::default()
     }
 }

@@ -8,11 +8,13 @@ mod flat;
 mod memory;
 mod partition;
 mod server;
+mod verification;
 
 pub(crate) use flat::flat;
 pub(crate) use memory::memory;
 pub(crate) use partition::partition;
 pub(crate) use server::{host, server_info};
+pub(crate) use verification::verification;
 
 use serde_json::{Value, json};
 

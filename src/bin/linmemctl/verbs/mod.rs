@@ -15,6 +15,7 @@ pub(crate) mod server;
 pub(crate) mod show;
 pub(crate) mod update;
 pub(crate) mod upload;
+pub(crate) mod verify;
 pub(crate) mod volatility;
 pub(crate) mod write;
 
@@ -37,6 +38,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Protect(args) => protect::run(args, session).await,
         Verb::Volatile(args) => volatility::let_go(args, session).await,
         Verb::Nonvolatile(args) => volatility::keep(args, session).await,
+        Verb::Verify(args) => verify::run(args, session).await,
         Verb::Upload(args) => upload::run(args, session).await,
         Verb::Download(args) => download::run(args, session).await,
         Verb::Dump(args) => read::dump(args, session).await,
