@@ -19,6 +19,7 @@ use linmemd::memory::{Layout, LinearMemory, MmapAllocator, Plan};
 use linmemd::metrics::Metrics;
 use linmemd::model::{
     Form, Growth, Guard, Id, IndexType, MemorySpec, Now, PageKind, Presentation, Shape, TenantName,
+    Verification,
 };
 use linmemd::os::fault;
 use linmemd::os::kernel::Linux;
@@ -113,20 +114,10 @@ impl Floor {
 }
 
 fn copies(floor: &Floor, length: u64) {
-    let allocator = MmapAllocator::dedicated(Arc::new(Linux));
-    let shape = Shape {
-        initial: pages(PAGES),
-        maximum: pages(PAGES),
-        index_type: IndexType::I32,
-        growth: Growth::Allowed,
-        guard: Guard::default(),
-        form: Form::usual(),
-    };
-    let layout = Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap();
-    let memory = LinearMemory::create(&allocator, &layout, &|| true).unwrap();
     let size = pages(PAGES).bytes();
     let range = ByteRange::within(128, length, size).unwrap();
-    memory.apply(&Plan::fill(ByteRange::within(0, size.get(), size).unwrap(), 1)).unwrap();
+    let memory = filled(Verification::Off);
+    let verified = [Verification::Full, Verification::Redundant].map(filled);
     floor.create("copies", PAGES);
     let occasion = &floor.occasion;
     block_on(floor.access.fill(
@@ -144,7 +135,7 @@ fn copies(floor: &Floor, length: u64) {
     let mut out = Vec::with_capacity(count);
     // Beyond 256 KiB the registry's way leads over the pool: a look at the hand-over, too.
     let calls = (2_000_000 / (length + 200)).max(20);
-    let mut figures: [Vec<f64>; 5] = Default::default();
+    let mut figures: [Vec<f64>; 9] = Default::default();
     for _ in 0..ROUNDS {
         figures[0].push(nanoseconds(calls, || {
             black_box(&mut sink).copy_from_slice(black_box(&source));
@@ -168,8 +159,18 @@ fn copies(floor: &Floor, length: u64) {
             let write = floor.access.write(&occasion, target("copies"), 128, data.clone().into());
             block_on(write).unwrap();
         }));
+        for (memory, at) in verified.iter().zip([5, 7]) {
+            figures[at].push(nanoseconds(calls, || {
+                out.clear();
+                memory.read(black_box(range), &mut out).unwrap();
+                black_box(&out);
+            }));
+            figures[at + 1].push(nanoseconds(calls, || {
+                memory.apply(&Plan::write(128, black_box(&sources), size).unwrap()).unwrap();
+            }));
+        }
     }
-    let [memcpy, read, write, access_read, access_write] = figures.map(median);
+    let [memcpy, read, write, access_read, access_write, kept @ ..] = figures.map(median);
     let show = |what: &str, figure: f64| {
         println!("{:<34}{figure:>12.1}{:>9.2}", format!("{what} {length}"), figure / memcpy);
     };
@@ -178,7 +179,29 @@ fn copies(floor: &Floor, length: u64) {
     show("LinearMemory write", write);
     show("Access read", access_read);
     show("Access write", access_write);
+    let rows = ["FULL read", "FULL write", "REDUNDANT read", "REDUNDANT write"];
+    for (row, figure) in rows.iter().zip(kept) {
+        show(row, figure);
+    }
     floor.delete("copies");
+}
+
+/// A memory with a reservation of its own, full of ones.
+fn filled(verification: Verification) -> LinearMemory {
+    let allocator = MmapAllocator::dedicated(Arc::new(Linux));
+    let shape = Shape {
+        initial: pages(PAGES),
+        maximum: pages(PAGES),
+        index_type: IndexType::I32,
+        growth: Growth::Allowed,
+        guard: Guard::default(),
+        form: Form { verification, ..Form::default() }.shared(),
+    };
+    let layout = Layout::of(&shape, PageKind::Base, ByteCount::new(4096)).unwrap();
+    let memory = LinearMemory::create(&allocator, &layout, &|| true).unwrap();
+    let size = memory.size().bytes();
+    memory.apply(&Plan::fill(ByteRange::within(0, size.get(), size).unwrap(), 1)).unwrap();
+    memory
 }
 
 struct Owner(Locked<u64>);
