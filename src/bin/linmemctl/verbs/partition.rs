@@ -61,7 +61,7 @@ struct CreateArgs {
     /// The most that everything in it may cost.
     #[arg(long, value_parser = size::bytes, value_name = "BYTES")]
     max: u64,
-    /// What of that is set aside for it [default: 0].
+    /// What of that is set aside for it.
     #[arg(long, value_parser = size::bytes, value_name = "BYTES", default_value = "0")]
     min: u64,
     /// The partition that it is a part of [default: the host].
