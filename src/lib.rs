@@ -103,9 +103,9 @@
 //!   NONVOLATILE; VOLATILE again makes a range young and leaves gone what is gone. A protection says
 //!   what clients may do and is nothing to a purge. Pages come one by one from the front of the oldest
 //!   range, and nothing is purged where that gives no RAM back. A memory in use is passed over.
-//! - Want of memory is looked for while anything is volatile or there are partitions, the sooner the nearer a
-//!   limit: without swap the kernel kills at the limit and does not tell before. A charge outlives a
-//!   purge, as it does a discard, so the host can be short only where others use it too or
+//! - Want of memory is looked for while anything is volatile or there are partitions, the sooner the
+//!   nearer a limit: without swap the kernel kills at the limit and does not tell before. A charge
+//!   outlives a purge, as it does a discard, so the host can be short only where others use it too or
 //!   `memory.overcommit` lets tenants have more than there is.
 //! - Files of control groups of version 1 do not tell by themselves and are read at each look.
 //! - A partition's minimum and maximum count committed bytes and overhead together, as every quota
