@@ -180,6 +180,9 @@ impl Watcher {
                 let unsaid = self.unsaid.get_or_insert(Unsaid { since: now, sign, outcome: none });
                 unsaid.outcome = unsaid.outcome.plus(outcome);
             }
+            if self.bell.over.load(Ordering::Acquire) {
+                return Duration::ZERO;
+            }
             match sign {
                 _ if outcome.busy > 0 && outcome.given_back_bytes < wanted => return BUSY,
                 Sign::Usage if outcome.given_back_bytes == 0 => return IN_VAIN,

@@ -62,7 +62,7 @@ impl Registry {
         }
         drop(partition);
         if let Some(parent) = parent {
-            parent.take_up_all();
+            parent.take_up_much();
         }
         Err(failure)
     }
@@ -104,19 +104,17 @@ impl Registry {
     }
 
     fn delete_partition_here(&self, partition: &Partition, gate: &Gate) -> Result<(), Failure> {
+        gate.pass()?;
         partition.end()?;
-        let ended = gate.pass().and_then(|()| {
+        if let Err(why) = partition.lay_down() {
             // The sweep sets aside again what a refused call gave back.
-            partition.lay_down().map_err(|why| refused(&why))
-        });
-        if let Err(failure) = ended {
             partition.go_on();
-            return Err(failure);
+            return Err(refused(&why));
         }
         self.partitions.remove(partition);
         partition.give_back_minimum();
         if let Some(parent) = partition.parent() {
-            parent.take_up_all();
+            parent.take_up_much();
         }
         Ok(())
     }

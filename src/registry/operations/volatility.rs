@@ -120,7 +120,9 @@ impl Registry {
     }
 
     fn purge_some(&self, age: u64, record: &Weak<Record>, at_most: ByteCount) -> Step {
-        let Some(record) = record.upgrade() else { return Step::Over };
+        // What is quarantined stays so, and is not purged.
+        let alive = record.upgrade().filter(|record| record.quarantined().is_none());
+        let Some(record) = alive else { return Step::Over };
         let Some(mut writing) = lifecycle::write_now(Arc::clone(&record)) else {
             return Step::Busy;
         };

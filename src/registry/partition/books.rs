@@ -86,7 +86,15 @@ impl Above {
                          them; try again later",
             });
         }
-        self.pay(bytes, false)
+        // Who is in a partition need not know of the one above it.
+        self.pay(bytes, false).map_err(|refusal| match refusal {
+            Failure::PartitionFull { .. } => Failure::HostExhausted {
+                limit_name: "partition_borrowing",
+                remedy: "what the partition could be lent is lent; an operator can raise its \
+                         minimum, or the maximum of the one above it",
+            },
+            other => other,
+        })
     }
 
     fn give_back(&self, bytes: u64, child: bool) {

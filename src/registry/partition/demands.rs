@@ -30,10 +30,12 @@ impl Partition {
             return Err(Failure::InvalidSpec { field: "spec.huge_pages", why });
         }
         let mut form = Form { numa: self.numa_of(&asked.numa)?, ..asked.clone() };
-        if self.spec.minimum > ByteCount::ZERO && form.populate != Populate::Maximum {
+        // What it is lent comes out of a minimum above it, where there is one.
+        let has_minimum = self.upwards().any(|one| one.spec.minimum > ByteCount::ZERO);
+        if has_minimum && form.populate != Populate::Maximum {
             form.populate = Populate::OnGrow;
         }
-        if self.spec.locked && form.locking == Locking::None {
+        if self.upwards().any(|one| one.spec.locked) && form.locking == Locking::None {
             form.locking = Locking::Locked;
         }
         Ok(form.shared())

@@ -105,7 +105,9 @@ impl Partition {
     /// Whether memories of this tenant may live in it.
     #[must_use]
     pub fn allows(&self, tenant: &TenantName) -> bool {
-        self.spec.tenants.is_empty() || self.spec.tenants.contains(tenant)
+        // Its own list, or that of the nearest one above it that has one.
+        let list = self.upwards().map(|one| &one.spec.tenants).find(|list| !list.is_empty());
+        list.is_none_or(|list| list.contains(tenant))
     }
 
     pub(super) fn parent(&self) -> Option<&Arc<Self>> {
@@ -231,7 +233,7 @@ impl Partitions {
     /// Has what is missing of minimums set aside. Slow kernel work.
     pub(super) fn take_up(&self) {
         let all = self.list(None, MOST_PARTITIONS).0;
-        all.iter().for_each(|partition| partition.take_up_all());
+        all.iter().for_each(|partition| partition.take_up_much());
     }
 
     /// Whether the host is short of memory: then no partition gets more than was set aside for it.

@@ -22,6 +22,8 @@ use crate::units::ByteCount;
 
 /// Taken before anyone else has a turn: some 10 ms of the kernel's time.
 const SLICE: ByteCount = ByteCount::new(16 << 20);
+/// Slices taken by who does other work as well: a third of a second.
+const AT_ONCE: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct SetAside {
@@ -145,9 +147,14 @@ impl Partition {
         taken
     }
 
-    /// Takes all of it again, a slice after the other; what the host refuses is left to the sweep.
-    pub(in crate::registry) fn take_up_all(&self) {
-        while !self.take_up_some() {}
+    /// Takes some of it again, a slice after the other; what is left, and what the host refuses, is for
+    /// the next sweep.
+    pub(in crate::registry) fn take_up_much(&self) {
+        for _slice in 0..AT_ONCE {
+            if self.take_up_some() {
+                break;
+            }
+        }
     }
 
     /// One slice of that; whether it is over.
@@ -186,7 +193,7 @@ impl Payer {
     /// A partition sets aside again what was given back to it.
     pub(in crate::registry) fn take_up(&self) {
         if let Some(partition) = self.partition() {
-            partition.take_up_all();
+            partition.take_up_much();
         }
     }
 }
