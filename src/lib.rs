@@ -136,6 +136,9 @@
 //!   the shadow's, that is zeroed by stores.
 //! - Heap memories have no checksums (a move would have to carry them), fixed ones no second copy, and
 //!   tagged ones neither. A guards check passes beside a fixed slot's open rest and says so.
+//! - A heap growth that is called off in the middle of its copy is answered at once; what was copied
+//!   is wiped on the pool, and its charge comes back after that.
+//! - A partition without a list of tenants has that of the nearest one above it that has one.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

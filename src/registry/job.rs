@@ -85,6 +85,13 @@ impl<T> Future for Completion<T> {
     }
 }
 
+impl<T> Completion<T> {
+    /// Lets the job go on by itself, whoever goes.
+    pub(super) fn detach(mut self) {
+        self.over = true;
+    }
+}
+
 impl<T> Drop for Completion<T> {
     fn drop(&mut self) {
         if !self.over && self.job.gate.close() {

@@ -3,7 +3,10 @@
 
 use std::fmt::Display;
 
-use linmemd::client::proto::{DownloadMemoryRequest, MemorySpec, ProtectMemoryRequest, Protection};
+use linmemd::client::proto::{
+    CheckOutcome, DownloadMemoryRequest, MemorySpec, ProtectMemoryRequest, Protection,
+    VerificationCheck,
+};
 use linmemd::client::{Client, ClientError, Upload};
 use linmemd::os::kernel::Call;
 
@@ -82,6 +85,40 @@ async fn a_range_allows_what_it_was_set_to_by_every_way_in_and_the_rest_stands()
     let labels = [("tenant", "default"), ("reason", "PROTECTED")];
     assert_eq!(page.value("linmemd_traps_total", &labels), 14.0);
     witness.is_unharmed().await;
+    house.stop().await;
+}
+
+fn nines(length: u64) -> Vec<u8> {
+    vec![9; usize::try_from(length).unwrap()]
+}
+
+#[tokio::test]
+async fn a_host_page_that_is_opened_again_in_part_can_be_used_there_and_nowhere_else() {
+    let house = House::start();
+    let client = house.client().await;
+    for maximum in [8, 64] {
+        let spec = MemorySpec { initial_pages: 4, maximum_pages: Some(maximum), ..pages(4) };
+        client.create(Some("m"), spec).await.unwrap();
+        client.fill("m", 0, 4 * PAGE, 7).await.unwrap();
+        protect(&client, "m", 0, PAGE, Protection::None).await.unwrap();
+        // The head of one page, the end of one and the head of the next, the middle of one.
+        for (offset, length) in [(0, 100), (3 * 4096 - 9, 18), (5 * 4096 + 7, 1)] {
+            protect(&client, "m", offset, length, Protection::ReadWrite).await.unwrap();
+            client.write("m", offset, nines(length)).await.unwrap();
+            assert_eq!(client.read("m", offset, length).await.unwrap(), nines(length));
+            let none = Protection::None;
+            is_protected(client.read("m", offset + length, 1).await, offset + length, 1, none);
+        }
+        // Ragged at both ends, over pages that were shut.
+        protect(&client, "m", 8 * 4096 + 5, 3 * 4096, Protection::Read).await.unwrap();
+        assert_eq!(client.read("m", 8 * 4096 + 5, 3 * 4096).await.unwrap(), vec![7; 3 * 4096]);
+        let report = client.verify("m").await.unwrap();
+        let failed = |check: &&VerificationCheck| check.outcome() == CheckOutcome::Failed;
+        assert_eq!(report.checks.iter().find(failed), None);
+        protect(&client, "m", 0, 4 * PAGE, Protection::ReadWrite).await.unwrap();
+        client.fill("m", 0, 4 * PAGE, 1).await.unwrap();
+        client.delete("m").await.unwrap();
+    }
     house.stop().await;
 }
 

@@ -21,7 +21,7 @@ use crate::units::{ByteCount, ByteRange, PAGE_BYTES};
 #[derive(Debug)]
 pub struct Block {
     heap: HeapBlock,
-    /// Whoever had it says that it is all zero again.
+    /// It is all zero: nobody has had it yet, or whoever had it says so.
     wiped: bool,
 }
 
@@ -37,7 +37,13 @@ impl Block {
 
     pub(super) fn take(kernel: Arc<dyn Kernel>, length: ByteCount) -> Result<Self, Refused> {
         let heap = HeapBlock::take(kernel, length).map_err(Refused::Heap)?;
-        Ok(Self { heap, wiped: false })
+        Ok(Self { heap, wiped: true })
+    }
+
+    /// Somebody has it from now on, and may write to it.
+    pub(super) const fn had(mut self) -> Self {
+        self.wiped = false;
+        self
     }
 
     /// The first `size` bytes, as far as there are so many.

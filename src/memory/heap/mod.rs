@@ -85,7 +85,7 @@ impl PageAllocator for HeapAllocator {
     /// A block of the initial size, which is all the room there is.
     fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated> {
         let block = self.block(layout.initial.bytes(), layout.form.populate, going)?;
-        Ok(Box::new(block))
+        Ok(Box::new(block.had()))
     }
 
     fn block(

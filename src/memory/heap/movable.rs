@@ -119,6 +119,10 @@ impl<'a, T> Future for Freezing<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Moving<'a, T>> {
         let movable = self.movable;
+        if self.over {
+            // There is one Moving of it.
+            return Poll::Pending;
+        }
         // First the waker, then the look: the last one out does it the other way round.
         let before = lock(&movable.mover).replace(context.waker().clone());
         drop(before);

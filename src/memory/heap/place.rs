@@ -65,7 +65,7 @@ impl<W: Written> Place<W> {
     #[must_use]
     pub fn new(block: Block, size: WasmPages) -> Self {
         let granules = Granules::of(block.room(), block.host_page());
-        Self { block, size, written: W::none(granules) }
+        Self { block: block.had(), size, written: W::none(granules) }
     }
 
     pub(super) const fn size(&self) -> WasmPages {

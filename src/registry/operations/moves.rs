@@ -59,15 +59,21 @@ impl Registry {
             let mut whole = whole.map_err(|why| not_had(&record, why))?;
             let memory = hand(whole.memory());
             let memory = memory.map_err(|ended| not_had(&record, NotHad::from(ended)))?;
-            let to = To { record: &record, namespace: &namespace, grown, gate: &job_gate };
-            let (outcome, left, unspent) = match memory {
+            let to = To {
+                registry: &registry,
+                record: &record,
+                namespace: &namespace,
+                grown,
+                gate: &job_gate,
+            };
+            let moved = match memory {
                 Hand::Exclusive(memory) => {
-                    let mut removal = Removal::new(to, block, more);
+                    let mut removal = Removal::new(to, block, more, second);
                     let outcome = in_steps(|| removal.step(memory.place())).await;
                     removal.over(outcome)
                 }
                 Hand::Shared(memory) => {
-                    let mut removal = Removal::new(to, block, more);
+                    let mut removal = Removal::new(to, block, more, second);
                     // The ticket lets one grow at a time, and the body nobody in.
                     let Some(freezing) = memory.freeze() else {
                         return Err(Failure::InternalFault);
@@ -80,10 +86,8 @@ impl Registry {
                 Hand::Mapped(_) => return Err(Failure::InternalFault),
             };
             drop(whole);
-            if let Some(left) = left {
-                registry.wipe_away(&namespace, left, with(second, unspent)).await;
-            }
-            outcome?;
+            let (old, second) = moved?;
+            registry.wipe_away(&namespace, old, second).await;
             running.led_to(led(grown));
             Ok(grown)
         };
@@ -99,7 +103,7 @@ impl Registry {
     }
 
     /// Wipes in slices what a memory left behind, and gives it back.
-    async fn wipe_away(&self, namespace: &Namespace, left: LinearMemory, charge: Charge) {
+    async fn wipe_away(&self, namespace: &Namespace, left: LinearMemory, charge: Option<Charge>) {
         let mut wiping = left.wiping();
         let wiped = in_steps(|| match wiping.some(WIPE_SLICE) {
             Ok(false) => None,
@@ -107,46 +111,43 @@ impl Registry {
             Err(error) => Some(Err(error)),
         });
         match wiped.await {
-            Ok(()) => self.release(namespace, wiping.into_memory(), Some(charge)),
-            Err(error) => self.quarantine_range(namespace, wiping.stopped(error), Some(charge)),
+            Ok(()) => self.release(namespace, wiping.into_memory(), charge),
+            Err(error) => self.quarantine_range(namespace, wiping.stopped(error), charge),
         }
     }
 }
 
-fn with(mut one: Charge, other: Option<Charge>) -> Charge {
-    if let Some(other) = other {
-        one.absorb(other);
-    }
-    one
-}
-
 /// Where a memory is to grow.
 struct To<'a> {
+    registry: &'a Arc<Registry>,
     record: &'a Record,
-    namespace: &'a Namespace,
+    namespace: &'a Arc<Namespace>,
     grown: Grown,
     gate: &'a Gate,
 }
 
-/// A memory on its way from one block to another.
-struct Removal<'a, W> {
+/// A memory on its way from one block to another. Dropped before it is there, for whatever reason and
+/// on whatever thread, what was copied is wiped on the pool and paid until then.
+struct Removal<'a, W: Written> {
     to: To<'a>,
     /// Until it has moved there.
     there: Option<Place<W>>,
     more: Option<Charge>,
+    /// What the memory does not keep of the two.
+    second: Option<Charge>,
     /// How far it has been copied.
     copied: ByteCount,
 }
 
 impl<'a, W: Written> Removal<'a, W> {
-    fn new(to: To<'a>, block: Block, more: Charge) -> Self {
+    fn new(to: To<'a>, block: Block, more: Charge, second: Charge) -> Self {
         let there = Some(Place::new(block, to.grown.current));
-        Self { to, there, more: Some(more), copied: ByteCount::ZERO }
+        Self { to, there, more: Some(more), second: Some(second), copied: ByteCount::ZERO }
     }
 
     /// One slice; with the last, what is left of the old place.
     fn step(&mut self, here: &mut Place<W>) -> Option<Result<LinearMemory, Failure>> {
-        let To { record, namespace, grown, gate } = &self.to;
+        let To { record, namespace, grown, gate, .. } = &self.to;
         if gate.is_closed() {
             return Some(Err(Failure::DeadlinePassed));
         }
@@ -173,14 +174,25 @@ impl<'a, W: Written> Removal<'a, W> {
         }
     }
 
-    /// What came of it, what is to be wiped, and what of that is not paid by the second charge.
+    /// What is to be wiped of the old place, and what pays for it.
     fn over(
-        self,
+        mut self,
         outcome: Result<LinearMemory, Failure>,
-    ) -> (Result<(), Failure>, Option<LinearMemory>, Option<Charge>) {
-        match outcome {
-            Ok(old) => (Ok(()), Some(old), None),
-            Err(failure) => (Err(failure), self.there.map(Place::into_memory), self.more),
+    ) -> Result<(LinearMemory, Option<Charge>), Failure> {
+        Ok((outcome?, self.second.take()))
+    }
+}
+
+impl<W: Written> Drop for Removal<'_, W> {
+    fn drop(&mut self) {
+        let Some(there) = self.there.take() else { return };
+        let mut paid = self.second.take();
+        if let (Some(paid), Some(more)) = (&mut paid, self.more.take()) {
+            paid.absorb(more);
         }
+        let (left, To { registry, namespace, .. }) = (there.into_memory(), &self.to);
+        let (home, wiper) = (Arc::clone(namespace), Arc::clone(registry));
+        let wipe = async move { wiper.wipe_away(&home, left, paid).await };
+        registry.pool.run(namespace.lane, Gate::new(), wipe).detach();
     }
 }
