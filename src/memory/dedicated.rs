@@ -170,10 +170,10 @@ unsafe impl Pages for Dedicated {
 
     fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
         if self.takes() {
-            // What is locked stays locked; it is zero, and is used by the next growth.
-            if !self.is_locked() {
-                self.reservation.wipe(from, to)?;
+            if self.is_locked() {
+                self.reservation.unlock(from, to)?;
             }
+            self.reservation.wipe(from, to)?;
         }
         self.reservation.close(from, to)
     }

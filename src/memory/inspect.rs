@@ -4,6 +4,8 @@
 //! name and with the reason, and never passed. Whoever asks keeps growth, protection and writes away
 //! meanwhile.
 
+use std::sync::atomic::Ordering;
+
 use crate::memory::any::Hand;
 use crate::memory::linear::LinearMemory;
 use crate::memory::protections::{Protected, Use};
@@ -267,7 +269,10 @@ impl LinearMemory {
         // What is committed past the size is not fenced off from the daemon itself.
         let open = self.size().bytes().checked_round_up(self.pages.placed().granule);
         let (open, body) = (open.unwrap_or(body).get().min(body.get()), body.get());
-        let uncovered = Some(body.saturating_sub(open)).filter(|_| space.is_open_past_size());
+        let kept = self.kept.get();
+        let left_open = kept.is_some_and(|kept| kept.left_open.load(Ordering::Acquire));
+        let past = Some(body.saturating_sub(open));
+        let uncovered = past.filter(|_| left_open || space.is_open_past_size());
         let open = if uncovered.is_some() { body } else { open };
         let ranges = [
             (back(before.get()), 0),
@@ -291,10 +296,13 @@ impl LinearMemory {
         }
         match uncovered.filter(|bytes| *bytes > 0) {
             None => Outcome::Passed,
-            Some(bytes) => Outcome::PassedBut(format!(
-                "the {bytes} bytes of its slot that follow the size are open to the daemon, which \
-                 keeps them zero; they were not read"
-            )),
+            Some(bytes) => {
+                let (of, are) = if left_open { ("", "may be") } else { (" of its slot", "are") };
+                Outcome::PassedBut(format!(
+                    "the {bytes} bytes{of} that follow the size {are} open to the daemon, which keeps \
+                     them zero; they were not read"
+                ))
+            }
         }
     }
 

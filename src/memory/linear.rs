@@ -9,7 +9,7 @@
 
 use std::ptr::NonNull;
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
@@ -112,6 +112,8 @@ pub(super) struct Kept {
     pub(super) volatile: Volatile,
     /// What its bytes are known by, where it was made so.
     pub(super) integrity: Option<Integrity>,
+    /// Pages past the size could not be closed again.
+    pub(super) left_open: AtomicBool,
 }
 
 /// A memory that is being wiped, a slice at a time.
@@ -286,7 +288,9 @@ impl LinearMemory {
     /// # Errors
     /// [`OsError`]: they stay accessible to the daemon, and zero.
     pub fn close(&self, to: WasmPages) -> Result<(), OsError> {
-        self.pages.close(self.size.bytes(), to.bytes())
+        self.pages.close(self.size.bytes(), to.bytes()).inspect_err(|_refused| {
+            self.kept.get_or_init(Box::default).left_open.store(true, Ordering::Release);
+        })
     }
 
     /// Begins to wipe it.

@@ -54,10 +54,12 @@ impl LinearMemory {
     /// [`Unprotected`]: it is as it was.
     pub fn protect(&self, range: ByteRange, protection: Protection) -> Result<(), Unprotected> {
         let (now, then) = Kept::reprotected(self.kept.get(), range, protection)?;
-        if let Err(error) = self.enforce(range, protection) {
+        if let Err(error) = self.enforce(range, protection, &then) {
             // Back to what it was, as far as the kernel lets: widest first, then the narrower ones.
-            let undone = self.enforce(range, Protection::ReadWrite).and_then(|()| {
-                now.within(range).try_for_each(|(part, before)| self.enforce(part, before))
+            let none = Protections::default();
+            let undone = self.enforce(range, Protection::ReadWrite, &none).and_then(|()| {
+                let around = now.within(self.host_pages(range));
+                around.into_iter().try_for_each(|(part, was)| self.enforce(part, was, &now))
             });
             if let Err(error) = undone {
                 tracing::warn!(%error, "pages may be protected more than they were asked to be");
@@ -68,11 +70,36 @@ impl LinearMemory {
         Ok(())
     }
 
-    fn enforce(&self, range: ByteRange, protection: Protection) -> Result<(), OsError> {
-        let (_, whole, _) = range.around(self.pages.host_page());
-        let Some(whole) = whole else { return Ok(()) };
-        let (from, to) = (ByteCount::new(whole.start()), ByteCount::new(whole.end()));
-        self.pages.protect(from, to, protection).map(|_by_the_kernel_too| ())
+    /// Has the kernel keep to what a range is to be among `all`: whole host pages as asked, and those of
+    /// which it has a part as wide as the widest of what is in them, for software judges each byte.
+    fn enforce(
+        &self,
+        range: ByteRange,
+        protection: Protection,
+        all: &Protections,
+    ) -> Result<(), OsError> {
+        let tell = |range: ByteRange, protection| {
+            let (from, to) = (ByteCount::new(range.start()), ByteCount::new(range.end()));
+            self.pages.protect(from, to, protection).map(|_by_the_kernel_too| ())
+        };
+        let (before, whole, after) = range.around(self.pages.host_page());
+        for part in [before, after] {
+            if part.length() > ByteCount::ZERO {
+                let pages = self.host_pages(part);
+                tell(pages, all.widest(pages))?;
+            }
+        }
+        whole.map_or(Ok(()), |whole| tell(whole, protection))
+    }
+
+    /// The host pages that the range has a part of.
+    fn host_pages(&self, range: ByteRange) -> ByteRange {
+        let page = self.pages.host_page();
+        let start = range.start().checked_div(page.get()).unwrap_or(0).saturating_mul(page.get());
+        let size = self.size.bytes();
+        let end =
+            ByteCount::new(range.end()).checked_round_up(page).map_or(size, |end| end.min(size));
+        ByteRange::within(start, end.get().saturating_sub(start), size).unwrap_or(range)
     }
 
     /// Lets go of all of it, before it is wiped. What the kernel refuses shows then.
@@ -80,7 +107,7 @@ impl LinearMemory {
         let size = self.size.bytes();
         if let Ok(all) = ByteRange::within(0, size.get(), size)
             && self.admit(all, Use::Write).is_err()
-            && let Err(error) = self.enforce(all, Protection::ReadWrite)
+            && let Err(error) = self.enforce(all, Protection::ReadWrite, &Protections::default())
         {
             tracing::warn!(%error, "a memory is wiped with its protections in place");
         }

@@ -4,7 +4,7 @@
 
 use crate::memory::ranges::{Ranges, TooMany};
 use crate::model::Protection;
-use crate::units::ByteRange;
+use crate::units::{ByteCount, ByteRange};
 
 /// What may not be done where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,21 @@ impl Protections {
     pub(super) fn against(&self, range: ByteRange, wanted: Use) -> Option<Protected> {
         let (found, protection) = self.0.first(range, |one| !one.allows(wanted == Use::Write))?;
         Some(Protected { offset: found.start(), length: found.length().get(), protection })
+    }
+
+    /// What may be done with the byte of a range that allows most.
+    pub(super) fn widest(&self, range: ByteRange) -> Protection {
+        let mut covered = ByteCount::ZERO;
+        let mut reads = false;
+        for (part, protection) in self.within(range) {
+            covered = covered.checked_add(part.length()).unwrap_or(covered);
+            reads |= protection == Protection::Read;
+        }
+        match (covered < range.length(), reads) {
+            (true, _) => Protection::ReadWrite,
+            (false, true) => Protection::Read,
+            (false, false) => Protection::None,
+        }
     }
 
     /// What the parts of a range are that are not READ_WRITE.

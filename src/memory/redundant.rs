@@ -98,14 +98,15 @@ unsafe impl Pages for Redundant {
         self.shadow.wipe(from, to)
     }
 
-    /// Both, or neither: where the host took the one and not the other, that is zeroed by stores.
+    /// Both, or neither: where the host took the one and not the other, that is zeroed by stores. The
+    /// shadow first: where all fails it is the shadow that differs, and is named.
     fn discard(&self, from: ByteCount, to: ByteCount) -> Result<bool, OsError> {
-        if !self.own.discard(from, to)? {
+        if !self.shadow.discard(from, to)? {
             return Ok(false);
         }
-        match self.shadow.discard(from, to) {
+        match self.own.discard(from, to) {
             Ok(true) => Ok(true),
-            Ok(false) | Err(_) => zero(&*self.shadow, from, to).map(|()| true),
+            Ok(false) | Err(_) => zero(&*self.own, from, to).map(|()| true),
         }
     }
 

@@ -196,6 +196,28 @@ fn a_delete_that_any_call_fails_keeps_the_range_charged_until_the_sweep_whatever
 }
 
 #[test]
+fn a_growth_of_a_locked_memory_that_is_refused_leaves_nothing_of_it_locked() {
+    let floors = Floors::dedicated();
+    if floors.create_in("m", 1, locked()).is_err() {
+        left_out(&format!("locked memories: RLIMIT_MEMLOCK is {}", Linux.lock_limit()));
+        return;
+    }
+    floors.kernel.forget();
+    // The pages were locked and then, for another reason, not wanted.
+    floors.kernel.fail_call(Call::Advise(Advice::PopulateWrite), libc::EFAULT, 1);
+    floors.kernel.fail_call(Call::Lock, libc::EAGAIN, 1);
+    assert!(is_refused(&floors.grow("m", 3).map(drop)));
+    let calls = floors.kernel.calls();
+    let unlocked = calls.iter().position(|call| *call == Call::Unlock);
+    let wiped = calls.iter().rposition(|call| *call == Call::Advise(Advice::DontNeed));
+    assert!(unlocked.is_some() && unlocked < wiped, "{calls:?}");
+    floors.kernel.forget();
+    assert_eq!(floors.grow("m", 3), Ok((1, 4)));
+    floors.delete("m").unwrap();
+    floors.assert_empty();
+}
+
+#[test]
 fn an_exhausted_pool_is_told_or_another_kind_of_page_is_had_and_counted() {
     let huge = |kinds: &[PageKind]| Form { page_kinds: kinds.to_vec(), ..Form::default() };
     let only = huge(&[PageKind::Huge2M]);

@@ -60,7 +60,14 @@ impl Slot {
     }
 
     fn take_pages(&self, from: ByteCount, to: ByteCount, going: Going<'_>) -> Result<(), Refused> {
-        in_slices(from, to, self.host_page(), going, |from, to| Ok(self.span.populate(from, to)?))
+        in_slices(from, to, self.host_page(), going, |from, to| {
+            let length = to.checked_sub(from).unwrap_or(ByteCount::ZERO);
+            // Noted first: what is populated in part keeps RAM as well.
+            if let Ok(range) = ByteRange::within(from.get(), length.get(), self.span.length()) {
+                self.warm.fetch_or(granules(&self.span).touched(range), Ordering::AcqRel);
+            }
+            Ok(self.span.populate(from, to)?)
+        })
     }
 
     fn opened(&self) -> ByteCount {

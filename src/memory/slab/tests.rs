@@ -11,7 +11,7 @@ use crate::memory::linear::{LinearMemory, ReleaseStep};
 use crate::memory::mmap::MmapAllocator;
 use crate::memory::plan::Plan;
 use crate::memory::sources::Sources;
-use crate::model::{Form, Growth, Guard, IndexType, PageKind, Shape};
+use crate::model::{Form, Growth, Guard, IndexType, PageKind, Populate, Shape};
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
 use crate::os::{copy, fault};
@@ -242,6 +242,24 @@ fn free_slots_keep_no_more_ram_than_they_may() {
     }
     let kernels = shop.kernel.calls().len() as u64;
     assert_eq!(kernels, WARM / SHORTEST.get(), "half by store, half by the kernel");
+}
+
+#[test]
+fn pages_that_were_populated_and_never_written_are_counted_where_they_stay() {
+    let Some(shop) = Shop::open() else { return };
+    let kernel: Arc<dyn Kernel> = Arc::<FailingKernel>::clone(&shop.kernel);
+    let slabs = Slabs::probe(&kernel).unwrap();
+    let only = Only(Arc::clone(&slabs.0[0]), Fallbacks::default());
+    let mut populated = layout(1, 1);
+    populated.form = Form { populate: Populate::Initial, ..Form::default() }.shared();
+    let memories: Vec<_> = (0..2 * WARM / SHORTEST.get())
+        .map(|_| LinearMemory::create(&only, &populated, &|| true).unwrap())
+        .collect();
+    for memory in memories {
+        memory.release().unwrap();
+    }
+    assert_eq!(only.ram_of_free_slots(), WARM);
+    assert_eq!(only.0.warm.load(Ordering::Relaxed), WARM, "as counted");
 }
 
 #[test]
