@@ -156,7 +156,7 @@ impl<S: Borrow<Reservation>> Span<S> {
     }
 }
 
-/// At most 2^44, see [`bytes`].
+/// At most 2^44, see [`bytes()`].
 fn signed(bytes: ByteCount) -> i64 {
     i64::try_from(bytes.get()).unwrap_or(i64::MAX)
 }
