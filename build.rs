@@ -11,6 +11,12 @@ const FILES: [&str; 3] =
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
+    // The library's tests then are those of loom. Not by RUSTFLAGS: all that it depends on would be
+    // compiled once more.
+    println!("cargo::rerun-if-env-changed=LINMEMD_LOOM");
+    if env::var_os("LINMEMD_LOOM").is_some() {
+        println!("cargo::rustc-cfg=linmemd_loom");
+    }
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("linmem.bin"), protox::prost::Message::encode_to_vec(&descriptors))?;

@@ -14,7 +14,7 @@ test *ARGS:
 
 # The lock and state protocols, every interleaving.
 loom:
-    RUSTFLAGS="--cfg linmemd_loom" cargo test --locked --lib --target-dir target/loom loom
+    LINMEMD_LOOM=1 cargo test --locked --lib --target-dir target/loom loom
 
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items

@@ -1,5 +1,5 @@
 //! Atomics, mutexes and cells of the protocols that loom explores: std's, or loom's under
-//! `--cfg linmemd_loom`. Owns nothing else.
+//! `LINMEMD_LOOM=1` (`build.rs`). Owns nothing else.
 
 #[cfg(linmemd_loom)]
 pub(crate) use loom::cell::UnsafeCell;
