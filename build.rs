@@ -6,8 +6,12 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 3] =
-    ["linmem/v1/memory.proto", "linmem/v1/memory_service.proto", "linmem/v1/admin_service.proto"];
+const FILES: [&str; 4] = [
+    "linmem/v1/memory.proto",
+    "linmem/v1/wait.proto",
+    "linmem/v1/memory_service.proto",
+    "linmem/v1/admin_service.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -72,7 +72,7 @@ impl Floor {
         let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
         let tenant = TenantLimits {
-            namespace: NamespaceLimits { account: limits, maximum_pages: None },
+            namespace: NamespaceLimits { account: limits, maximum_pages: None, waiters: 8 },
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
         };

@@ -284,6 +284,27 @@ pub enum Failure {
         /// How long it is.
         length: u64,
     },
+    /// An atomic access between two numbers.
+    #[error("offset {offset} is no multiple of {width}, as an atomic access of that width must be")]
+    Unaligned {
+        /// The effective address.
+        offset: u64,
+        /// How wide the access is, in bytes.
+        width: u64,
+    },
+    /// A wait on a memory that is not shared.
+    #[error("the memory is not shared; waiting needs one that was created with spec.shared")]
+    ExpectedShared,
+    /// The tenant's callers wait already, as many as may.
+    #[error(
+        "{used} of {limit} waiters wait already; end some, or have grpc.waiters_per_tenant raised"
+    )]
+    TooManyWaiters {
+        /// How many may.
+        limit: u64,
+        /// How many do.
+        used: u64,
+    },
     /// A defect of the daemon. Whatever memory it held is quarantined.
     #[error("internal fault; please report it with the call_id")]
     InternalFault,

@@ -89,7 +89,6 @@
 //! - The process's heap is not the daemon's to advise: heap memories are in the address space of
 //!   children and in core dumps, if there were any, and no mapping or address space is set aside for
 //!   them; one mapping is charged for the block.
-//! - `shared` is had with ALLOCATOR_HEAP only, until there is waiting.
 //! - The arena of fixed memories is charged to the host at start and for good; what a tenant uses of it
 //!   is charged to the tenant, and its record to both. A `maximum_pages` past the slot is the slot's in
 //!   the effective spec. The kernel's account of what is locked is that of `/proc/self/smaps`, read once.
@@ -138,6 +137,15 @@
 //!   tagged ones neither. A guards check passes beside a fixed slot's open rest and says so.
 //! - A heap growth that is called off in the middle of its copy is answered at once; what was copied
 //!   is wiped on the pool, and its charge comes back after that.
+//! - A wait is looked at in the order of the threads proposal's own interpreter: alignment, shared, size.
+//!   It is no access to be counted: its bytes are compared and go nowhere.
+//! - Of a wake and the end of a wait's time that come together, the wake wins. A wake whose waiter goes
+//!   away before it heard of it passes on to the next of those who waited when the notify came: the
+//!   count is of waits ended, and a waiter that went just before would not have been counted either.
+//!   With none left it is gone; once the answer is on its way it is the client's.
+//! - A parked call gives its place among the tenant's running ones back and is counted among
+//!   `waiters_per_tenant`, not charged: what it costs is what any open call costs. A drain ends it at
+//!   once. NotifyAddress of a quarantined memory is QUARANTINED.
 //! - A partition without a list of tenants has that of the nearest one above it that has one.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).

@@ -17,9 +17,10 @@ use linmemd::proto::v1::{
     FillMemoryRequest, FillMemoryResponse, GetMemoryRequest, GetMemoryResponse,
     GetServerInfoRequest, GetServerInfoResponse, GrowMemoryRequest, GrowMemoryResponse,
     KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
-    ProtectMemoryRequest, ProtectMemoryResponse, ReadMemoryRequest, ReadMemoryResponse,
-    SetVolatilityRequest, SetVolatilityResponse, UpdateMemoryRequest, UpdateMemoryResponse,
-    UploadMemoryRequest, UploadMemoryResponse, VerifyMemoryRequest, VerifyMemoryResponse,
+    NotifyAddressRequest, NotifyAddressResponse, ProtectMemoryRequest, ProtectMemoryResponse,
+    ReadMemoryRequest, ReadMemoryResponse, SetVolatilityRequest, SetVolatilityResponse,
+    UpdateMemoryRequest, UpdateMemoryResponse, UploadMemoryRequest, UploadMemoryResponse,
+    VerifyMemoryRequest, VerifyMemoryResponse, WaitOnAddressRequest, WaitOnAddressResponse,
     WriteMemoryRequest, WriteMemoryResponse,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -245,6 +246,20 @@ impl MemoryService for Plain {
         &self,
         _: Request<VerifyMemoryRequest>,
     ) -> Result<Response<VerifyMemoryResponse>, Status> {
+        not_served()
+    }
+
+    async fn wait_on_address(
+        &self,
+        _: Request<WaitOnAddressRequest>,
+    ) -> Result<Response<WaitOnAddressResponse>, Status> {
+        not_served()
+    }
+
+    async fn notify_address(
+        &self,
+        _: Request<NotifyAddressRequest>,
+    ) -> Result<Response<NotifyAddressResponse>, Status> {
         not_served()
     }
 

@@ -38,6 +38,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub const MAX_DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// `grpc.handlers_per_tenant`, running handlers.
 pub const HANDLERS_PER_TENANT: u32 = 1_024;
+/// `grpc.waiters_per_tenant`, parked calls.
+pub const WAITERS_PER_TENANT: u32 = 65_536;
 /// `grpc.in_flight_bytes`, bytes.
 pub const IN_FLIGHT_BYTES: u64 = 256 * MIB;
 /// `grpc.in_flight_bytes_per_tenant`, bytes.

@@ -65,6 +65,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("grpc", "keepalive_timeout", Time(100 * MS, HOUR), |c| &mut c.grpc.keepalive_timeout),
         key("grpc", "max_deadline", Time(SECOND, DAY), |c| &mut c.grpc.max_deadline),
         key("grpc", "handlers_per_tenant", Whole(1, 1_000_000), |c| &mut c.grpc.handlers_per_tenant),
+        key("grpc", "waiters_per_tenant", Whole(0, 1 << 24), |c| &mut c.grpc.waiters_per_tenant),
         key("grpc", "in_flight_bytes", Bytes(MIB, TIB), |c| &mut c.grpc.in_flight_bytes),
         key("grpc", "in_flight_bytes_per_tenant", Bytes(MIB, TIB), |c| &mut c.grpc.in_flight_bytes_per_tenant),
         key("grpc", "max_read_bytes", Bytes(PAGE_BYTES, GROUP_BYTES), |c| &mut c.grpc.max_read_bytes),

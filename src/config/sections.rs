@@ -65,6 +65,8 @@ pub struct Grpc {
     pub max_deadline: Duration,
     /// Handlers running at a time for one tenant. Default: 1,024.
     pub handlers_per_tenant: u32,
+    /// Calls parked in `WaitOnAddress` at a time for one tenant. Default: 65,536.
+    pub waiters_per_tenant: u32,
     /// Bytes of messages held at a time, in all. Default: 256 MiB.
     pub in_flight_bytes: u64,
     /// Bytes of messages held at a time for one tenant. Default: 64 MiB.
@@ -282,6 +284,7 @@ impl Default for Config {
                 keepalive_timeout: defaults::KEEPALIVE_TIMEOUT,
                 max_deadline: defaults::MAX_DEADLINE,
                 handlers_per_tenant: defaults::HANDLERS_PER_TENANT,
+                waiters_per_tenant: defaults::WAITERS_PER_TENANT,
                 in_flight_bytes: defaults::IN_FLIGHT_BYTES,
                 in_flight_bytes_per_tenant: defaults::IN_FLIGHT_BYTES_PER_TENANT,
                 max_read_bytes: defaults::MAX_READ_BYTES,

@@ -14,8 +14,6 @@ use crate::os::tagging::MemoryTagging;
 use crate::rpc::Capability;
 use crate::units::ByteCount;
 
-const NOT_BUILT: &str = "not built yet";
-
 /// Every capability.
 pub(super) fn probe(
     kernel: &Arc<dyn Kernel>,
@@ -35,10 +33,9 @@ pub(super) fn probe(
         "populate",
         "partitions",
         "verification",
+        "shared",
     ];
-    let unbuilt = ["shared"];
     let mut all: Vec<Capability> = always.into_iter().map(Capability::available).collect();
-    all.extend(unbuilt.into_iter().map(|name| Capability::refused(name, NOT_BUILT.to_owned())));
     all.push(if has_arena {
         Capability::available("allocator_fixed")
     } else {

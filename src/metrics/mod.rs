@@ -89,6 +89,7 @@ families! {
     PURGES_TOTAL Counter "purges_total" "Volatile ranges that were purged, as a whole or in part, by what told of pressure."
     PURGED_BYTES_TOTAL Counter "purged_bytes_total" "Bytes that they lost."
     BUILD_INFO Gauge "build_info" "1; the release is in the label."
+    WAITERS Gauge "waiters" "Callers of the tenant that wait for an address."
     EACH_DROPPED_TOTAL Counter "each_memory_series_dropped_total" "Memories without a series of their own because the cap was reached."
 }
 

@@ -6,7 +6,7 @@ use metrics::{Counter, Gauge};
 
 use crate::metrics::{
     ACCESS_BYTES_TOTAL, ACCESSES_TOTAL, GROWS_TOTAL, Metrics, QUOTA_LIMIT, QUOTA_USED,
-    TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, float,
+    TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, WAITERS, float,
 };
 
 const QUOTAS: [&str; 5] =
@@ -36,6 +36,8 @@ impl Metrics {
             traps: traps("OUT_OF_BOUNDS"),
             protected: traps("PROTECTED"),
             purged: traps("PURGED"),
+            unaligned: traps("UNALIGNED"),
+            expected_shared: traps("EXPECTED_SHARED"),
             grows: GrowOutcome::ALL.map(|outcome| {
                 self.counter(GROWS_TOTAL, &[("tenant", label), ("outcome", outcome.word())])
             }),
@@ -43,6 +45,7 @@ impl Metrics {
             size_bytes: gauge(TENANT_SIZE_BYTES),
             peak_bytes: gauge(TENANT_PEAK_BYTES),
             quotas: QUOTAS.map(quota),
+            waiters: gauge(WAITERS),
         }
     }
 }
@@ -119,11 +122,14 @@ pub struct TenantMeters {
     traps: Counter,
     protected: Counter,
     purged: Counter,
+    unaligned: Counter,
+    expected_shared: Counter,
     grows: [Counter; 6],
     memories: Gauge,
     size_bytes: Gauge,
     peak_bytes: Gauge,
     quotas: [(Gauge, Gauge); 5],
+    waiters: Gauge,
 }
 
 /// What a tenant, or all folded tenants together, hold at a scrape.
@@ -137,12 +143,24 @@ pub struct Occupancy {
     pub peak_bytes: u64,
     /// Limit and use of each quota, in the ledger's order.
     pub quotas: [(u64, u64); 5],
+    /// Callers that wait for an address.
+    pub waiters: u64,
 }
 
 impl TenantMeters {
     /// An access was refused for its range.
     pub fn trap(&self) {
         self.traps.increment(1);
+    }
+
+    /// An atomic access was refused for its alignment.
+    pub fn unaligned(&self) {
+        self.unaligned.increment(1);
+    }
+
+    /// A wait was refused because its memory is not shared.
+    pub fn expected_shared(&self) {
+        self.expected_shared.increment(1);
     }
 
     /// An access of protected bytes was refused.
@@ -173,6 +191,7 @@ impl TenantMeters {
             limit_gauge.set(float(limit));
             used_gauge.set(float(used));
         }
+        self.waiters.set(float(occupancy.waiters));
     }
 }
 
@@ -189,6 +208,7 @@ impl Occupancy {
             size_bytes: self.size_bytes.saturating_add(other.size_bytes),
             peak_bytes: self.peak_bytes.saturating_add(other.peak_bytes),
             quotas,
+            waiters: self.waiters.saturating_add(other.waiters),
         }
     }
 }

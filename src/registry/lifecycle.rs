@@ -83,6 +83,8 @@ pub(super) trait Lives: Sized + 'static {
     fn life(&self) -> &Lifecycle<Self::Memory>;
     /// How many of its kind are quarantined.
     fn quarantined_count(&self) -> &AtomicU64;
+    /// It has just been quarantined.
+    fn end_waits(&self, _why: &'static str) {}
 }
 
 /// It has ended; to a caller it does not exist.
@@ -147,6 +149,9 @@ pub(super) fn quarantine<R: Lives>(owner: &R, why: Why) {
     let state = &owner.life().state;
     if state.compare_exchange(LIVE, why.state(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
         owner.quarantined_count().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if let Some(why) = reason(why.state()) {
+            owner.end_waits(why);
+        }
     }
 }
 

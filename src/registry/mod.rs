@@ -6,7 +6,7 @@
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, what is aside in a record, order of ages, request log,
-//! quarantine, pool queue, a job's state), none of which is held while another is taken, save the
+//! quarantine, pool queue, a job's state, a shard of waiters), none of which is held while another is taken, save the
 //! shard around the name index and, of partitions, what is set aside around the books, and a
 //! partition's books around its parent's.
 
@@ -53,13 +53,20 @@ mod requests;
 mod selector;
 mod settings;
 mod unwound;
+mod waiters;
+#[cfg(all(test, linmemd_loom))]
+mod waiters_loom;
+#[cfg(all(test, not(linmemd_loom)))]
+mod waiters_tests;
 
 pub use aside::Observation;
 pub use directory::Listing;
 pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
-pub use operations::{Deletion, Grown, PresentationChange, PurgeOutcome, VerificationReport};
+pub use operations::{
+    Deletion, Expected, Grown, Parked, PresentationChange, PurgeOutcome, VerificationReport, Waited,
+};
 pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;
 pub use presentation::PresentationVersion;

@@ -15,6 +15,7 @@ use crate::registry::record::Record;
 use crate::registry::requests::{Memory, RequestLog};
 use crate::registry::selector::LabelSelector;
 use crate::registry::settings::Registry;
+use crate::registry::waiters::{Seats, Waiters};
 use crate::units::{ByteCount, WasmPages};
 
 /// Memories that one list looks at before it answers with fewer than asked for: a page's work on a
@@ -28,6 +29,8 @@ pub struct NamespaceLimits {
     pub account: Limits,
     /// The largest maximum of a memory, where there is a cap.
     pub maximum_pages: Option<WasmPages>,
+    /// Waits at a time.
+    pub waiters: u64,
 }
 
 /// One tenant's memories.
@@ -42,6 +45,7 @@ pub struct Namespace {
     pub(super) maximum_pages: Option<WasmPages>,
     pub(super) directory: Directory,
     pub(super) requests: Arc<RequestLog>,
+    pub(super) seats: Arc<Seats>,
     size_bytes: AtomicU64,
     peak_bytes: AtomicU64,
 }
@@ -55,6 +59,7 @@ pub(super) struct Home {
     pub(super) epoch: Instant,
     /// How many of the registry's memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
+    pub(super) waiters: Arc<Waiters>,
 }
 
 impl Namespace {
@@ -74,6 +79,7 @@ impl Namespace {
                 payer: Payer::new(&account, &registry.host),
                 epoch: registry.epoch,
                 quarantined: Arc::clone(&registry.quarantined),
+                waiters: Arc::clone(&registry.waiters),
             }),
             account,
             lane,
@@ -83,6 +89,7 @@ impl Namespace {
                 window: registry.settings.request_id_window,
                 entries: registry.settings.request_ids,
             }),
+            seats: Seats::new(limits.waiters),
             size_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
         })
@@ -131,6 +138,18 @@ impl Namespace {
     #[must_use]
     pub fn peak_bytes(&self) -> u64 {
         self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many of its callers wait.
+    #[must_use]
+    pub fn waiters(&self) -> u64 {
+        self.seats.taken()
+    }
+
+    /// How many may.
+    #[must_use]
+    pub fn most_waiters(&self) -> u64 {
+        self.seats.limit()
     }
 
     /// Its number among the namespaces of one registry: whose turn it is on the pool.

@@ -9,24 +9,26 @@ use crate::units::WasmPages;
 /// A [`Shape`] but for its guards, which most memories have of the usual length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed {
-    /// Pages, which are at most 2^47, and the two flags.
+    /// Pages, which are at most 2^47, and the three flags.
     initial: u64,
     maximum: WasmPages,
 }
 
 const DISALLOWED: u64 = 1 << 63;
 const I64: u64 = 1 << 62;
+const SHARED: u64 = 1 << 61;
 
 impl Packed {
     pub(super) fn new(shape: &Shape) -> Self {
         let growth = if shape.growth == Growth::Disallowed { DISALLOWED } else { 0 };
         let index = if shape.index_type == IndexType::I64 { I64 } else { 0 };
-        Self { initial: shape.initial.get() | growth | index, maximum: shape.maximum }
+        let shared = if shape.form.is_shared { SHARED } else { 0 };
+        Self { initial: shape.initial.get() | growth | index | shared, maximum: shape.maximum }
     }
 
     /// Size at create.
     pub(super) fn initial(self) -> WasmPages {
-        WasmPages::new(self.initial & !(DISALLOWED | I64)).unwrap_or(WasmPages::MAX)
+        WasmPages::new(self.initial & !(DISALLOWED | I64 | SHARED)).unwrap_or(WasmPages::MAX)
     }
 
     /// The size it may grow to.
@@ -43,6 +45,11 @@ impl Packed {
     pub(super) const fn index_type(self) -> IndexType {
         if self.initial & I64 == 0 { IndexType::I32 } else { IndexType::I64 }
     }
+
+    /// Whether clients may wait on it: what its form says, without looking there.
+    pub(super) const fn is_shared(self) -> bool {
+        self.initial & SHARED != 0
+    }
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
@@ -57,17 +64,19 @@ mod tests {
                 for (initial, maximum) in
                     [(WasmPages::ZERO, WasmPages::ZERO), (WasmPages::MAX_I32, WasmPages::MAX)]
                 {
-                    let guard = Guard::default();
-                    let packed = Packed::new(&Shape {
-                        initial,
-                        maximum,
-                        index_type,
-                        growth,
-                        guard,
-                        form: Form::usual(),
-                    });
-                    assert_eq!((packed.initial(), packed.maximum()), (initial, maximum));
-                    assert_eq!((packed.growth(), packed.index_type()), (growth, index_type));
+                    for is_shared in [false, true] {
+                        let packed = Packed::new(&Shape {
+                            initial,
+                            maximum,
+                            index_type,
+                            growth,
+                            guard: Guard::default(),
+                            form: Form { is_shared, ..Form::default() }.shared(),
+                        });
+                        assert_eq!((packed.initial(), packed.maximum()), (initial, maximum));
+                        assert_eq!((packed.growth(), packed.index_type()), (growth, index_type));
+                        assert_eq!(packed.is_shared(), is_shared);
+                    }
                 }
             }
         }

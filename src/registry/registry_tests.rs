@@ -43,7 +43,7 @@ impl Floor {
         let allocator = Box::new(MmapAllocator::dedicated(Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(1, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(LIMITS), allocator, pool, start);
-        let limits = NamespaceLimits { account: LIMITS, maximum_pages: None };
+        let limits = NamespaceLimits { account: LIMITS, maximum_pages: None, waiters: 8 };
         let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &registry);
         Self { kernel, registry, namespace, start }
     }

@@ -20,6 +20,7 @@ use crate::registry::partition::Partitions;
 use crate::registry::pool::Pool;
 use crate::registry::quarantine::{Quarantine, QuarantinedRange};
 use crate::registry::record::Record;
+use crate::registry::waiters::{Over, Waiters};
 use crate::units::{ByteCount, WasmPages};
 
 /// How the registry does things.
@@ -57,6 +58,7 @@ pub struct Registry {
     pub(super) quarantine: Quarantine,
     pub(super) leases: Leases,
     pub(super) ages: Ages,
+    pub(super) waiters: Arc<Waiters>,
     pub(super) epoch: Instant,
     /// Who looks for want of memory: woken when there comes to be something to do about it.
     watcher: OnceLock<Waker>,
@@ -112,6 +114,7 @@ impl Registry {
             quarantine: Quarantine::default(),
             leases: Leases::default(),
             ages: Ages::default(),
+            waiters: Arc::default(),
             epoch: now.steady,
             watcher: OnceLock::new(),
             quarantined: Arc::default(),
@@ -136,8 +139,10 @@ impl Registry {
         self.partitions.take_up();
     }
 
-    /// Takes a memory's name away at once; the rest of its end comes with the next sweeps.
+    /// Takes a memory's name away and ends its waits at once; the rest of its end comes with the next
+    /// sweeps.
     pub(super) fn retire(self: &Arc<Self>, record: Arc<Record>) {
+        self.waiters.end(record.uid, Over::Gone);
         if let Some(namespace) = record.namespace() {
             namespace.directory.remove(&record);
         }

@@ -85,7 +85,7 @@ pub(crate) struct Served {
     started: Instant,
     /// Absent once counted.
     code: Option<Code>,
-    _place: Option<Running>,
+    place: Option<Running>,
 }
 
 impl Served {
@@ -99,7 +99,7 @@ impl Served {
             method,
             started,
             code: Some(Code::Cancelled),
-            _place: None,
+            place: None,
         };
         if let Some(meters) = served.meters() {
             meters.begun();
@@ -109,7 +109,12 @@ impl Served {
 
     /// Keeps the tenant's place among running calls.
     pub(crate) fn keep(&mut self, place: Running) {
-        self._place = Some(place);
+        self.place = Some(place);
+    }
+
+    /// The call is parked: it is not among the tenant's running ones any more.
+    pub(crate) fn leave(&mut self) {
+        self.place = None;
     }
 
     /// The call ended so. Counted once.

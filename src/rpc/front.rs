@@ -26,6 +26,7 @@ use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::task::answered_within;
 use crate::rpc::transfer::Download;
+use crate::rpc::waits::{self, Park};
 use crate::rpc::{admin_service, memory_service, partition_service, transfer, verify};
 use crate::tenancy::Occasion;
 
@@ -35,6 +36,8 @@ pub(crate) enum Reply {
     Message(bytes::Bytes, Option<InFlight>),
     /// A download, which goes on after the handler.
     Download(Box<Download>),
+    /// A wait, which goes on after the handler and is not among those that run.
+    Parked(Box<Park>),
 }
 
 /// Answers one call.
@@ -114,6 +117,28 @@ async fn answer(
         Ended::Over(Ok(Reply::Download(download))) => {
             reply::stream(transfer::stream(*download, call.clone(), deadline), served)
         }
+        Ended::Over(Ok(Reply::Parked(park))) => {
+            Box::pin(answer_parked(call, deadline, *park, served)).await
+        }
+        Ended::Over(Err(refusal)) => refuse(&call.refuse(&refusal), served),
+        Ended::Broken => refuse(&call.broken(), served),
+    }
+}
+
+async fn answer_parked(
+    call: &Call,
+    deadline: Option<Instant>,
+    park: Park,
+    mut served: Served,
+) -> Response<ReplyBody> {
+    served.leave();
+    let gate = Arc::clone(&call.occasion.gate);
+    let work = pin!(async { park.await.map_err(Refusal::from) });
+    match Bounded::new(timer(deadline), gate, call.method.kind(), work).await {
+        Ended::Over(Ok(outcome)) => {
+            served.ended(Code::Ok);
+            reply::message(waits::told(outcome), None, served)
+        }
         Ended::Over(Err(refusal)) => refuse(&call.refuse(&refusal), served),
         Ended::Broken => refuse(&call.broken(), served),
     }
@@ -139,6 +164,8 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::UpdateMemory => Box::pin(memory_service::update(call, body)).await,
         Method::DeleteMemory => Box::pin(memory_service::delete(call, body)).await,
         Method::KeepAliveMemory => Box::pin(memory_service::keep_alive(call, body)).await,
+        Method::WaitOnAddress => Box::pin(waits::wait(call, body)).await,
+        Method::NotifyAddress => Box::pin(waits::notify(call, body)).await,
         Method::GetHost => Box::pin(admin_service::host(call, body)).await,
         Method::Drain => Box::pin(admin_service::drain(call, body)).await,
         Method::CreatePartition => Box::pin(partition_service::create(call, body)).await,

@@ -364,5 +364,6 @@ fn limits(call: &Call) -> v1::Limits {
         min_lease_ttl: MIN_LEASE.try_into().ok(),
         max_lease_ttl: MAX_LEASE.try_into().ok(),
         in_flight_bytes: limits.in_flight_bytes,
+        tenant_waiters: tenant.namespace.most_waiters(),
     }
 }

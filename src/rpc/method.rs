@@ -73,6 +73,8 @@ methods! {
     UpdateMemory "linmem.v1.MemoryService/UpdateMemory" Unary
     DeleteMemory "linmem.v1.MemoryService/DeleteMemory" Unary
     KeepAliveMemory "linmem.v1.MemoryService/KeepAliveMemory" Unary
+    WaitOnAddress "linmem.v1.MemoryService/WaitOnAddress" Unary
+    NotifyAddress "linmem.v1.MemoryService/NotifyAddress" Unary
     GetHost "linmem.v1.AdminService/GetHost" Unary
     Drain "linmem.v1.AdminService/Drain" Unary
     CreatePartition "linmem.v1.AdminService/CreatePartition" Unary
@@ -93,6 +95,11 @@ impl Method {
             self,
             Self::HealthCheck | Self::HealthWatch | Self::ReflectionV1 | Self::ReflectionV1Alpha
         )
+    }
+
+    /// Whether a call of it may be parked: how long it takes is then the clients' doing.
+    pub(crate) const fn parks(self) -> bool {
+        matches!(self, Self::WaitOnAddress)
     }
 
     /// Its place in [`Self::ALL`].

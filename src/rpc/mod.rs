@@ -48,6 +48,7 @@ mod status;
 mod task;
 mod transfer;
 mod verify;
+mod waits;
 mod wire;
 
 pub use capability::Capability;

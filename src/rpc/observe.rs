@@ -37,6 +37,7 @@ impl MethodMeters {
             Kind::Stream => {
                 self.open.fetch_sub(1, Ordering::Relaxed);
             }
+            Kind::Unary if self.method.parks() => {}
             Kind::Unary => self.meters.took(started.elapsed()),
         }
     }

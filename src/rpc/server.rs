@@ -163,9 +163,11 @@ impl Server {
         self.report(ServingStatus::Serving).await;
     }
 
-    /// New calls answer DRAINING from now on, and every connection is told to go.
+    /// New calls and those that are parked answer DRAINING from now on, and every connection is told to
+    /// go.
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.registry.end_waits();
         self.report(ServingStatus::NotServing).await;
         self.phase.send_replace(Phase::Draining);
     }

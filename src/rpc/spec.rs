@@ -154,10 +154,6 @@ fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
 
 /// Whatever is not built must stand at its default.
 fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
-    let heap = spec.allocator == i32::from(v1::Allocator::Heap);
-    let why =
-        "waiting and notifying is not built yet; ALLOCATOR_HEAP has a form for shared memories";
-    flag("spec.shared", spec.shared && !heap, why)?;
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
     if !spec.segments.is_empty() {

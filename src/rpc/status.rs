@@ -141,6 +141,11 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::Corrupted { .. } => ("CORRUPTED", Code::DataLoss, Never),
         Failure::HardwareFault { .. } => ("HARDWARE_FAULT", Code::DataLoss, Never),
         Failure::InternalFault => ("INTERNAL_FAULT", Code::Internal, Unknown),
+        Failure::Unaligned { .. } => ("UNALIGNED", Code::InvalidArgument, Never),
+        Failure::ExpectedShared => ("EXPECTED_SHARED", Code::FailedPrecondition, AfterChange),
+        Failure::TooManyWaiters { .. } => {
+            ("TOO_MANY_WAITERS", Code::ResourceExhausted, AfterChange)
+        }
     })
 }
 
@@ -153,6 +158,7 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         Failure::PageTokenInvalid { .. } => Some("page_token"),
         Failure::RequestIdReused { .. } => Some("request_id"),
         Failure::ChecksumMismatch { .. } => Some("crc32c"),
+        Failure::Unaligned { .. } => Some("address"),
         Failure::OutOfBounds(_)
         | Failure::MaximumReached { .. }
         | Failure::UidMismatch { .. }
@@ -179,6 +185,8 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::TenantMismatch { .. }
         | Failure::Corrupted { .. }
         | Failure::HardwareFault { .. }
+        | Failure::ExpectedShared
+        | Failure::TooManyWaiters { .. }
         | Failure::InternalFault => None,
     }
 }
@@ -265,10 +273,19 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         Failure::Corrupted { offset, length } => {
             vec![("offset", offset.to_string()), ("length", length.to_string())]
         }
+        Failure::Unaligned { offset, width } => {
+            vec![("offset", offset.to_string()), ("width", width.to_string())]
+        }
+        Failure::TooManyWaiters { limit, used } => vec![
+            ("limit_name", "tenant_waiters".to_owned()),
+            ("limit", limit.to_string()),
+            ("used", used.to_string()),
+        ],
         Failure::Draining
         | Failure::DeadlinePassed
         | Failure::DeadlineExceeded
         | Failure::PageTokenInvalid { .. }
+        | Failure::ExpectedShared
         | Failure::InternalFault => Vec::new(),
     };
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()

@@ -23,6 +23,7 @@ mod tenant;
 mod tenants;
 mod verify;
 mod volatility;
+mod waits;
 
 pub use access::{Access, Occasion, Target};
 pub use budget::Budget;

@@ -56,6 +56,7 @@ impl Tenant {
             size_bytes: self.namespace.size_bytes(),
             peak_bytes: self.namespace.peak_bytes(),
             quotas: holdings.map(|holding| (holding.limit, holding.used)),
+            waiters: self.namespace.waiters(),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Floors {
         let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, host, allocator, pool, now());
         let limits = TenantLimits {
-            namespace: NamespaceLimits { account, maximum_pages: None },
+            namespace: NamespaceLimits { account, maximum_pages: None, waiters: 8 },
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
         };

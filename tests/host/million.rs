@@ -112,7 +112,7 @@ impl Floor {
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
         let pool = Pool::start(2, |_| ()).expect("threads");
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
-        let limits = NamespaceLimits { account: limits, maximum_pages: None };
+        let limits = NamespaceLimits { account: limits, maximum_pages: None, waiters: 8 };
         let tenant = TenantName::new("default").expect("a name");
         let namespace = Namespace::new(tenant, 0, limits, &registry);
         Self { registry, namespace, bases, now }

@@ -43,6 +43,9 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("CORRUPTED", Code::DataLoss, Retry::Never),
     ("HARDWARE_FAULT", Code::DataLoss, Retry::Never),
     ("INTERNAL_FAULT", Code::Internal, Retry::Unknown),
+    ("UNALIGNED", Code::InvalidArgument, Retry::Never),
+    ("EXPECTED_SHARED", Code::FailedPrecondition, Retry::AfterChange),
+    ("TOO_MANY_WAITERS", Code::ResourceExhausted, Retry::AfterChange),
 ];
 
 /// Asserts that the outcome is this failure with exactly these numbers, and gives it.

@@ -26,7 +26,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
     let unbuilt: &[(&str, &str, Change)] = &[
-        ("spec.shared", "true", |s| s.shared = true),
         ("spec.attachable", "true", |s| s.attachable = true),
         ("spec.owner", "OWNER_CONNECTION", |s| s.owner = 2),
         ("spec.allocator", "ALLOCATOR_FIXED", |s| s.allocator = 3),
@@ -122,6 +121,7 @@ async fn a_spec_that_no_memory_can_have_is_invalid_and_says_which_field() {
         ("spec.maximum_pages", |s| {
             (s.allocator, s.shared, s.maximum_pages) = (HEAP, true, None);
         }),
+        ("spec.maximum_pages", |s| (s.shared, s.maximum_pages) = (true, None)),
         ("spec.huge_pages", |s| (s.backing, s.huge_pages) = (2, vec![3, 4])),
         ("spec.numa.nodes", |s| numa(s).nodes = vec![0]),
         ("spec.numa.nodes", |s| numa(s).policy = 3),

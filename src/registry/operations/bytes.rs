@@ -169,7 +169,10 @@ fn write_held(
 }
 
 /// What an access of what was had came to, for a caller.
-fn settled<T>(record: &Record, done: Result<Result<T, Undone>, Ended>) -> Result<T, Failure> {
+pub(super) fn settled<T>(
+    record: &Record,
+    done: Result<Result<T, Undone>, Ended>,
+) -> Result<T, Failure> {
     match done {
         Ok(done) => done.map_err(|why| undone(record, why)),
         Err(ended) => Err(not_had(record, NotHad::from(ended))),

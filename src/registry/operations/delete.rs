@@ -1,7 +1,7 @@
 //! The end of a memory: drain, take the name away, wipe in slices, give back, uncharge.
 //!
 //! ```text
-//! ticket, then body, in order of arrival │ gate │ name gone │ wipe, slice by slice │ unmap │ charge back
+//! ticket, then body, in order of arrival │ gate │ name and waits gone │ wipe in slices │ unmap │ charge back
 //!           nothing has happened         │      └─ the job does all of this, whoever still waits
 //! ```
 
@@ -18,6 +18,7 @@ use crate::registry::partition::Partition;
 use crate::registry::pool::in_steps;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
+use crate::registry::waiters::Over;
 use crate::units::ByteCount;
 
 /// Bytes wiped before other tenants have their turn: about 5 ms of the kernel's time where all of
@@ -150,6 +151,7 @@ impl Death {
                 namespace.note_less(record.size().bytes());
                 let memory = memory.ended();
                 registry.ages.forget(memory.ages());
+                registry.waiters.end(record.uid, Over::Gone);
                 let charge = record.take_charge();
                 *self = Self::Wiping { namespace, memory: memory.wiping(), charge };
                 None

@@ -1,6 +1,6 @@
 //! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive, observe); and
-//! `partition`, for the pools that memories live in.
+//! `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive, observe), `wait` (and
+//! notify); and `partition`, for the pools that memories live in.
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
@@ -16,12 +16,14 @@ mod partition;
 mod protect;
 mod verify;
 mod volatility;
+mod wait;
 
 pub use delete::Deletion;
 pub use describe::PresentationChange;
 pub use grow::Grown;
 pub use verify::VerificationReport;
 pub use volatility::PurgeOutcome;
+pub use wait::{Expected, Parked, Waited};
 
 use std::time::Duration;
 

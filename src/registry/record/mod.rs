@@ -23,6 +23,7 @@ use crate::registry::packed::Packed;
 use crate::registry::presentation::{PresentationVersion, Said, after_1970, since_1970};
 use crate::registry::record::term::expire_time;
 use crate::registry::selector::LabelSelector;
+use crate::registry::waiters::Over;
 use crate::units::{ByteCount, ByteRange, OutOfBounds, WasmPages};
 
 /// One memory.
@@ -62,6 +63,10 @@ impl Lives for Record {
 
     fn quarantined_count(&self) -> &AtomicU64 {
         &self.home.quarantined
+    }
+
+    fn end_waits(&self, why: &'static str) {
+        self.home.waiters.end(self.uid, Over::Quarantined(why));
     }
 }
 
@@ -288,6 +293,14 @@ impl Record {
 
     pub(super) fn quarantine(&self, why: Why) {
         lifecycle::quarantine(self, why);
+    }
+
+    /// Why nobody is to wait on it, if so.
+    pub(super) fn is_over(&self) -> Option<Over> {
+        if self.has_ended() {
+            return Some(Over::Gone);
+        }
+        self.quarantined().map(Over::Quarantined)
     }
 
     pub(super) fn not_found(&self) -> Failure {

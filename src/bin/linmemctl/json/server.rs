@@ -100,6 +100,7 @@ fn limits(limits: &proto::Limits) -> Value {
         min_lease_ttl,
         max_lease_ttl,
         in_flight_bytes,
+        tenant_waiters,
     } = limits;
     json!({
         "max_read_bytes": max_read_bytes,
@@ -124,5 +125,6 @@ fn limits(limits: &proto::Limits) -> Value {
         "min_lease_ttl": text(min_lease_ttl),
         "max_lease_ttl": text(max_lease_ttl),
         "in_flight_bytes": in_flight_bytes,
+        "tenant_waiters": tenant_waiters,
     })
 }

@@ -1,0 +1,74 @@
+//! The part of [`Access`] that waits for an address, and wakes those who wait.
+//!
+//! Law: as `access.rs`; apart from it for its length alone. The seat is the caller's tenant's.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::metrics::TenantMeters;
+use crate::model::Now;
+use crate::registry::{Expected, Gate, Record, Waited};
+use crate::tenancy::access::{Access, Occasion, Target};
+
+impl Access {
+    /// Waits for an address to be notified, if the bytes there are the expected ones.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`crate::registry::Registry::wait`].
+    pub async fn wait(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        address: u64,
+        expected: Expected,
+    ) -> Result<Waited, Failure> {
+        let record = self.find(target, occasion.now)?;
+        self.wait_on(record, address, expected, Arc::clone(&occasion.gate)).await
+    }
+
+    /// The same for a memory that was found before. Owns all that it needs.
+    ///
+    /// # Errors
+    /// As [`crate::registry::Registry::wait`].
+    pub fn wait_on(
+        &self,
+        record: Arc<Record>,
+        address: u64,
+        expected: Expected,
+        gate: Arc<Gate>,
+    ) -> impl Future<Output = Result<Waited, Failure>> + Send + use<> {
+        let tenant = Arc::clone(&self.tenant);
+        let waited = self.registry.wait(&tenant.namespace, record, address, expected, gate);
+        async move { waited.await.inspect_err(|failure| note(&tenant.meters, failure)) }
+    }
+
+    /// Wakes those who wait for an address, `count` at most; how many.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`crate::registry::Registry::notifiable`].
+    pub fn notify(
+        &self,
+        target: Target<'_>,
+        address: u64,
+        count: u32,
+        now: Now,
+    ) -> Result<u32, Failure> {
+        let record = self.find(target, now)?;
+        let notifiable = self.registry.notifiable(&record, address);
+        notifiable.inspect_err(|failure| note(&self.tenant.meters, failure))?;
+        Ok(self.registry.notify(&record, address, count))
+    }
+}
+
+/// Counts a trap.
+fn note(meters: &TenantMeters, failure: &Failure) {
+    match failure {
+        Failure::OutOfBounds(_) => meters.trap(),
+        Failure::Unaligned { .. } => meters.unaligned(),
+        Failure::ExpectedShared => meters.expected_shared(),
+        Failure::Protected { .. } => meters.protected(),
+        Failure::Purged { .. } => meters.purged(),
+        _ => {}
+    }
+}
