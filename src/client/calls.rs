@@ -314,7 +314,7 @@ impl Client {
         self.delete_memory(DeleteMemoryRequest { memory_id, ..Default::default() }).await
     }
 
-    async fn call<Q, R, Send, Sent>(
+    pub(super) async fn call<Q, R, Send, Sent>(
         &self,
         repeat: Repeat,
         message: Q,
@@ -340,7 +340,7 @@ impl Client {
     }
 }
 
-type Stub = MemoryServiceClient<Channel>;
+pub(super) type Stub = MemoryServiceClient<Channel>;
 
 fn without(field: &str) -> ClientError {
     ClientError::Answer(format!("a response without `{field}`"))

@@ -5,7 +5,7 @@
 //! any memory, and speaks no TLS yet. One file per concern:
 //!
 //! ```text
-//! endpoint  where the daemon is        calls     one method per RPC (partitions: of these)
+//! endpoint  where the daemon is        calls     one method per RPC (partitions, waits: of these)
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! retry     when to try again          service_config  the same, for stock gRPC clients
@@ -20,6 +20,7 @@ mod partitions;
 mod retry;
 mod service_config;
 mod upload;
+mod waits;
 
 pub use crate::checksum::{crc32c, crc32c_append};
 pub use crate::proto::v1 as proto;

@@ -20,6 +20,7 @@ pub(crate) fn forms() -> Vec<(&'static str, Form)> {
     let node = |policy, strict| Numa { policy, nodes: vec![0], strict };
     let mut forms = vec![
         ("memfd", Form { backing: Backing::Memfd, ..usual.clone() }),
+        ("shared", Form { is_shared: true, ..usual.clone() }),
         ("wasm32_full", Form { address_space: AddressSpace::Wasm32Full, ..usual.clone() }),
         ("initial", Form { populate: Populate::Initial, ..usual.clone() }),
         ("on_grow", Form { populate: Populate::OnGrow, ..usual.clone() }),

@@ -22,6 +22,7 @@ from linmem.v1 import admin_service_pb2_grpc as admin_rpc
 from linmem.v1 import memory_pb2
 from linmem.v1 import memory_service_pb2 as pb
 from linmem.v1 import memory_service_pb2_grpc as rpc
+from linmem.v1 import wait_pb2
 
 PAGE = 65536
 
@@ -222,7 +223,9 @@ def what_cannot_be_is_refused_by_name(client):
     # The daemon has no arena unless its config says so.
     fixed = memory_pb2.ALLOCATOR_FIXED
     refused(lambda: client.create(allocator=fixed), precondition, "CAPABILITY_UNAVAILABLE", change)
-    refused(lambda: client.create(shared=True), precondition, "CAPABILITY_UNAVAILABLE", change)
+    refused(lambda: client.create(shared=True), invalid, "INVALID_SPEC", never)
+    attachable = lambda: client.create(attachable=True)
+    refused(attachable, precondition, "CAPABILITY_UNAVAILABLE", change)
     refused(lambda: client.grow("taken", 2), precondition, "MAXIMUM_REACHED", never)
     refused(
         lambda: client.grow("taken", 1, expected_pages=9),
@@ -350,6 +353,38 @@ def a_deadline_ends_a_stream_that_is_not_fed(client):
     client.delete("slow")
 
 
+def a_wait_is_woken_by_a_notify_and_refused_where_nobody_may_wait(client):
+    client.create("wait", initial_pages=1, maximum_pages=1, shared=True)
+
+    def wait(memory_id="wait", **more):
+        request = wait_pb2.WaitOnAddressRequest(memory_id=memory_id, width=4, **more)
+        return client.memories.WaitOnAddress.future(request)
+
+    def notify(**more):
+        request = wait_pb2.NotifyAddressRequest(memory_id="wait", **more)
+        return client.memories.NotifyAddress(request).woken_count
+
+    assert wait(expected=1).result().outcome == wait_pb2.WAIT_OUTCOME_NOT_EQUAL
+    short = duration_pb2.Duration(nanos=1_000_000)
+    assert wait(timeout=short).result().outcome == wait_pb2.WAIT_OUTCOME_TIMED_OUT
+    parked = wait(address=8)
+    deadline = time.monotonic() + 10
+    while notify(address=8, count=1) == 0:
+        assert time.monotonic() < deadline, "nobody ever waited"
+    assert parked.result(timeout=10).outcome == wait_pb2.WAIT_OUTCOME_OK
+    assert notify(address=8) == 0
+    status = grpc.StatusCode
+    unaligned = lambda: wait(address=2).result()
+    refused(unaligned, status.INVALID_ARGUMENT, "UNALIGNED", "NEVER", offset=2, width=4)
+    client.create("alone", initial_pages=1)
+    alone = lambda: wait("alone").result()
+    refused(alone, status.FAILED_PRECONDITION, "EXPECTED_SHARED", "AFTER_CHANGE")
+    client.delete("alone")
+    ended = wait(address=16)
+    client.delete("wait")
+    refused(ended.result, status.NOT_FOUND, "MEMORY_NOT_FOUND", "NEVER")
+
+
 def another_tenant_is_not_named_by_a_stranger(client):
     def named():
         request = pb.GetServerInfoRequest()
@@ -411,6 +446,7 @@ CLAIMS = [
     a_failed_upload_says_what_stands,
     a_cancelled_download_leaves_the_daemon_well,
     a_deadline_ends_a_stream_that_is_not_fed,
+    a_wait_is_woken_by_a_notify_and_refused_where_nobody_may_wait,
     another_tenant_is_not_named_by_a_stranger,
     the_host_is_told_and_a_drain_needs_the_socket,
     an_rpc_that_is_not_built_is_unimplemented,

@@ -33,6 +33,8 @@ fn specs() -> Vec<(&'static str, MemorySpec)> {
     let rather = vec![HugePages::Transparent.into(), HugePages::Base.into()];
     vec![
         ("plain", plain.clone()),
+        ("shared", MemorySpec { shared: true, ..plain.clone() }),
+        ("memfd shared", MemorySpec { shared: true, ..memfd.clone() }),
         ("memfd", memfd.clone()),
         ("full", full),
         ("initial", populated(Populate::Initial)),

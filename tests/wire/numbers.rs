@@ -101,6 +101,7 @@ async fn every_limit_that_is_shown_is_the_one_configured() {
         config.grpc.in_flight_bytes = 77 << 20;
         config.grpc.in_flight_bytes_per_tenant = 55 << 20;
         config.grpc.handlers_per_tenant = 99;
+        config.grpc.waiters_per_tenant = 88;
         config.grpc.streams_per_connection = 44;
         config.grpc.max_deadline = Duration::from_secs(1234);
         config.requests.window = Duration::from_secs(321);
@@ -116,6 +117,7 @@ async fn every_limit_that_is_shown_is_the_one_configured() {
     assert_eq!((limits.max_read_bytes, limits.max_write_bytes), (2 << 20, 3 << 20));
     assert_eq!((limits.in_flight_bytes, limits.tenant_in_flight_bytes), (77 << 20, 55 << 20));
     assert_eq!((limits.tenant_handlers, limits.streams_per_connection), (99, 44));
+    assert_eq!(limits.tenant_waiters, 88);
     assert_eq!((seconds(limits.max_deadline), seconds(limits.request_id_window)), (1234, 321));
     assert_eq!((limits.request_ids, limits.default_maximum_pages), (4321, 17));
     assert_eq!((limits.max_queued_grows, limits.page_bytes), (3, PAGE));
@@ -138,6 +140,7 @@ async fn the_defaults_are_the_ones_that_the_contract_names() {
     assert_eq!((limits.max_chunk_bytes, limits.default_chunk_bytes), (63 * PAGE, 1 << 20));
     assert_eq!((limits.in_flight_bytes, limits.tenant_in_flight_bytes), (256 << 20, 64 << 20));
     assert_eq!((limits.streams_per_connection, limits.tenant_handlers), (256, 1024));
+    assert_eq!(limits.tenant_waiters, 65_536);
     assert_eq!((limits.max_list_page_size, limits.max_queued_grows), (1000, 16));
     assert_eq!((defaults.grpc.max_connections, defaults.drain.limit.as_secs()), (10_000, 10));
     house.stop().await;

@@ -19,15 +19,15 @@ use crate::grpc::{Wire, framed};
 use crate::harness::{connect, eventually, http_get, pages};
 
 /// A daemon of its own. Dropped, it is gone.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    grpc: SocketAddr,
-    http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
 }
 
 impl Process {
     /// Starts the real binary, perhaps with less of something, and waits until it serves.
-    fn start(prepare: &str, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(prepare: &str, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new("sh")
             .args(["-c", &format!("{prepare} exec \"$0\" \"$@\"")])
             .args([env!("CARGO_BIN_EXE_linmemd"), "--listen", "127.0.0.1:0"])
@@ -57,7 +57,7 @@ impl Process {
         Self { child, grpc, http }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         connect(&format!("http://{}", self.grpc), None).await
     }
 
@@ -65,7 +65,7 @@ impl Process {
         kill(self.pid(), signal).unwrap();
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 

@@ -104,6 +104,10 @@ pub(crate) enum Verb {
     Nonvolatile(verbs::volatility::VolatilityArgs),
     /// Check a memory as far as its verification level says.
     Verify(verbs::verify::VerifyArgs),
+    /// Wait until somebody notifies an address of a shared memory.
+    Wait(verbs::wait::WaitArgs),
+    /// Wake those who wait for an address.
+    Notify(verbs::wait::NotifyArgs),
     /// Stream a file into a memory.
     Upload(verbs::upload::UploadArgs),
     /// Stream a memory into a file.
@@ -254,6 +258,8 @@ mod tests {
             "linmemctl partition rm p --if-exists",
             "linmemctl create m --partition p",
             "linmemctl verify m",
+            "linmemctl wait m 0 0x7 --width 8 --for 1s",
+            "linmemctl notify m 0 --count 1",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

@@ -34,6 +34,16 @@ pub(super) enum Access {
     Volatile(bool),
     Upload(u8, u64),
     Download(u64),
+    Wait(Comparison),
+    Notify,
+}
+
+/// What a wait expects of the bytes that are there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Comparison {
+    pub(super) is_wide: bool,
+    pub(super) is_aligned: bool,
+    pub(super) is_equal: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +100,17 @@ pub(super) enum Deed {
     Verify {
         name: u8,
     },
+    /// Compares, and waits no longer than that.
+    Wait {
+        name: u8,
+        address: u64,
+        width: u8,
+        expected: u64,
+    },
+    Notify {
+        name: u8,
+        address: u64,
+    },
     Delete {
         name: u8,
     },
@@ -131,6 +152,8 @@ pub(super) enum Form {
     Heap,
     /// On the heap, for many at a time.
     HeapShared,
+    /// Shared, and otherwise as most are.
+    Shared,
     /// In a slot of the fixed arena.
     Fixed,
     /// In a partition, [`POOL`], out of its minimum and beyond.
@@ -144,6 +167,10 @@ pub(super) enum Form {
 impl Form {
     pub(super) fn is_heap(self) -> bool {
         matches!(self, Self::Heap | Self::HeapShared)
+    }
+
+    pub(super) fn is_shared(self) -> bool {
+        matches!(self, Self::Shared | Self::HeapShared)
     }
 }
 
@@ -161,6 +188,9 @@ pub(super) enum Answer {
     Bytes(Vec<u8>),
     WasPurged(bool),
     Purged(u64),
+    /// Whether the bytes were the expected ones.
+    Waited(bool),
+    Woken(u32),
     Grown(u64, u64),
     Seen(Seen),
     Listed(Vec<Seen>),
@@ -253,6 +283,7 @@ fn form() -> impl Strategy<Value = Form> {
         1 => Just(Form::MemfdMaximum),
         2 => Just(Form::Heap),
         2 => Just(Form::HeapShared),
+        2 => Just(Form::Shared),
         2 => Just(Form::Fixed),
         2 => Just(Form::Partition),
         2 => Just(Form::Full),
@@ -287,6 +318,12 @@ fn access() -> impl Strategy<Value = Access> {
         3 => any::<bool>().prop_map(Access::Volatile),
         1 => (any::<u8>(), 1_000..300_000u64).prop_map(|(seed, chunk)| Access::Upload(seed, chunk)),
         1 => (65_536..300_000u64).prop_map(Access::Download),
+        3 => (any::<bool>(), prop::bool::weighted(0.8), any::<bool>()).prop_map(
+            |(is_wide, is_aligned, is_equal)| {
+                Access::Wait(Comparison { is_wide, is_aligned, is_equal })
+            }
+        ),
+        1 => Just(Access::Notify),
     ]
 }
 

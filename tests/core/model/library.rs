@@ -6,7 +6,7 @@ use linmemd::model::{
     AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType, MemorySpec, Populate,
     Presentation, Verification, Volatility,
 };
-use linmemd::registry::{LabelSelector, PresentationChange, Record};
+use linmemd::registry::{Expected, LabelSelector, PresentationChange, Record, Waited};
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
 
 use super::Door;
@@ -91,6 +91,18 @@ impl Library {
                 assert_eq!(listing.next, None);
                 Ok(Answer::Listed(listing.records.iter().map(|record| seen(record)).collect()))
             }
+            Deed::Wait { name: number, address, width, expected } => {
+                let id = name(*number);
+                let expected = match u32::try_from(*expected) {
+                    Ok(expected) if *width == 4 => Expected::Bits32(expected),
+                    _ => Expected::Bits64(*expected),
+                };
+                let waited = block_on(access.wait(&occasion(), target(&id), *address, expected))?;
+                Ok(Answer::Waited(matches!(waited, Waited::Parked(_))))
+            }
+            Deed::Notify { name: number, address } => {
+                access.notify(target(&name(*number)), *address, u32::MAX, now()).map(Answer::Woken)
+            }
             Deed::Verify { name: number } => {
                 let id = name(*number);
                 let report = block_on(access.verify(&occasion(), target(&id)))?;
@@ -173,6 +185,8 @@ fn reason(failure: &Failure) -> &'static str {
         Failure::MaximumReached { .. } => "MAXIMUM_REACHED",
         Failure::SizeMismatch { .. } => "SIZE_MISMATCH",
         Failure::Purged { .. } => "PURGED",
+        Failure::Unaligned { .. } => "UNALIGNED",
+        Failure::ExpectedShared => "EXPECTED_SHARED",
         other => panic!("no sequence leads to {other:?}"),
     }
 }
@@ -207,6 +221,7 @@ fn form(asked: super::deeds::Form) -> Form {
         Asked::Heap => Form { allocator: Allocator::Heap, ..usual },
         Asked::Fixed => Form { allocator: Allocator::Fixed, ..usual },
         Asked::HeapShared => Form { allocator: Allocator::Heap, is_shared: true, ..usual },
+        Asked::Shared => Form { is_shared: true, ..usual },
         Asked::MemfdMaximum => {
             Form { backing: Backing::Memfd, populate: Populate::Maximum, ..usual }
         }

@@ -4,6 +4,7 @@
 mod deeds;
 mod library;
 mod plain;
+mod waits;
 mod wire;
 
 use proptest::prelude::*;

@@ -14,14 +14,15 @@ const DEFAULT_MAXIMUM: u64 = 4096;
 
 /// The memories, and the last age.
 #[derive(Default)]
-pub(super) struct Model(BTreeMap<u8, Modelled>, u32);
+pub(super) struct Model(pub(super) BTreeMap<u8, Modelled>, u32);
 
 /// What becomes of a byte: it stays, it went, or it may go, with that age.
 const STAYS: u32 = 0;
 const WENT: u32 = 1;
 
-struct Modelled {
-    bytes: Vec<u8>,
+pub(super) struct Modelled {
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_shared: bool,
     /// One for each byte.
     fates: Vec<u32>,
     /// What growth may reach.
@@ -35,10 +36,10 @@ struct Modelled {
     /// How many copies of it are charged.
     copies: u64,
     reserved: u64,
-    seen: Seen,
+    pub(super) seen: Seen,
 }
 
-enum Trap {
+pub(super) enum Trap {
     /// An access outside a memory of this size, in bytes.
     Outside(u64),
     /// An access of bytes that went.
@@ -54,7 +55,7 @@ impl From<Trap> for Answer {
     }
 }
 
-fn refused(reason: &str) -> Answer {
+pub(super) fn refused(reason: &str) -> Answer {
     Answer::Refused(reason.to_owned(), None)
 }
 
@@ -82,6 +83,8 @@ impl Model {
                 Deed::Upload { name, offset, chunks }
             }
             Access::Download(chunk) => Deed::Download { name, offset, length, chunk },
+            Access::Wait(comparison) => self.wait_for(name, offset, comparison),
+            Access::Notify => Deed::Notify { name, address: offset },
         }
     }
 
@@ -111,6 +114,10 @@ impl Model {
             }),
             Deed::Get { name } => self.with(*name, |memory| Answer::Seen(memory.seen())),
             Deed::List => Answer::Listed(self.0.values().map(Modelled::seen).collect()),
+            Deed::Wait { name, address, width, expected } => {
+                self.with(*name, |memory| memory.wait(*address, *width, *expected))
+            }
+            Deed::Notify { name, address } => self.with(*name, |memory| memory.notify(*address)),
             Deed::Verify { name } => self.with(*name, |_memory| Answer::Done),
             Deed::Delete { name } => match self.0.remove(name) {
                 Some(_) => Answer::Done,
@@ -191,7 +198,7 @@ impl Model {
         if heap && [spec.guard.0, spec.guard.1].iter().any(|guard| guard.is_some_and(|g| g > 0)) {
             return refused("INVALID_SPEC");
         }
-        if spec.form == Form::HeapShared && spec.maximum.is_none() {
+        if spec.form.is_shared() && spec.maximum.is_none() {
             return refused("INVALID_SPEC");
         }
         let fixed = spec.form == Form::Fixed;
@@ -236,10 +243,20 @@ impl Model {
         }
         let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
-        let fates = vec![STAYS; bytes.len()];
+        let (fates, is_shared) = (vec![STAYS; bytes.len()], spec.form.is_shared());
         let (most, moves, may_go) = (room, heap, !heap && !fixed);
-        let modelled =
-            Modelled { bytes, fates, most, is_paid, moves, may_go, copies, reserved, seen };
+        let modelled = Modelled {
+            bytes,
+            fates,
+            most,
+            is_paid,
+            moves,
+            may_go,
+            copies,
+            reserved,
+            seen,
+            is_shared,
+        };
         self.0.insert(number, modelled);
         Answer::Done
     }
@@ -284,7 +301,7 @@ impl Modelled {
         Seen { size_pages: self.bytes.len() as u64 / PAGE, ..self.seen.clone() }
     }
 
-    fn within(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
+    pub(super) fn within(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
         let (size, end) = (self.bytes.len() as u64, u128::from(offset) + u128::from(length));
         if end > u128::from(size) {
             self.seen.trap_count += 1;
@@ -302,7 +319,7 @@ impl Modelled {
     }
 
     /// A range that can be accessed.
-    fn usable(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
+    pub(super) fn usable(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
         let (from, to) = self.within(offset, length)?;
         self.admit(from, to).map(|()| (from, to))
     }

@@ -7,6 +7,7 @@ use linmemd::client::proto::{
     Allocator, Backing, CheckOutcome, CreateMemoryRequest, DownloadMemoryRequest,
     GrowMemoryRequest, Growth, Guard, IndexType, Memory, MemorySpec, Populate, Reservation,
     SetVolatilityRequest, UpdateMemoryRequest, Verification, VerificationCheck, Volatility,
+    WaitOutcome,
 };
 use linmemd::client::{ClientError, Upload};
 use linmemd::config::Partition;
@@ -106,6 +107,23 @@ impl Wire {
             Deed::List => {
                 Ok(Answer::Listed(client.list("").await?.into_iter().map(seen).collect()))
             }
+            Deed::Wait { name: number, address, width, expected } => {
+                let (id, now) = (name(*number), Some(std::time::Duration::ZERO));
+                let outcome = match u32::try_from(*expected) {
+                    Ok(expected) if *width == 4 => {
+                        client.wait32(&id, *address, expected, now).await
+                    }
+                    _ => client.wait64(&id, *address, *expected, now).await,
+                };
+                match outcome? {
+                    WaitOutcome::TimedOut => Ok(Answer::Waited(true)),
+                    WaitOutcome::NotEqual => Ok(Answer::Waited(false)),
+                    other => panic!("nobody notifies: {other:?}"),
+                }
+            }
+            Deed::Notify { name: number, address } => {
+                client.notify(&name(*number), *address, None).await.map(Answer::Woken)
+            }
             Deed::Verify { name: number } => {
                 let report = client.verify(&name(*number)).await?;
                 let failed = |one: &VerificationCheck| one.outcome() == CheckOutcome::Failed;
@@ -183,7 +201,7 @@ fn asked(spec: &Spec) -> MemorySpec {
             _ => Allocator::Unspecified,
         }
         .into(),
-        shared: spec.form == Form::HeapShared,
+        shared: spec.form.is_shared(),
         backing: match spec.form {
             Form::Memfd | Form::MemfdMaximum => Backing::Memfd,
             _ => Backing::Unspecified,

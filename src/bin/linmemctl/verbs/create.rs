@@ -123,7 +123,7 @@ struct HostArgs {
         value_parser = clap::value_parser!(u32).range(..16)
     )]
     tags: Vec<u32>,
-    /// Whether operations may wait and notify on it.
+    /// Whether clients may wait on it (`linmemctl wait`); needs --max.
     #[arg(long)]
     shared: bool,
     /// Whether clients on the host may map it.

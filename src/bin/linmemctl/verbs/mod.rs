@@ -17,6 +17,7 @@ pub(crate) mod update;
 pub(crate) mod upload;
 pub(crate) mod verify;
 pub(crate) mod volatility;
+pub(crate) mod wait;
 pub(crate) mod write;
 
 use crate::args::Verb;
@@ -39,6 +40,8 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Volatile(args) => volatility::let_go(args, session).await,
         Verb::Nonvolatile(args) => volatility::keep(args, session).await,
         Verb::Verify(args) => verify::run(args, session).await,
+        Verb::Wait(args) => wait::wait(args, session).await,
+        Verb::Notify(args) => wait::notify(args, session).await,
         Verb::Upload(args) => upload::run(args, session).await,
         Verb::Download(args) => download::run(args, session).await,
         Verb::Dump(args) => read::dump(args, session).await,
