@@ -6,8 +6,10 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "linmem/v1/memory.proto",
+    "linmem/v1/operation.proto",
+    "linmem/v1/session.proto",
     "linmem/v1/wait.proto",
     "linmem/v1/memory_service.proto",
     "linmem/v1/admin_service.proto",
@@ -28,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(false)
         .bytes(".")
         .btree_map(".")
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors.clone())?;
     let echo = out.join("echo");
     fs::create_dir_all(&echo)?;
@@ -35,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_client(false)
         .out_dir(echo)
         .extern_path(".linmem.v1", "::linmemd::proto::v1")
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -305,6 +305,40 @@ pub enum Failure {
         /// How many do.
         used: u64,
     },
+    /// Other bytes were there than a group expected.
+    #[error(
+        "the {length} bytes at offset {offset} are not the expected ones; nothing was done: read them \
+         again"
+    )]
+    CompareFailed {
+        /// Where they begin.
+        offset: u64,
+        /// How many they are.
+        length: u64,
+    },
+    /// No such opcode, or none for this place.
+    #[error("{opcode:#x} is no operation of a memory that this server knows; see Opcode")]
+    OperationUnknown {
+        /// Its number.
+        opcode: u32,
+    },
+    /// A message of a session that may not come, or not there.
+    #[error("{why}; the session is over: open another")]
+    SessionProtocol {
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// What was attached for reading only.
+    #[error("this handle is for reading only; attach the memory without read_only")]
+    GrantReadOnly,
+    /// An operation of a group; so none of them happened.
+    #[error("operation {operation}: {failure}")]
+    InOperation {
+        /// Its place, from 0.
+        operation: u32,
+        /// What became of it.
+        failure: Box<Self>,
+    },
     /// A defect of the daemon. Whatever memory it held is quarantined.
     #[error("internal fault; please report it with the call_id")]
     InternalFault,

@@ -11,18 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{io, iter, thread};
 
-use linmemd::proto::v1::{
-    CreateMemoryRequest, CreateMemoryResponse, DeleteMemoryRequest, DeleteMemoryResponse,
-    DiscardMemoryRequest, DiscardMemoryResponse, DownloadMemoryRequest, DownloadMemoryResponse,
-    FillMemoryRequest, FillMemoryResponse, GetMemoryRequest, GetMemoryResponse,
-    GetServerInfoRequest, GetServerInfoResponse, GrowMemoryRequest, GrowMemoryResponse,
-    KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
-    NotifyAddressRequest, NotifyAddressResponse, ProtectMemoryRequest, ProtectMemoryResponse,
-    ReadMemoryRequest, ReadMemoryResponse, SetVolatilityRequest, SetVolatilityResponse,
-    UpdateMemoryRequest, UpdateMemoryResponse, UploadMemoryRequest, UploadMemoryResponse,
-    VerifyMemoryRequest, VerifyMemoryResponse, WaitOnAddressRequest, WaitOnAddressResponse,
-    WriteMemoryRequest, WriteMemoryResponse,
-};
+use linmemd::proto::v1::*;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::transport::Server;
@@ -225,6 +214,30 @@ impl MemoryService for Plain {
         &self,
         _: Request<FillMemoryRequest>,
     ) -> Result<Response<FillMemoryResponse>, Status> {
+        not_served()
+    }
+
+    type OpenSessionStream =
+        Pin<Box<dyn Stream<Item = Result<OpenSessionResponse, Status>> + Send>>;
+
+    async fn open_session(
+        &self,
+        _: Request<Streaming<OpenSessionRequest>>,
+    ) -> Result<Response<Self::OpenSessionStream>, Status> {
+        not_served()
+    }
+
+    async fn copy_memory(
+        &self,
+        _: Request<CopyMemoryRequest>,
+    ) -> Result<Response<CopyMemoryResponse>, Status> {
+        not_served()
+    }
+
+    async fn execute_operations(
+        &self,
+        _: Request<ExecuteOperationsRequest>,
+    ) -> Result<Response<ExecuteOperationsResponse>, Status> {
         not_served()
     }
 

@@ -346,7 +346,7 @@ fn without(field: &str) -> ClientError {
     ClientError::Answer(format!("a response without `{field}`"))
 }
 
-fn set_request_id(request_id: &mut Option<String>) -> Result<(), ClientError> {
+pub(super) fn set_request_id(request_id: &mut Option<String>) -> Result<(), ClientError> {
     if request_id.is_none() {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;

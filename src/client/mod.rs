@@ -5,7 +5,7 @@
 //! any memory, and speaks no TLS yet. One file per concern:
 //!
 //! ```text
-//! endpoint  where the daemon is        calls     one method per RPC (partitions, waits: of these)
+//! endpoint  where the daemon is        calls     one method per RPC (groups, partitions, waits: of these)
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! retry     when to try again          service_config  the same, for stock gRPC clients
@@ -16,9 +16,11 @@ mod connect;
 mod download;
 mod endpoint;
 mod error;
+mod groups;
 mod partitions;
 mod retry;
 mod service_config;
+mod session;
 mod upload;
 mod waits;
 
@@ -30,4 +32,5 @@ pub use endpoint::{DEFAULT_ENDPOINT, DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{ClientError, Failure, FieldViolation, Retry, code_name};
 pub use retry::RetryPolicy;
 pub use service_config::SERVICE_CONFIG;
+pub use session::{Attached, Session};
 pub use upload::{DEFAULT_CHUNK_BYTES, Upload, Uploaded};

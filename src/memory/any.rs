@@ -178,6 +178,16 @@ impl Hand<'_> {
         }
     }
 
+    /// Whether [`Self::admit`] has nothing to refuse, whatever it is asked.
+    #[must_use]
+    pub fn admits_all(&self) -> bool {
+        match self {
+            Self::Mapped(memory) => memory.admits_all(),
+            Self::Shared(memory) => memory.admits_all(),
+            Self::Exclusive(memory) => memory.admits_all(),
+        }
+    }
+
     /// How many more mappings [`Self::protect`] may cost.
     ///
     /// # Errors

@@ -130,6 +130,7 @@ pub(super) fn purge(
 fn bytes(opened: Opened<'_>, plan: &Plan<'_>) -> Result<(), NotMoved> {
     match plan.0 {
         Change::Fill { range, value } => access::set(opened, range, value),
+        Change::Put { range, bytes } => access::put(opened, range, bytes),
         Change::Write { range, sources } => {
             let mut rest = Some(range);
             for source in sources.pieces() {
@@ -209,6 +210,7 @@ impl<'a> New<'a> {
             Change::Write { sources, .. } => {
                 Self::Write { pieces: sources.pieces().iter(), here: &[] }
             }
+            Change::Put { bytes, .. } => Self::Write { pieces: [].iter(), here: bytes },
             Change::Fill { value, .. } => {
                 let page = vec![value; host_page.as_usize()];
                 let crc = crc64(&page);

@@ -17,6 +17,11 @@ pub(super) enum Change<'a> {
         range: ByteRange,
         sources: &'a Sources,
     },
+    /// As `Write`, in one piece.
+    Put {
+        range: ByteRange,
+        bytes: &'a [u8],
+    },
     Fill {
         range: ByteRange,
         value: u8,
@@ -33,6 +38,14 @@ impl<'a> Plan<'a> {
         Ok(Self(Change::Write { range, sources }))
     }
 
+    /// Puts bytes at the start of a range; as many as both have.
+    #[must_use]
+    pub fn put(range: ByteRange, bytes: &'a [u8]) -> Self {
+        let (range, _past) = range.split(ByteCount::of(bytes));
+        let bytes = bytes.get(..range.length().as_usize()).unwrap_or(bytes);
+        Self(Change::Put { range, bytes })
+    }
+
     /// Sets every byte of a range to `value`.
     #[must_use]
     pub const fn fill(range: ByteRange, value: u8) -> Self {
@@ -43,7 +56,9 @@ impl<'a> Plan<'a> {
     #[must_use]
     pub const fn range(&self) -> ByteRange {
         match self.0 {
-            Change::Write { range, .. } | Change::Fill { range, .. } => range,
+            Change::Write { range, .. }
+            | Change::Put { range, .. }
+            | Change::Fill { range, .. } => range,
         }
     }
 }

@@ -34,6 +34,11 @@ impl LinearMemory {
         kept.admit(range, wanted)
     }
 
+    /// Whether [`Self::admit`] has nothing to refuse.
+    pub(super) fn admits_all(&self) -> bool {
+        self.kept.get().is_none()
+    }
+
     /// How many more mappings [`Self::protect`] may cost, where the kernel keeps to it as well.
     ///
     /// # Errors

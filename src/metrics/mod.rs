@@ -28,7 +28,7 @@ use metrics_exporter_prometheus::{
 pub use daemon::{DaemonFigures, DaemonMeters, ProcessFigures};
 pub use purge::PurgeMeters;
 pub use rpc::{CODES, RpcMeters};
-pub use tenant::{GrowOutcome, Occupancy, OperationMeters, TenantMeters};
+pub use tenant::{GrowOutcome, Occupancy, TenantMeters};
 
 /// The label of tenants past the cap.
 pub const OTHER_TENANTS: &str = "_other";

@@ -95,19 +95,19 @@ impl RpcMeters {
 
     /// A message of a stream came in.
     pub fn received(&self) {
-        self.message(&self.received, "received");
+        self.message(&self.received, "received", 1);
     }
 
-    /// A message of a stream went out.
-    pub fn sent(&self) {
-        self.message(&self.sent, "sent");
+    /// Messages of a stream went out.
+    pub fn sent(&self, messages: u64) {
+        self.message(&self.sent, "sent", messages);
     }
 
-    fn message(&self, slot: &OnceLock<Counter>, direction: &str) {
+    fn message(&self, slot: &OnceLock<Counter>, direction: &str, messages: u64) {
         slot.get_or_init(|| {
             let labels = [("method", self.method), ("direction", direction)];
             self.metrics.counter(STREAM_MESSAGES_TOTAL, &labels)
         })
-        .increment(1);
+        .increment(messages);
     }
 }

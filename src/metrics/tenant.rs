@@ -8,6 +8,7 @@ use crate::metrics::{
     ACCESS_BYTES_TOTAL, ACCESSES_TOTAL, GROWS_TOTAL, Metrics, QUOTA_LIMIT, QUOTA_USED,
     TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, WAITERS, float,
 };
+use crate::model::AccessKind;
 
 const QUOTAS: [&str; 5] =
     ["committed_bytes", "overhead_bytes", "mappings", "reserved_bytes", "memories"];
@@ -16,7 +17,7 @@ impl Metrics {
     /// The handles of one tenant.
     #[must_use]
     pub fn tenant(&self, label: &str) -> TenantMeters {
-        let of = |operation| OperationMeters {
+        let of = |operation| AccessMeters {
             accesses: self.counter(ACCESSES_TOTAL, &[("tenant", label), ("operation", operation)]),
             bytes: self.counter(ACCESS_BYTES_TOTAL, &[("tenant", label), ("operation", operation)]),
         };
@@ -27,12 +28,7 @@ impl Metrics {
             (self.gauge(QUOTA_LIMIT, &labels), self.gauge(QUOTA_USED, &labels))
         };
         TenantMeters {
-            read: of("read"),
-            write: of("write"),
-            fill: of("fill"),
-            discard: of("discard"),
-            upload: of("upload"),
-            download: of("download"),
+            accesses: AccessKind::ALL.map(|kind| of(kind.word())),
             traps: traps("OUT_OF_BOUNDS"),
             protected: traps("PROTECTED"),
             purged: traps("PURGED"),
@@ -89,36 +85,17 @@ impl GrowOutcome {
     }
 }
 
-/// What one operation counts.
+/// What is counted of one kind of access.
 #[derive(Debug)]
-pub struct OperationMeters {
+struct AccessMeters {
     accesses: Counter,
     bytes: Counter,
-}
-
-impl OperationMeters {
-    /// One range accessed with success.
-    pub fn count(&self, bytes: u64) {
-        self.accesses.increment(1);
-        self.bytes.increment(bytes);
-    }
 }
 
 /// The handles of one tenant.
 #[derive(Debug)]
 pub struct TenantMeters {
-    /// ReadMemory.
-    pub read: OperationMeters,
-    /// WriteMemory.
-    pub write: OperationMeters,
-    /// FillMemory.
-    pub fill: OperationMeters,
-    /// DiscardMemory.
-    pub discard: OperationMeters,
-    /// Messages of UploadMemory.
-    pub upload: OperationMeters,
-    /// Messages of DownloadMemory.
-    pub download: OperationMeters,
+    accesses: [AccessMeters; AccessKind::COUNT],
     traps: Counter,
     protected: Counter,
     purged: Counter,
@@ -148,6 +125,14 @@ pub struct Occupancy {
 }
 
 impl TenantMeters {
+    /// So many contiguous ranges were accessed with success, of so many bytes in all.
+    pub fn accessed(&self, kind: AccessKind, accesses: u64, bytes: u64) {
+        if let Some(meters) = self.accesses.get(kind.index()) {
+            meters.accesses.increment(accesses);
+            meters.bytes.increment(bytes);
+        }
+    }
+
     /// An access was refused for its range.
     pub fn trap(&self) {
         self.traps.increment(1);

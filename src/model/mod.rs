@@ -4,6 +4,7 @@
 //! of it is stored, sent or enforced. What is asked of the host is in `form.rs` and
 //! `tagging.rs`.
 
+mod access;
 mod form;
 mod partition;
 mod tagging;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::units::{ByteCount, WasmPages};
 
+pub use access::AccessKind;
 pub use form::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
     Populate, Verification,

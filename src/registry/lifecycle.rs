@@ -213,6 +213,18 @@ pub(super) async fn read<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Reading
     Ok(Reading(Reader::Among(guard)))
 }
 
+/// Shares the bytes at once; none where someone has them alone or waits for them, or it is not alive.
+pub(super) fn read_now<R: Lives>(owner: Arc<R>) -> Option<Reading<R>> {
+    let reader = if owner.life().is_alone {
+        Reader::Alone(Locked::try_write(owner, body::<R>).ok()?)
+    } else {
+        Reader::Among(Locked::try_read(owner, body::<R>).ok()?)
+    };
+    let reading = Reading(reader);
+    reading.owner().life().admit().ok()?;
+    Some(reading)
+}
+
 /// Takes the bytes alone, in order of arrival.
 pub(super) async fn write<R: Lives>(owner: Arc<R>, gate: &Gate) -> Result<Writing<R>, NotHad> {
     let guard = exclusive(owner, body::<R>, usize::MAX, gate).await?;

@@ -65,7 +65,8 @@ pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
 pub use operations::{
-    Deletion, Expected, Grown, Parked, PresentationChange, PurgeOutcome, VerificationReport, Waited,
+    Deletion, Expected, Grown, MAX_REMEMBERED, Parked, Part, PresentationChange, PurgeOutcome,
+    VerificationReport, Waited,
 };
 pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;

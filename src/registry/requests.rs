@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::error::Failure;
 use crate::model::{MemoryId, Now, RequestKey, Uuid};
 use crate::registry::ledger::{Amount, Charge, Payer};
+use crate::units::ByteCount;
 
 /// What one entry is charged: key, hash, result and its places in the two collections.
 const ENTRY_BYTES: u64 = 384;
@@ -27,8 +28,19 @@ pub(super) struct Memory {
 /// What a request led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Led {
-    Created { id: MemoryId, uid: Uuid },
-    Grown { previous_pages: u64, current_pages: u64 },
+    Created {
+        id: MemoryId,
+        uid: Uuid,
+    },
+    Grown {
+        previous_pages: u64,
+        current_pages: u64,
+    },
+    /// What its operations answered.
+    Executed {
+        results: Box<[u8]>,
+    },
+    Copied,
 }
 
 /// What to do with a request.
@@ -83,6 +95,18 @@ impl RequestLog {
         now: Now,
         payers: [&Arc<Payer>; 2],
     ) -> Result<Begun, Failure> {
+        self.begin_with(key, ByteCount::ZERO, now, payers)
+    }
+
+    /// The same of one whose results are kept with it, and charged as so many entries.
+    pub(super) fn begin_with(
+        self: &Arc<Self>,
+        key: Option<RequestKey>,
+        results: ByteCount,
+        now: Now,
+        payers: [&Arc<Payer>; 2],
+    ) -> Result<Begun, Failure> {
+        let entries = results.get().div_ceil(ENTRY_BYTES).saturating_add(1);
         let Some(key) = key else { return Ok(Begun::Run(Running { log: None })) };
         let mut state = self.state();
         state.forget_before(now.steady.checked_sub(self.keep.window));
@@ -102,7 +126,8 @@ impl RequestLog {
         while state.entries.len() >= self.keep.entries && state.forget_oldest() {}
         let charge = loop {
             let [first, second] = payers;
-            let pay = |payer| Charge::pay(payer, Amount::overhead(ENTRY_BYTES));
+            let amount = Amount::overhead(ENTRY_BYTES.saturating_mul(entries));
+            let pay = |payer| Charge::pay(payer, amount);
             match pay(first).or_else(|failure| pay(second).map_err(|_second| failure)) {
                 Ok(charge) => break charge,
                 Err(failure) => {

@@ -23,11 +23,14 @@ use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
 use crate::rpc::method::Method;
 use crate::rpc::reply::{self, ReplyBody};
+use crate::rpc::session::Session;
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::task::answered_within;
-use crate::rpc::transfer::Download;
+use crate::rpc::transfer::{Download, Until};
 use crate::rpc::waits::{self, Park};
-use crate::rpc::{admin_service, memory_service, partition_service, transfer, verify};
+use crate::rpc::{
+    admin_service, memory_service, operations, partition_service, session, transfer, verify,
+};
 use crate::tenancy::Occasion;
 
 /// A handler's success.
@@ -38,6 +41,8 @@ pub(crate) enum Reply {
     Download(Box<Download>),
     /// A wait, which goes on after the handler and is not among those that run.
     Parked(Box<Park>),
+    /// A session, which goes on after the handler.
+    Session(Box<Session>),
 }
 
 /// Answers one call.
@@ -117,6 +122,9 @@ async fn answer(
         Ended::Over(Ok(Reply::Download(download))) => {
             reply::stream(transfer::stream(*download, call.clone(), deadline), served)
         }
+        Ended::Over(Ok(Reply::Session(session))) => {
+            reply::stream(Until::new(session, call.clone(), deadline), served)
+        }
         Ended::Over(Ok(Reply::Parked(park))) => {
             Box::pin(answer_parked(call, deadline, *park, served)).await
         }
@@ -151,6 +159,9 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::WriteMemory => memory_service::write(call, body).await,
         Method::GrowMemory => Box::pin(memory_service::grow(call, body)).await,
         Method::FillMemory => Box::pin(memory_service::fill(call, body)).await,
+        Method::CopyMemory => Box::pin(memory_service::copy(call, body)).await,
+        Method::ExecuteOperations => Box::pin(operations::execute(call, body)).await,
+        Method::OpenSession => Box::pin(session::open(call, body)).await,
         Method::DiscardMemory => Box::pin(memory_service::discard(call, body)).await,
         Method::VerifyMemory => Box::pin(verify::verify(call, body)).await,
         Method::ProtectMemory => Box::pin(memory_service::protect(call, body)).await,

@@ -50,6 +50,17 @@ impl Gathered {
         }
     }
 
+    /// All of it, where it is one frame.
+    ///
+    /// # Errors
+    /// Itself, where it is more.
+    pub(crate) fn into_whole(mut self) -> Result<Bytes, Self> {
+        if self.frames.len() > 1 {
+            return Err(self);
+        }
+        Ok(self.frames.pop_front().unwrap_or_default())
+    }
+
     /// How many bytes it holds.
     pub(crate) const fn len(&self) -> usize {
         self.length

@@ -13,12 +13,13 @@ use crate::model::{
     Volatility,
 };
 use crate::proto::v1;
-use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
+use crate::registry::{Deletion, LabelSelector, MAX_REMEMBERED, PresentationChange, Record};
 use crate::rpc::call::Call;
 use crate::rpc::capability::{self, Capability};
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
+use crate::rpc::operations;
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::spec;
 use crate::rpc::status::Refusal;
@@ -117,6 +118,17 @@ pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     call.door.access.fill(&call.occasion, target, request.offset, request.length, value).await?;
     answer(&v1::FillMemoryResponse {})
+}
+
+pub(crate) async fn copy(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let mut request = plain::<v1::CopyMemoryRequest>(call, body).await?.message;
+    let request_id = request.request_id.take();
+    let key = convert::request_key(call.method, request_id, &request)?;
+    let from = convert::target(&request.source_memory_id, request.source_uid.as_deref())?;
+    let to = convert::target(&request.destination_memory_id, request.destination_uid.as_deref())?;
+    let ends = [(from, request.source_offset), (to, request.destination_offset)];
+    call.door.access.copy(&call.occasion, ends, request.length, key).await?;
+    answer(&v1::CopyMemoryResponse {})
 }
 
 pub(crate) async fn discard(call: &Call, body: Body) -> Result<Reply, Refusal> {
@@ -365,5 +377,12 @@ fn limits(call: &Call) -> v1::Limits {
         max_lease_ttl: MAX_LEASE.try_into().ok(),
         in_flight_bytes: limits.in_flight_bytes,
         tenant_waiters: tenant.namespace.most_waiters(),
+        max_operations: operations::MAX_OPERATIONS,
+        max_group_bytes: operations::MAX_GROUP_BYTES,
+        max_group_reply_bytes: limits.max_read_bytes,
+        max_group_message_bytes: limits
+            .max_write_bytes
+            .saturating_add(operations::BESIDE_DATA_BYTES),
+        max_remembered_reply_bytes: MAX_REMEMBERED.get(),
     }
 }

@@ -12,7 +12,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
@@ -46,6 +46,8 @@ pub(crate) struct Messages<B> {
     buffered: Bytes,
     /// The header of the message that comes next, read but not admitted.
     header: Option<Header>,
+    /// The message that is coming.
+    collecting: Option<Collecting>,
     /// What is to come of the message being collected, until its connection is told.
     untold: Option<usize>,
     limit: MessageLimit,
@@ -56,6 +58,13 @@ pub(crate) struct Messages<B> {
 #[derive(Clone, Copy, Debug)]
 struct Header {
     length: u32,
+}
+
+/// A message of which a part is here.
+struct Collecting {
+    gathered: Gathered,
+    length: usize,
+    held: InFlight,
 }
 
 /// How a message's part of the in-flight budgets is taken.
@@ -72,7 +81,8 @@ pub(crate) struct Incoming<M> {
 
 impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     pub(crate) fn new(body: B, limit: MessageLimit, door: Arc<Door>) -> Self {
-        Self { body, buffered: Bytes::new(), header: None, untold: None, limit, door }
+        let (buffered, header, collecting) = (Bytes::new(), None, None);
+        Self { body, buffered, header, collecting, untold: None, limit, door }
     }
 
     /// The next message; none at the request's end. Given up when the gate closes.
@@ -85,8 +95,19 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         gate: &Gate,
     ) -> Result<Option<Incoming<M>>, Failure> {
         let Some((bytes, held)) = self.bytes(gate, Door::hold).await? else { return Ok(None) };
-        let message = M::decode(bytes).map_err(|_malformed| malformed())?;
+        let message = decoded(bytes)?;
         Ok(Some(Incoming { message, held }))
+    }
+
+    /// [`Self::next`], for who does other things as well meanwhile.
+    pub(crate) fn poll_next<M: Message + Default>(
+        &mut self,
+        gate: &Gate,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Incoming<M>>, Failure>> {
+        let came = ready!(self.poll_bytes(gate, Door::hold, context))?;
+        let Some((bytes, held)) = came else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(decoded(bytes).map(|message| Some(Incoming { message, held })))
     }
 
     /// The same for a message with tenant bytes, which are left in the frames that they came in.
@@ -126,23 +147,53 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         gate: &Gate,
         hold: Hold,
     ) -> Result<Option<(Gathered, InFlight)>, Failure> {
-        let Some(header) = self.header(gate).await? else { return Ok(None) };
-        let held = hold(&self.door, header.length.into())?;
-        self.header = None;
-        Ok(Some((self.collect(header.length as usize, gate).await?, held)))
+        poll_fn(|context| self.poll_bytes(gate, hold, context)).await
     }
 
-    async fn header(&mut self, gate: &Gate) -> Result<Option<Header>, Failure> {
+    /// The next message's bytes; what came of it is kept from one poll to the next.
+    fn poll_bytes(
+        &mut self,
+        gate: &Gate,
+        hold: Hold,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<(Gathered, InFlight)>, Failure>> {
+        if self.collecting.is_none() {
+            let Some(Header { length }) = ready!(self.poll_header(gate, context))? else {
+                return Poll::Ready(Ok(None));
+            };
+            let held = hold(&self.door, length.into())?;
+            self.header = None;
+            let length = length as usize;
+            if self.buffered.len() >= length {
+                let whole = Gathered::whole(self.buffered.split_to(length));
+                return Poll::Ready(Ok(Some((whole, held))));
+            }
+            self.untold = Some(length);
+            self.collecting = Some(Collecting { gathered: Gathered::default(), length, held });
+        }
+        ready!(self.poll_collected(gate, context))?;
+        Poll::Ready(Ok(self.collecting.take().map(|Collecting { mut gathered, held, .. }| {
+            gathered.settle();
+            (gathered, held)
+        })))
+    }
+
+    fn poll_header(
+        &mut self,
+        gate: &Gate,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Header>, Failure>> {
         if self.header.is_none() {
             while self.buffered.len() < HEADER {
-                if !self.more(gate).await? {
-                    return if self.buffered.is_empty() { Ok(None) } else { Err(torn()) };
+                if !ready!(self.poll_more(gate, context))? {
+                    let ended = if self.buffered.is_empty() { Ok(None) } else { Err(torn()) };
+                    return Poll::Ready(ended);
                 }
             }
             let (compressed, length) = (self.buffered.get_u8(), self.buffered.get_u32());
             self.header = Some(self.judged(compressed, length)?);
         }
-        Ok(self.header)
+        Poll::Ready(Ok(self.header))
     }
 
     /// The only message of the request.
@@ -173,7 +224,10 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
 
     /// That there is no further message.
     async fn end(&mut self, gate: &Gate) -> Result<(), Failure> {
-        if !self.buffered.is_empty() || (!self.body.is_end_stream() && self.more(gate).await?) {
+        let more = !self.buffered.is_empty()
+            || (!self.body.is_end_stream()
+                && poll_fn(|context| self.poll_more(gate, context)).await?);
+        if more {
             return Err(Failure::InvalidField {
                 field: "message",
                 why: "comes more than once: this RPC takes exactly one".to_owned(),
@@ -202,35 +256,37 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Ok(Header { length })
     }
 
-    async fn collect(&mut self, length: usize, gate: &Gate) -> Result<Gathered, Failure> {
-        if self.buffered.len() >= length {
-            return Ok(Gathered::whole(self.buffered.split_to(length)));
-        }
-        let mut gathered = Gathered::default();
-        self.untold = Some(length);
-        loop {
+    /// The message that is coming, whole.
+    fn poll_collected(
+        &mut self,
+        gate: &Gate,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        while let Some(Collecting { gathered, length, .. }) = &mut self.collecting {
             let wanted = length.saturating_sub(gathered.len());
             gathered.push(self.buffered.split_to(wanted.min(self.buffered.len())));
-            if gathered.len() == length {
-                gathered.settle();
+            let rest = length.saturating_sub(gathered.len());
+            if rest == 0 {
                 self.untold = None;
-                return Ok(gathered);
+                break;
             }
-            if let Some(rest) = &mut self.untold {
-                *rest = length.saturating_sub(gathered.len());
+            if let Some(untold) = &mut self.untold {
+                *untold = rest;
             }
-            if !self.more(gate).await? {
-                return Err(torn());
+            if !ready!(self.poll_more(gate, context))? {
+                return Poll::Ready(Err(torn()));
             }
         }
+        Poll::Ready(Ok(()))
     }
 
-    /// Waits for more bytes; whether there were any. Only ever called when all that is buffered is
-    /// less than is wanted, so joining is for headers and never for more than a few bytes.
-    async fn more(&mut self, gate: &Gate) -> Result<bool, Failure> {
+    /// More bytes; whether there were any. Only ever called when all that is buffered is less than is
+    /// wanted, so joining is for headers and never for more than a few bytes.
+    fn poll_more(&mut self, gate: &Gate, context: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
         loop {
-            let frame = poll_fn(|context| self.poll_frame(gate, context)).await?;
-            let Some(data) = frame else { return Ok(false) };
+            let Some(data) = ready!(self.poll_frame(gate, context))? else {
+                return Poll::Ready(Ok(false));
+            };
             if data.is_empty() {
                 continue;
             }
@@ -243,7 +299,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 joined.extend_from_slice(&data);
                 self.buffered = joined.freeze();
             }
-            return Ok(true);
+            return Poll::Ready(Ok(true));
         }
     }
 
@@ -315,6 +371,15 @@ fn split<M: Carrier>(mut bytes: Gathered) -> Result<WithData<M>, Failure> {
         }
     }
     Ok(WithData { message, data })
+}
+
+fn decoded<M: Message + Default>(bytes: Gathered) -> Result<M, Failure> {
+    // Columns of numbers are read much faster from one piece.
+    let message = match bytes.into_whole() {
+        Ok(whole) => M::decode(whole),
+        Err(frames) => M::decode(frames),
+    };
+    message.map_err(|_malformed| malformed())
 }
 
 fn malformed() -> Failure {

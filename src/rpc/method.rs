@@ -60,6 +60,9 @@ methods! {
     WriteMemory "linmem.v1.MemoryService/WriteMemory" Unary
     GrowMemory "linmem.v1.MemoryService/GrowMemory" Unary
     FillMemory "linmem.v1.MemoryService/FillMemory" Unary
+    CopyMemory "linmem.v1.MemoryService/CopyMemory" Unary
+    OpenSession "linmem.v1.MemoryService/OpenSession" Stream
+    ExecuteOperations "linmem.v1.MemoryService/ExecuteOperations" Unary
     DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary
     ProtectMemory "linmem.v1.MemoryService/ProtectMemory" Unary
     SetVolatility "linmem.v1.MemoryService/SetVolatility" Unary

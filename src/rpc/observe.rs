@@ -47,7 +47,11 @@ impl MethodMeters {
     }
 
     pub(crate) fn sent(&self) {
-        self.meters.sent();
+        self.meters.sent(1);
+    }
+
+    pub(crate) fn sent_many(&self, messages: u64) {
+        self.meters.sent(messages);
     }
 
     pub(crate) fn observe(&self, metrics: &Metrics) {

@@ -48,6 +48,15 @@ pub(crate) trait ReplyStream: Send {
     -> Poll<Result<Bytes, Status>>;
 }
 
+impl<S: ReplyStream + Unpin> ReplyStream for Box<S> {
+    fn poll_message(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Status>> {
+        Pin::new(&mut **self).poll_message(context)
+    }
+}
+
 impl fmt::Debug for ReplyBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReplyBody").finish_non_exhaustive()
@@ -137,7 +146,7 @@ pub(crate) fn framed(before: &[u8], field: u32, length: usize, after: usize) -> 
     out
 }
 
-fn put_header(out: &mut Vec<u8>, length: usize) {
+pub(crate) fn put_header(out: &mut Vec<u8>, length: usize) {
     out.push(0);
     // Every limit on messages is far below 4 GiB.
     out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());

@@ -75,7 +75,11 @@ pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
     if let Some(field) = field(failure) {
         details.add_bad_request_violation(field, message.clone());
     }
-    match failure {
+    let plainly = match failure {
+        Failure::InOperation { failure, .. } => failure,
+        failure => failure,
+    };
+    match plainly {
         Failure::Overloaded { after, .. } => {
             details.set_retry_info(Some(*after));
         }
@@ -98,7 +102,7 @@ fn plain(code: Code, message: String) -> Status {
 }
 
 /// Reason, code and retry word; none for the one failure that has no reason.
-const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
+fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
     use Retry::{AfterChange, AtHigherLevel, Never, Same, Unknown};
     Some(match failure {
         Failure::OutOfBounds(_) => ("OUT_OF_BOUNDS", Code::OutOfRange, AfterChange),
@@ -146,11 +150,16 @@ const fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::TooManyWaiters { .. } => {
             ("TOO_MANY_WAITERS", Code::ResourceExhausted, AfterChange)
         }
+        Failure::CompareFailed { .. } => ("COMPARE_FAILED", Code::FailedPrecondition, AfterChange),
+        Failure::OperationUnknown { .. } => ("OPERATION_UNKNOWN", Code::InvalidArgument, Never),
+        Failure::SessionProtocol { .. } => ("SESSION_PROTOCOL", Code::InvalidArgument, Never),
+        Failure::GrantReadOnly => ("GRANT_READ_ONLY", Code::PermissionDenied, Never),
+        Failure::InOperation { failure, .. } => return classify(failure),
     })
 }
 
 /// The field that is at fault, for those failures that are INVALID_ARGUMENT.
-const fn field(failure: &Failure) -> Option<&'static str> {
+fn field(failure: &Failure) -> Option<&'static str> {
     match failure {
         Failure::InvalidSpec { field, .. }
         | Failure::InvalidField { field, .. }
@@ -159,6 +168,9 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         Failure::RequestIdReused { .. } => Some("request_id"),
         Failure::ChecksumMismatch { .. } => Some("crc32c"),
         Failure::Unaligned { .. } => Some("address"),
+        Failure::OperationUnknown { .. } => Some("opcode"),
+        Failure::SessionProtocol { .. } => Some("message"),
+        Failure::InOperation { failure, .. } => field(failure),
         Failure::OutOfBounds(_)
         | Failure::MaximumReached { .. }
         | Failure::UidMismatch { .. }
@@ -187,6 +199,8 @@ const fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::HardwareFault { .. }
         | Failure::ExpectedShared
         | Failure::TooManyWaiters { .. }
+        | Failure::CompareFailed { .. }
+        | Failure::GrantReadOnly
         | Failure::InternalFault => None,
     }
 }
@@ -281,7 +295,18 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             ("limit", limit.to_string()),
             ("used", used.to_string()),
         ],
-        Failure::Draining
+        Failure::CompareFailed { offset, length } => {
+            vec![("offset", offset.to_string()), ("length", length.to_string())]
+        }
+        Failure::OperationUnknown { opcode } => vec![("opcode", opcode.to_string())],
+        Failure::InOperation { operation, failure } => {
+            let mut numbers = numbers(failure);
+            numbers.insert("operation_index".to_owned(), operation.to_string());
+            return numbers;
+        }
+        Failure::SessionProtocol { .. }
+        | Failure::GrantReadOnly
+        | Failure::Draining
         | Failure::DeadlinePassed
         | Failure::DeadlineExceeded
         | Failure::PageTokenInvalid { .. }

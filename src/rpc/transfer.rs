@@ -260,7 +260,7 @@ pub(crate) fn stream(
                 Err(Some(failure)) => Err(call.refuse(&failure.into())),
             }
         });
-    Until { messages, timer: timer(deadline), call: late }
+    Until::new(messages, late, deadline)
 }
 
 impl Download {
@@ -299,10 +299,17 @@ impl Download {
 }
 
 /// A stream that ends at a deadline, between two messages.
-struct Until<S> {
+pub(crate) struct Until<S> {
     messages: S,
     timer: Option<Pin<Box<Sleep>>>,
     call: Call,
+}
+
+impl<S> Until<S> {
+    /// These messages, until then.
+    pub(crate) fn new(messages: S, call: Call, deadline: Option<Instant>) -> Self {
+        Self { messages, timer: timer(deadline), call }
+    }
 }
 
 impl<S: ReplyStream + Unpin> ReplyStream for Until<S> {

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use crate::error::Failure;
 use crate::memory::Sources;
-use crate::metrics::{GrowOutcome, OperationMeters};
-use crate::model::{Id, MemoryId, MemorySpec, Now, Protection, RequestKey, Uuid};
+use crate::metrics::GrowOutcome;
+use crate::model::{AccessKind, Id, MemoryId, MemorySpec, Now, Protection, RequestKey, Uuid};
 use crate::registry::{
     Deletion, Gate, Grown, LabelSelector, Listing, Observation, PresentationChange, Record,
     Registry,
@@ -209,7 +209,7 @@ impl Access {
         let record = self.find(target, occasion.now)?;
         let range = self.within(&record, offset, length)?;
         let out = frame(range.length())?;
-        self.read_range(occasion, record, range, out, &self.tenant.meters.read).await
+        self.read_range(occasion, record, range, out, AccessKind::Read).await
     }
 
     /// Reads a part of a download.
@@ -223,7 +223,7 @@ impl Access {
         range: ByteRange,
         out: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        self.read_range(occasion, record, range, out, &self.tenant.meters.download).await
+        self.read_range(occasion, record, range, out, AccessKind::Download).await
     }
 
     /// Writes bytes.
@@ -238,8 +238,7 @@ impl Access {
         data: Sources,
     ) -> Result<(), Failure> {
         let record = self.find(target, occasion.now)?;
-        let meters = &self.tenant.meters.write;
-        self.write_at(occasion, record, offset, data, meters, |_written| ()).await
+        self.write_at(occasion, record, offset, data, AccessKind::Write, |_written| ()).await
     }
 
     /// Writes a part of an upload; answers the CRC-32C of the upload so far, which was `crc32c`.
@@ -254,9 +253,8 @@ impl Access {
         data: Sources,
         crc32c: u32,
     ) -> Result<u32, Failure> {
-        let meters = &self.tenant.meters.upload;
         let checksum = move |written: &Sources| written.crc32c(crc32c);
-        self.write_at(occasion, record, offset, data, meters, checksum).await
+        self.write_at(occasion, record, offset, data, AccessKind::Upload, checksum).await
     }
 
     /// Sets every byte of a range.
@@ -276,7 +274,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let filled = self.registry.fill(lane, record, range, value, &occasion.gate).await;
         filled.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.fill.count(length);
+        self.tenant.meters.accessed(AccessKind::Fill, 1, length);
         Ok(())
     }
 
@@ -296,7 +294,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let discarded = self.registry.discard(lane, record, range, &occasion.gate).await;
         let discarded = discarded.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.discard.count(length);
+        self.tenant.meters.accessed(AccessKind::Discard, 1, length);
         Ok(discarded)
     }
 
@@ -343,10 +341,11 @@ impl Access {
     }
 
     /// Counts a trap that only the memory could find.
-    fn note(&self, failure: &Failure) {
+    pub(super) fn note(&self, failure: &Failure) {
         match failure {
             Failure::Protected { .. } => self.tenant.meters.protected(),
             Failure::Purged { .. } => self.tenant.meters.purged(),
+            Failure::InOperation { failure, .. } => self.note(failure),
             _ => {}
         }
     }
@@ -357,12 +356,12 @@ impl Access {
         record: Arc<Record>,
         range: ByteRange,
         out: Vec<u8>,
-        meters: &OperationMeters,
+        kind: AccessKind,
     ) -> Result<Vec<u8>, Failure> {
         let lane = self.tenant.namespace.lane();
         let out = self.registry.read(lane, record, range, out, &occasion.gate).await;
         let out = out.inspect_err(|failure| self.note(failure))?;
-        meters.count(range.length().get());
+        self.tenant.meters.accessed(kind, 1, range.length().get());
         Ok(out)
     }
 
@@ -372,7 +371,7 @@ impl Access {
         record: Arc<Record>,
         offset: u64,
         data: Sources,
-        meters: &OperationMeters,
+        kind: AccessKind,
         then: impl FnOnce(&Sources) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let length = data.length().get();
@@ -380,7 +379,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let said = self.registry.write(lane, record, offset, data, &occasion.gate, then).await;
         let said = said.inspect_err(|failure| self.note(failure))?;
-        meters.count(length);
+        self.tenant.meters.accessed(kind, 1, length);
         Ok(said)
     }
 }

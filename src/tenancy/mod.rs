@@ -18,6 +18,7 @@
 mod access;
 mod budget;
 mod each_memory;
+mod groups;
 mod partitions;
 mod tenant;
 mod tenants;

@@ -46,6 +46,10 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("UNALIGNED", Code::InvalidArgument, Retry::Never),
     ("EXPECTED_SHARED", Code::FailedPrecondition, Retry::AfterChange),
     ("TOO_MANY_WAITERS", Code::ResourceExhausted, Retry::AfterChange),
+    ("COMPARE_FAILED", Code::FailedPrecondition, Retry::AfterChange),
+    ("SESSION_PROTOCOL", Code::InvalidArgument, Retry::Never),
+    ("GRANT_READ_ONLY", Code::PermissionDenied, Retry::Never),
+    ("OPERATION_UNKNOWN", Code::InvalidArgument, Retry::Never),
 ];
 
 /// Asserts that the outcome is this failure with exactly these numbers, and gives it.

@@ -94,6 +94,14 @@ pub(crate) enum Verb {
     Write(verbs::write::WriteArgs),
     /// Set every byte of a range to one value.
     Fill(verbs::write::FillArgs),
+    /// Copy a range to the same memory or another.
+    Copy(verbs::copy::CopyArgs),
+    /// Load a number, as a WebAssembly instruction does.
+    Load(verbs::scalar::LoadArgs),
+    /// Store a number, as a WebAssembly instruction does.
+    Store(verbs::scalar::StoreArgs),
+    /// Load, store or change a number atomically.
+    Atomic(verbs::scalar::AtomicArgs),
     /// Make a range zero and give its RAM back to the host.
     Discard(verbs::write::DiscardArgs),
     /// Set what may be done with a range: nothing, reading, or reading and writing.
@@ -251,6 +259,11 @@ mod tests {
             "linmemctl fill m 0 1MiB 0xff",
             "linmemctl discard m 1page 1MiB",
             "linmemctl protect m 0 1page read",
+            "linmemctl copy a 0 b 1page 64KiB",
+            "linmemctl load m i32.load8_s 0",
+            "linmemctl store m i32.store 0 -1",
+            "linmemctl atomic m 8 --width 4 cmpxchg 0 0xff",
+            "linmemctl atomic m 8 add 1",
             "linmemctl volatile m 0 1page",
             "linmemctl nonvolatile m 0 1page",
             "linmemctl partition create p --max 1GiB --min 64MiB --nodes 0,1 --allow blue",

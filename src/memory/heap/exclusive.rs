@@ -80,6 +80,12 @@ impl ExclusiveMemory {
         against.map_or(Ok(()), |protected| Err(protected.into()))
     }
 
+    /// Whether [`Self::admit`] has nothing to refuse.
+    #[must_use]
+    pub const fn admits_all(&self) -> bool {
+        self.protections.is_none()
+    }
+
     /// Sets what may be done with a range, from the next access on.
     ///
     /// # Errors

@@ -68,6 +68,12 @@ impl SharedMemory {
         self.kept.get().map_or(Ok(()), |kept| kept.admit(range, wanted))
     }
 
+    /// Whether [`Self::admit`] has nothing to refuse.
+    #[must_use]
+    pub fn admits_all(&self) -> bool {
+        self.kept.get().is_none()
+    }
+
     /// Sets what may be done with a range, from the next access on.
     ///
     /// # Errors

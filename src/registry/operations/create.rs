@@ -189,7 +189,7 @@ fn repeated(namespace: &Namespace, led: Led, now: Now) -> Result<Arc<Record>, Fa
             .find(id.as_str(), Some(uid), now)
             .map_err(|_gone| Failure::MemoryNotFound { memory_id: id }),
         // The hash of the body covers the kind of request, so this is another request.
-        Led::Grown { .. } => Err(Failure::RequestIdReused { request_id: Uuid::nil() }),
+        _ => Err(Failure::RequestIdReused { request_id: Uuid::nil() }),
     }
 }
 

@@ -171,6 +171,6 @@ fn repeated(led: Led) -> Result<Grown, Failure> {
             Ok(Grown { previous: pages(previous_pages), current: pages(current_pages) })
         }
         // The hash of the body covers the kind of request, so this is another request.
-        Led::Created { .. } => Err(Failure::RequestIdReused { request_id: Uuid::nil() }),
+        _ => Err(Failure::RequestIdReused { request_id: Uuid::nil() }),
     }
 }

@@ -1,15 +1,17 @@
 //! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive, observe), `wait` (and
-//! notify); and `partition`, for the pools that memories live in.
+//! `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
+//! observe), `wait` (and notify); and `partition`, for the pools that memories live in.
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
 //! the kernel's time is a pool job with everything that it needs.
 
 mod bytes;
+mod copy;
 mod create;
 mod delete;
 mod describe;
+mod group;
 mod grow;
 mod moves;
 mod partition;
@@ -18,8 +20,10 @@ mod verify;
 mod volatility;
 mod wait;
 
+pub use copy::Part;
 pub use delete::Deletion;
 pub use describe::PresentationChange;
+pub use group::MAX_REMEMBERED;
 pub use grow::Grown;
 pub use verify::VerificationReport;
 pub use volatility::PurgeOutcome;

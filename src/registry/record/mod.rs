@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::error::Failure;
-use crate::memory::{AnyMemory, PublishedSize};
+use crate::memory::{AnyMemory, PublishedSize, Tally};
 use crate::model::{Form, Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::ledger::{Charge, Payer};
@@ -221,6 +221,11 @@ impl Record {
         within.inspect_err(|_trap| self.note_trap())
     }
 
+    /// An access was refused that never came to the memory.
+    pub fn note_refused(&self) {
+        self.note_trap();
+    }
+
     pub(super) fn note_trap(&self) {
         self.change(|rare| count(&mut rare.trap_count));
     }
@@ -235,6 +240,17 @@ impl Record {
         self.stats.write_count.fetch_add(1, Ordering::Relaxed);
         self.stats.write_bytes.fetch_add(length.get(), Ordering::Relaxed);
         self.note_length(length);
+    }
+
+    pub(super) fn note_group(&self, tally: &Tally) {
+        let Tally { reads, writes, largest, .. } = tally;
+        self.stats.read_count.fetch_add(reads.accesses, Ordering::Relaxed);
+        self.stats.read_bytes.fetch_add(reads.bytes, Ordering::Relaxed);
+        if writes.accesses > 0 {
+            self.stats.write_count.fetch_add(writes.accesses, Ordering::Relaxed);
+            self.stats.write_bytes.fetch_add(writes.bytes, Ordering::Relaxed);
+        }
+        self.note_length(ByteCount::new(*largest));
     }
 
     fn note_length(&self, length: ByteCount) {

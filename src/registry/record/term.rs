@@ -12,7 +12,7 @@ use crate::registry::record::Record;
 
 impl Record {
     /// Whether its lease has run out.
-    pub(in crate::registry) fn has_expired(&self, now: Now) -> bool {
+    pub fn has_expired(&self, now: Now) -> bool {
         let expiry = self.expiry.load(Ordering::Acquire);
         expiry != u64::MAX && self.nanoseconds(now.steady) >= expiry
     }

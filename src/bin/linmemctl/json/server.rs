@@ -101,6 +101,11 @@ fn limits(limits: &proto::Limits) -> Value {
         max_lease_ttl,
         in_flight_bytes,
         tenant_waiters,
+        max_operations,
+        max_group_bytes,
+        max_group_reply_bytes,
+        max_group_message_bytes,
+        max_remembered_reply_bytes,
     } = limits;
     json!({
         "max_read_bytes": max_read_bytes,
@@ -126,5 +131,10 @@ fn limits(limits: &proto::Limits) -> Value {
         "max_lease_ttl": text(max_lease_ttl),
         "in_flight_bytes": in_flight_bytes,
         "tenant_waiters": tenant_waiters,
+        "max_operations": max_operations,
+        "max_group_bytes": max_group_bytes,
+        "max_group_reply_bytes": max_group_reply_bytes,
+        "max_group_message_bytes": max_group_message_bytes,
+        "max_remembered_reply_bytes": max_remembered_reply_bytes,
     })
 }

@@ -3,6 +3,7 @@
 //! Its law: a verb's file holds its arguments, its help with examples, and its doing.
 
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod grow;
@@ -11,6 +12,7 @@ pub(crate) mod partition;
 pub(crate) mod protect;
 pub(crate) mod read;
 pub(crate) mod remove;
+pub(crate) mod scalar;
 pub(crate) mod server;
 pub(crate) mod show;
 pub(crate) mod update;
@@ -35,6 +37,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Read(args) => read::run(args, session).await,
         Verb::Write(args) => write::run(args, session).await,
         Verb::Fill(args) => write::fill(args, session).await,
+        Verb::Copy(args) => copy::run(args, session).await,
+        Verb::Load(args) => scalar::load(args, session).await,
+        Verb::Store(args) => scalar::store(args, session).await,
+        Verb::Atomic(args) => scalar::atomic(args, session).await,
         Verb::Discard(args) => write::discard(args, session).await,
         Verb::Protect(args) => protect::run(args, session).await,
         Verb::Volatile(args) => volatility::let_go(args, session).await,

@@ -69,6 +69,7 @@ pub(crate) async fn wait(args: WaitArgs, session: &Session) -> Result<(), CtlErr
     let outcome = session.client.wait_on_address(request).await?;
     let words = match outcome {
         WaitOutcome::NotEqual => "not equal",
+        WaitOutcome::Cancelled => "cancelled",
         WaitOutcome::TimedOut => "timed out",
         WaitOutcome::Ok | WaitOutcome::Unspecified => "woken",
     };

@@ -1,0 +1,159 @@
+//! What a session does with a message of the client's.
+//!
+//! Law: the start comes first and once; what is wrong with the order of messages, or with a message as
+//! such, ends the session, and what is wrong with what it asks is said of its tag.
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::model::Now;
+use crate::proto::v1::open_session_request::Message as Asked;
+use crate::proto::v1::open_session_response::Message as Word;
+use crate::proto::v1::session_result::Outcome;
+use crate::proto::v1::{self, SessionDone};
+use crate::rpc::message::Incoming;
+use crate::rpc::operations::invalid;
+use crate::rpc::session::group::{self, Kind, Work};
+use crate::rpc::session::{Session, Stage};
+use crate::rpc::{capability, convert};
+use crate::tenancy::Target;
+
+impl Session {
+    pub(super) fn accept(
+        &mut self,
+        came: Result<Option<Incoming<v1::OpenSessionRequest>>, Failure>,
+        now: Now,
+    ) {
+        if let Some(meters) = self.call.meters() {
+            meters.received();
+        }
+        let asked = match came {
+            Ok(Some(Incoming { message, held: _held })) => message.message,
+            Ok(None) => {
+                self.stage = Stage::Closing;
+                return;
+            }
+            Err(failure) => return self.fail(&failure),
+        };
+        match (asked, &self.stage) {
+            (None, _) => self.fail(&protocol("a message says nothing")),
+            (Some(Asked::Start(start)), Stage::New) => self.start(start),
+            (Some(Asked::Start(_)), _) => self.fail(&protocol("start comes first, and once")),
+            (Some(_), Stage::New) => self.fail(&protocol("start comes first")),
+            (Some(Asked::Group(asked)), _) => self.group(asked, now),
+            (Some(Asked::Attach(attach)), _) => {
+                self.last_tag = Some(attach.tag);
+                let tag = attach.tag;
+                match self.attach(attach, now) {
+                    Ok(attached) => self.out.put_outcome(tag, Outcome::Attached(attached)),
+                    Err(failure) => self.refuse(tag, failure),
+                }
+            }
+            (Some(Asked::Detach(detach)), _) => {
+                self.last_tag = Some(detach.tag);
+                if self.handles.detach(detach.handle) {
+                    self.out.put_outcome(detach.tag, Outcome::Done(SessionDone {}));
+                } else {
+                    self.refuse(detach.tag, unknown_handle());
+                }
+            }
+            (Some(Asked::Wait(wait)), _) => {
+                self.last_tag = Some(wait.tag);
+                let Some(attached) = self.handles.get(wait.handle) else {
+                    return self.refuse(wait.tag, unknown_handle());
+                };
+                let (tag, record) = (wait.tag, Arc::clone(&attached.record));
+                if let Err(failure) = self.waits.begin(&self.call, record, wait) {
+                    self.refuse(tag, failure);
+                }
+            }
+            (Some(Asked::Cancel(cancel)), _) => {
+                self.last_tag = Some(cancel.tag);
+                match self.waits.cancel(cancel.wait_tag) {
+                    Ok(()) => self.out.put_outcome(cancel.tag, Outcome::Done(SessionDone {})),
+                    Err(failure) => self.refuse(cancel.tag, failure),
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, start: v1::SessionStart) {
+        let capabilities = self.call.door.server.host.capabilities();
+        if let Err(failure) = capability::require(capabilities, &start.required_capabilities) {
+            return self.fail(&failure);
+        }
+        if let Some(wanted) = start.max_reply_bytes_in_flight {
+            let most = self.limits.max_reply_bytes_in_flight;
+            self.limits.max_reply_bytes_in_flight = wanted.clamp(1, most);
+        }
+        self.out.put(Word::Started(self.limits));
+        self.stage = Stage::Open;
+    }
+
+    fn attach(
+        &mut self,
+        attach: v1::SessionAttach,
+        now: Now,
+    ) -> Result<v1::SessionAttached, Failure> {
+        let uid = convert::target(&attach.memory_id, attach.uid.as_deref())?.uid;
+        let target = Target { id: &attach.memory_id, uid };
+        let record = self.call.door.access.find(target, now)?;
+        let attached =
+            v1::SessionAttached { uid: record.uid.to_string(), size_pages: record.size().get() };
+        self.handles.attach(attach.handle, record, attach.read_only)?;
+        Ok(attached)
+    }
+
+    fn group(&mut self, asked: v1::SessionGroup, now: Now) {
+        let (tag, handle) = (asked.tag, asked.handle);
+        self.last_tag = Some(tag);
+        let Some(attached) = self.handles.get(handle) else {
+            return self.refuse(tag, unknown_handle());
+        };
+        let (record, read_only) = (Arc::clone(&attached.record), attached.read_only);
+        let is_free = attached.is_free();
+        if record.has_expired(now) {
+            return self.refuse(tag, Failure::MemoryNotFound { memory_id: record.id.clone() });
+        }
+        let work = match Work::new(&self.call, asked, record, read_only) {
+            Ok(work) => work,
+            // In its turn: those before it answer first.
+            Err(failure) if is_free => return self.refuse(tag, failure),
+            Err(failure) => {
+                self.groups = self.groups.saturating_add(1);
+                return self.handles.queue_failure(handle, tag, failure);
+            }
+        };
+        if is_free && self.at_once(&work) {
+            return;
+        }
+        self.groups = self.groups.saturating_add(1);
+        self.reply_bytes = self.reply_bytes.saturating_add(work.reply);
+        self.handles.queue(handle, Box::new(work));
+        self.begin(handle, now);
+    }
+
+    /// Carries a group out without waiting; whether it could.
+    fn at_once(&mut self, work: &Work) -> bool {
+        let Kind::Whole { group, form, key: None } = &work.kind else { return false };
+        self.scratch.clear();
+        let access = &self.call.door.access;
+        match access.execute_now(&work.record, group, &mut self.scratch) {
+            None => return false,
+            Some(Ok(())) => {
+                self.tally.merge(group.tally());
+                group::put_whole(&mut self.out, work.tag, form, &self.scratch);
+            }
+            Some(Err(failure)) => self.refuse(work.tag, failure),
+        }
+        true
+    }
+}
+
+fn protocol(why: &'static str) -> Failure {
+    Failure::SessionProtocol { why }
+}
+
+fn unknown_handle() -> Failure {
+    invalid("handle", "is not attached")
+}

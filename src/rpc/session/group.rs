@@ -1,0 +1,295 @@
+//! One group of a session: made of its message, carried out at once or in its turn, and answered.
+//!
+//! Law: an atomic group, and one operation, is one group of the memory's; of others each operation is
+//! one by itself, which stands or fails alone. A read-only handle refuses what stores before it looks
+//! at the memory.
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::memory::{Draft, Group};
+use crate::model::RequestKey;
+use crate::proto::v1::session_group::Group as Form;
+use crate::proto::v1::session_result::Outcome;
+use crate::proto::v1::{self, SessionFailure, SessionGroup, SessionResult};
+use crate::registry::Record;
+use crate::rpc::call::Call;
+use crate::rpc::convert;
+use crate::rpc::operations::packed::Rows;
+use crate::rpc::operations::results::{Shape, list_length, put_list};
+use crate::rpc::operations::{self, in_operation, invalid, list, packed};
+use crate::rpc::session::outbound::{Outbound, message};
+use crate::tenancy::Occasion;
+
+/// A group that can be carried out.
+pub(super) struct Work {
+    pub(super) tag: u64,
+    pub(super) record: Arc<Record>,
+    pub(super) kind: Kind,
+    /// Bytes that its results may come to.
+    pub(super) reply: u64,
+}
+
+#[expect(clippy::large_enum_variant, reason = "the largest is the usual one")]
+pub(super) enum Kind {
+    /// Whole or not at all.
+    Whole { group: Group, form: Whole, key: Option<RequestKey> },
+    /// Each operation by itself.
+    List { operations: Vec<v1::Operation>, read_only: bool },
+    /// The same in columns.
+    Packed { rows: Rows, read_only: bool },
+}
+
+/// How results are told.
+pub(super) enum Whole {
+    Single(Shape),
+    List(Vec<Shape>),
+    Packed,
+}
+
+/// What became of a group.
+pub(super) enum Made {
+    Whole(Whole, Result<Vec<u8>, Failure>),
+    Each(Outcome, Vec<(u32, Failure)>),
+    Failed(Failure),
+}
+
+impl Work {
+    /// What a message asks for.
+    ///
+    /// # Errors
+    /// What is wrong with the whole of it.
+    pub(super) fn new(
+        call: &Call,
+        mut asked: SessionGroup,
+        record: Arc<Record>,
+        read_only: bool,
+    ) -> Result<Self, Failure> {
+        let (tag, access) = (asked.tag, &call.door.access);
+        let request_id = asked.request_id.take();
+        if request_id.is_some() && !asked.atomic {
+            return Err(invalid("request_id", "is for atomic groups"));
+        }
+        // Tags and handles are of the session, which a repeat may not be in.
+        let key = match request_id {
+            None => None,
+            some => {
+                let body = SessionGroup { tag: 0, handle: 0, ..asked.clone() };
+                convert::request_key(call.method, some, &body)?
+            }
+        };
+        let is_whole = asked.atomic;
+        let segments = |id: &str, from, length| access.segment_part(id, from, length);
+        let mut draft = operations::draft(call, &record);
+        let made = match asked.group {
+            None => Err(invalid("group", "says nothing: single, list or packed")),
+            Some(Form::Single(operation)) => {
+                list::one(&mut draft, operation, &segments).map(Whole::Single)
+            }
+            Some(Form::List(list)) if is_whole => {
+                list::draft(&mut draft, list, &segments).map(Whole::List)
+            }
+            Some(Form::Packed(columns)) if is_whole => {
+                packed::draft(&mut draft, columns, &segments).map(|()| Whole::Packed)
+            }
+            Some(Form::List(v1::OperationList { operations })) => {
+                let reply = call.door.server.limits.max_read_bytes;
+                if operations.len() > operations::MAX_OPERATIONS as usize {
+                    return Err(operations::too_many(operations.len()));
+                }
+                let kind = Kind::List { operations, read_only };
+                return Ok(Self { tag, record, kind, reply });
+            }
+            Some(Form::Packed(columns)) => {
+                if columns.addresses.len() > operations::MAX_OPERATIONS as usize {
+                    return Err(operations::too_many(columns.addresses.len()));
+                }
+                let rows = Rows::new(columns)?;
+                rows.check()?;
+                let reply = call.door.server.limits.max_read_bytes;
+                return Ok(Self { tag, record, kind: Kind::Packed { rows, read_only }, reply });
+            }
+        };
+        let form = made.inspect_err(|failure| access.trapped(&record, failure))?;
+        let group = draft.finish();
+        refuse_stores(&group, read_only)?;
+        let reply = group.reply().get();
+        Ok(Self { tag, record, kind: Kind::Whole { group, form, key }, reply })
+    }
+
+    /// Carries it out, waiting where that is needed.
+    pub(super) async fn run(self, call: &Call, occasion: &Occasion) -> (u64, u64, Made) {
+        let Self { tag, record, kind, reply } = self;
+        let made = match kind {
+            Kind::Whole { group, form, key } => {
+                let out = Vec::with_capacity(group.reply().as_usize());
+                let access = &call.door.access;
+                Made::Whole(form, access.execute(occasion, record, group, out, key).await)
+            }
+            Kind::List { operations, read_only } => {
+                let mut each = Each::new(call, occasion, record, read_only);
+                each.list(operations).await
+            }
+            Kind::Packed { rows, read_only } => {
+                let mut each = Each::new(call, occasion, record, read_only);
+                each.packed(rows).await
+            }
+        };
+        (tag, reply, made)
+    }
+}
+
+/// Tells what became of a group.
+pub(super) fn put(out: &mut Outbound, call: &Call, tag: u64, made: Made) {
+    match made {
+        Made::Whole(form, Ok(raw)) => put_whole(out, tag, &form, &raw),
+        Made::Whole(_, Err(failure)) | Made::Failed(failure) => {
+            out.put_error(tag, &call.refuse(&failure.into()));
+        }
+        Made::Each(outcome, failures) => {
+            let failures = failures.into_iter().map(|(index, failure)| SessionFailure {
+                index,
+                status: Some(message(&call.refuse(&failure.into()))),
+            });
+            let failures = failures.collect();
+            let result = SessionResult { tag, outcome: Some(outcome), failures };
+            out.put(v1::open_session_response::Message::Result(result));
+        }
+    }
+}
+
+/// Tells the results of a group that happened as a whole.
+pub(super) fn put_whole(out: &mut Outbound, tag: u64, form: &Whole, raw: &[u8]) {
+    match form {
+        Whole::Single(shape) => out.put_single(tag, *shape, raw),
+        Whole::List(shapes) => out.put_list(tag, shapes, raw),
+        Whole::Packed => out.put_packed(tag, raw),
+    }
+}
+
+fn refuse_stores(group: &Group, read_only: bool) -> Result<(), Failure> {
+    if read_only && group.writes() {
+        return Err(Failure::GrantReadOnly);
+    }
+    Ok(())
+}
+
+/// Operations that each stand or fail alone.
+struct Each<'a> {
+    call: &'a Call,
+    occasion: &'a Occasion,
+    record: Arc<Record>,
+    read_only: bool,
+    /// Results so far, one after the other.
+    raw: Vec<u8>,
+    failures: Vec<(u32, Failure)>,
+}
+
+impl<'a> Each<'a> {
+    fn new(call: &'a Call, occasion: &'a Occasion, record: Arc<Record>, read_only: bool) -> Self {
+        Self { call, occasion, record, read_only, raw: Vec::new(), failures: Vec::new() }
+    }
+
+    async fn list(&mut self, operations: Vec<v1::Operation>) -> Made {
+        let mut shapes = Vec::with_capacity(operations.len());
+        for (place, operation) in operations.into_iter().enumerate() {
+            let shape =
+                self.one(place, 0, move |draft, segments| list::one(draft, operation, segments));
+            match shape.await {
+                Ok(shape) => shapes.push(shape.unwrap_or(Shape::Nothing)),
+                Err(failure) => return Made::Failed(failure),
+            }
+        }
+        let mut encoded = Vec::with_capacity(list_length(&shapes, &self.raw));
+        put_list(&mut encoded, &shapes, &self.raw);
+        // What was put is a list, so that it is read as one.
+        match prost::Message::decode(encoded.as_slice()) {
+            Ok(list) => Made::Each(Outcome::List(list), std::mem::take(&mut self.failures)),
+            Err(_not_a_list) => Made::Failed(Failure::InternalFault),
+        }
+    }
+
+    async fn packed(&mut self, mut rows: Rows) -> Made {
+        let mut place = 0usize;
+        while let Some(row) = rows.next() {
+            let row = match row {
+                Ok(row) => row,
+                Err(failure) => return Made::Failed(in_operation(place, failure)),
+            };
+            let answers = row.answers();
+            let done = self.one(place, answers, move |draft, segments| {
+                row.add(draft, segments).map(|()| Shape::Nothing)
+            });
+            if let Err(failure) = done.await {
+                return Made::Failed(failure);
+            }
+            place = place.saturating_add(1);
+        }
+        let data = std::mem::take(&mut self.raw).into();
+        let packed = v1::PackedResults { data };
+        Made::Each(Outcome::Packed(packed), std::mem::take(&mut self.failures))
+    }
+
+    /// Carries one out; where it fails, as many zeros as it would have answered.
+    async fn one(
+        &mut self,
+        place: usize,
+        answers: u64,
+        add: impl FnOnce(&mut Draft, operations::Segments<'_>) -> Result<Shape, Failure>,
+    ) -> Result<Option<Shape>, Failure> {
+        let access = &self.call.door.access;
+        let made = {
+            let segments = |id: &str, from, length| access.segment_part(id, from, length);
+            let mut draft = operations::draft(self.call, &self.record);
+            add(&mut draft, &segments).and_then(|shape| {
+                let group = draft.finish();
+                refuse_stores(&group, self.read_only).map(|()| (group, shape))
+            })
+        };
+        let before = self.raw.len();
+        let done = match made {
+            Ok((group, shape)) => {
+                self.fits(group.reply().get())?;
+                let (record, out) = (Arc::clone(&self.record), Vec::new());
+                let executed = access.execute(self.occasion, record, group, out, None).await;
+                executed.map(|results| {
+                    self.raw.extend_from_slice(&results);
+                    shape
+                })
+            }
+            Err(failure) => {
+                access.trapped(&self.record, &failure);
+                Err(failure)
+            }
+        };
+        match done {
+            Ok(shape) => Ok(Some(shape)),
+            Err(failure) => {
+                self.fits(answers)?;
+                let zeros = usize::try_from(answers).unwrap_or(usize::MAX);
+                self.raw.resize(before.saturating_add(zeros), 0);
+                let failure = match failure {
+                    Failure::InOperation { failure, .. } => *failure,
+                    failure => failure,
+                };
+                self.failures.push((u32::try_from(place).unwrap_or(u32::MAX), failure));
+                Ok(None)
+            }
+        }
+    }
+
+    fn fits(&self, more: u64) -> Result<(), Failure> {
+        let limit = self.call.door.server.limits.max_read_bytes;
+        let reply = (self.raw.len() as u64).saturating_add(more);
+        if reply <= limit {
+            return Ok(());
+        }
+        Err(Failure::TooLarge {
+            field: "group",
+            length: reply,
+            limit_name: "max_group_reply_bytes",
+            limit,
+            instead: "read less at once",
+        })
+    }
+}

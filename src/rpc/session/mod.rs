@@ -1,0 +1,279 @@
+//! OpenSession: groups of operations as a pipeline over one stream.
+//!
+//! ```text
+//! messages in ──> accept ──┬─ at once, under the memory's lock by try ──────────┐
+//!                          ├─ in its handle's queue, one running a handle ──────┼──> Outbound ──> frames
+//!                          └─ waits, beside the queues ─────────────────────────┘
+//! ```
+//!
+//! Law: everything of a session happens where its reply is polled, on one serving thread: messages are
+//! taken while there is room for what they lead to, results are joined into large frames while there are
+//! more, and handed over at once where there are none. Groups of a handle run and answer in order. A
+//! session that is dropped has its groups called off before their first effect, and its waits ended.
+//! Every tag has one result. What is wrong with a message's framing, or with the order of messages, ends
+//! the session; what is wrong with a group is said of its tag.
+
+mod accept;
+mod group;
+mod handles;
+mod outbound;
+mod waits;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream};
+use hyper::body::Incoming as Body;
+use tonic::Status;
+
+use crate::error::Failure;
+use crate::memory::Tally;
+use crate::model::Now;
+use crate::proto::v1::open_session_response::Message as Word;
+use crate::proto::v1::session_result::Outcome;
+use crate::proto::v1::{self, SessionGoAway, SessionStarted};
+use crate::rpc::call::Call;
+use crate::rpc::front::Reply;
+use crate::rpc::message::{Incoming, MessageLimit, Messages};
+use crate::rpc::operations;
+use crate::rpc::reply::ReplyStream;
+use crate::rpc::server::Phase;
+use crate::rpc::session::group::Made;
+use crate::rpc::session::handles::{Handles, MAX_HANDLES};
+use crate::rpc::session::outbound::{FRAME, Outbound};
+use crate::rpc::session::waits::Waits;
+use crate::rpc::status::Refusal;
+use crate::tenancy::Occasion;
+
+/// Groups without a result yet.
+const MAX_GROUPS: u32 = 1_024;
+/// Bytes of results under way, where the client wants no fewer.
+const MAX_REPLY_BYTES: u64 = 8 << 20;
+/// Frames handed over before other connections have their turn.
+const FRAMES_A_TURN: u32 = 8;
+
+type Running = Pin<Box<dyn Future<Output = (u32, u64, u64, Made)> + Send>>;
+
+/// One session.
+pub(crate) struct Session {
+    call: Call,
+    messages: Messages<Body>,
+    out: Outbound,
+    handles: Handles,
+    running: FuturesUnordered<Running>,
+    waits: Waits,
+    /// Ready when the daemon drains.
+    drain: Pin<Box<dyn Future<Output = ()> + Send>>,
+    stage: Stage,
+    limits: SessionStarted,
+    groups: u32,
+    reply_bytes: u64,
+    /// What was accessed and is not counted yet.
+    tally: Tally,
+    /// Results, for as long as it takes to tell them.
+    scratch: Vec<u8>,
+    last_tag: Option<u64>,
+    frames: u32,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The start is to come.
+    New,
+    /// Messages are taken.
+    Open,
+    /// No more come or are taken; what was accepted is answered.
+    Closing,
+    /// What was answered is handed over, then this.
+    Over(Option<Status>),
+}
+
+pub(crate) async fn open(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let limits = &call.door.server.limits;
+    let limit = MessageLimit {
+        bytes: limits.max_write_bytes.saturating_add(operations::BESIDE_DATA_BYTES),
+        name: "max_message_bytes",
+        instead: "send the operations in more groups",
+    };
+    let messages = Messages::new(body, limit, Arc::clone(&call.door));
+    Ok(Reply::Session(Box::new(Session::new(call.clone(), messages, limit.bytes))))
+}
+
+impl Session {
+    fn new(call: Call, messages: Messages<Body>, max_message_bytes: u64) -> Self {
+        let mut phase = call.door.server.phase();
+        let drain = Box::pin(async move {
+            // The sender lives as long as the server does.
+            let _draining = phase.wait_for(|phase| *phase == Phase::Draining).await;
+        });
+        let limits = SessionStarted {
+            max_groups_in_flight: MAX_GROUPS,
+            max_operations_per_group: operations::MAX_OPERATIONS,
+            max_message_bytes,
+            max_reply_bytes_in_flight: MAX_REPLY_BYTES,
+            max_handles: MAX_HANDLES,
+        };
+        Self {
+            call,
+            messages,
+            out: Outbound::default(),
+            handles: Handles::default(),
+            running: FuturesUnordered::new(),
+            waits: Waits::default(),
+            drain,
+            stage: Stage::New,
+            limits,
+            groups: 0,
+            reply_bytes: 0,
+            tally: Tally::default(),
+            scratch: Vec::new(),
+            last_tag: None,
+            frames: 0,
+        }
+    }
+
+    /// Does what can be done; whether anything was.
+    fn step(&mut self, now: Now, context: &mut Context<'_>) -> bool {
+        let mut did = false;
+        while let Poll::Ready(Some(done)) = Pin::new(&mut self.running).poll_next(context) {
+            self.finished(done, now);
+            did = true;
+            if self.out.len() >= FRAME {
+                return true;
+            }
+        }
+        while let Poll::Ready((tag, ended)) = self.waits.poll_ended(context) {
+            match ended {
+                Ok(outcome) => self.out.put_outcome(tag, Outcome::Waited(outcome)),
+                Err(failure) => self.refuse(tag, failure),
+            }
+            did = true;
+            if self.out.len() >= FRAME {
+                return true;
+            }
+        }
+        while matches!(self.stage, Stage::New | Stage::Open) && self.has_room() {
+            let Poll::Ready(came) = self.poll_message(context) else { break };
+            did = true;
+            self.accept(came, now);
+            if self.out.len() >= FRAME {
+                return true;
+            }
+        }
+        if matches!(self.stage, Stage::Closing) && self.groups == 0 && self.waits.is_empty() {
+            self.stage = Stage::Over(None);
+            did = true;
+        }
+        did
+    }
+
+    fn has_room(&self) -> bool {
+        self.groups < self.limits.max_groups_in_flight
+            && (self.groups == 0 || self.reply_bytes < self.limits.max_reply_bytes_in_flight)
+    }
+
+    fn poll_message(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Incoming<v1::OpenSessionRequest>>, Failure>> {
+        self.messages.poll_next(&self.call.occasion.gate, context)
+    }
+
+    /// Begins the next group of a handle, unless one runs.
+    fn begin(&mut self, handle: u32, now: Now) {
+        loop {
+            match self.handles.next(handle) {
+                handles::Next::Nothing => return,
+                handles::Next::Failure(tag, failure) => {
+                    self.groups = self.groups.saturating_sub(1);
+                    self.refuse(tag, failure);
+                }
+                handles::Next::Work(work) => {
+                    let call = self.call.clone();
+                    let gate = Arc::clone(&call.occasion.gate);
+                    let running = async move {
+                        let occasion = Occasion { now, gate };
+                        let (tag, reply, made) = work.run(&call, &occasion).await;
+                        (handle, tag, reply, made)
+                    };
+                    self.running.push(Box::pin(running));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, (handle, tag, reply, made): (u32, u64, u64, Made), now: Now) {
+        self.groups = self.groups.saturating_sub(1);
+        self.reply_bytes = self.reply_bytes.saturating_sub(reply);
+        group::put(&mut self.out, &self.call, tag, made);
+        self.handles.finished(handle);
+        self.begin(handle, now);
+    }
+
+    fn refuse(&mut self, tag: u64, failure: Failure) {
+        let status = self.call.refuse(&Refusal::from(failure));
+        self.out.put_error(tag, &status);
+    }
+
+    /// Ends the session, once what was answered is handed over.
+    fn fail(&mut self, failure: &Failure) {
+        self.stage = Stage::Over(Some(self.call.refuse(&Refusal::from(failure.clone()))));
+    }
+
+    fn go_away(&mut self) {
+        self.out.put(Word::GoAway(SessionGoAway {
+            last_accepted_tag: self.last_tag,
+            drain: true,
+            reason: "the daemon is draining".to_owned(),
+        }));
+        self.stage = Stage::Closing;
+    }
+
+    fn count(&mut self) {
+        if self.tally != Tally::default() {
+            self.call.door.access.count(&std::mem::take(&mut self.tally));
+        }
+    }
+}
+
+impl ReplyStream for Session {
+    fn poll_message(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Status>> {
+        let this = &mut *self;
+        if this.frames >= FRAMES_A_TURN {
+            // Others of this thread have their turn.
+            this.frames = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let now = Now { steady: Instant::now(), wall: SystemTime::now() };
+        if matches!(this.stage, Stage::New | Stage::Open)
+            && this.drain.as_mut().poll(context).is_ready()
+        {
+            this.go_away();
+        }
+        while this.out.len() < FRAME && this.step(now, context) {}
+        this.count();
+        if let Some((bytes, messages)) = this.out.take() {
+            this.frames = this.frames.saturating_add(1);
+            if let Some(meters) = this.call.meters() {
+                meters.sent_many(messages);
+            }
+            return Poll::Ready(Ok(bytes));
+        }
+        this.frames = 0;
+        match &mut this.stage {
+            Stage::Over(status) => {
+                Poll::Ready(Err(status.take().unwrap_or_else(|| Status::ok(""))))
+            }
+            _ => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! Claims about OpenSession: groups of a handle happen and answer in order, every tag has one result,
+//! what is wrong is said of its tag, and the session ends where its order is not kept.
+
+use linmemd::client::proto::open_session_request::Message as Asked;
+use linmemd::client::proto::open_session_response::Message as Word;
+use linmemd::client::proto::operation::Operation as Kind;
+use linmemd::client::proto::operation_result::Result as Answer;
+use linmemd::client::proto::session_group::Group;
+use linmemd::client::proto::session_result::Outcome;
+use linmemd::client::proto::{
+    AtomicRmwOperation, CompareOperation, FillOperation, MemorySpec, NotifyOperation, Opcode,
+    OpenSessionRequest, OpenSessionResponse, Operation, OperationList, PackedOperations,
+    ReadOperation, SessionAttach, SessionCancel, SessionDetach, SessionGroup, SessionResult,
+    SessionStart, SessionWait, WaitOutcome, WriteOperation,
+};
+use linmemd::client::{Client, ClientError};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
+
+use crate::contract::refused;
+use crate::harness::{House, PAGE, eventually, pages, pattern, within};
+
+/// A session by hand.
+struct Raw {
+    requests: Option<mpsc::UnboundedSender<OpenSessionRequest>>,
+    answers: Streaming<OpenSessionResponse>,
+}
+
+impl Raw {
+    async fn open(client: &Client) -> Self {
+        let (requests, sent) = mpsc::unbounded_channel();
+        let request = client.request(UnboundedReceiverStream::new(sent));
+        let answers = client.memory_service().open_session(request).await.unwrap().into_inner();
+        Self { requests: Some(requests), answers }
+    }
+
+    /// Started, with `m` attached as 1.
+    async fn attached(client: &Client) -> Self {
+        let mut raw = Self::open(client).await;
+        raw.say(Asked::Start(SessionStart::default()));
+        raw.say(attach(1, 1, "m"));
+        assert!(matches!(raw.hear().await, Some(Word::Started(_))));
+        let Some(Outcome::Attached(attached)) = raw.result(1).await.outcome else { panic!() };
+        assert_eq!(attached.uid, client.memory("m").await.unwrap().uid);
+        raw
+    }
+
+    fn say(&self, message: Asked) {
+        let message = OpenSessionRequest { message: Some(message) };
+        self.requests.as_ref().unwrap().send(message).unwrap();
+    }
+
+    async fn hear(&mut self) -> Option<Word> {
+        let next = within("the session says something", self.answers.message()).await;
+        next.unwrap().map(|answer| answer.message.unwrap())
+    }
+
+    async fn result(&mut self, tag: u64) -> SessionResult {
+        match self.hear().await {
+            Some(Word::Result(result)) if result.tag == tag => result,
+            other => panic!("the result of {tag} was due, not {other:?}"),
+        }
+    }
+
+    /// That it ends, and how.
+    async fn ended(mut self) -> Result<(), ClientError> {
+        loop {
+            match within("the session ends", self.answers.message()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(status) => return Err(status.into()),
+            }
+        }
+    }
+}
+
+fn attach(tag: u64, handle: u32, memory_id: &str) -> Asked {
+    let memory_id = memory_id.to_owned();
+    Asked::Attach(SessionAttach { tag, handle, memory_id, ..Default::default() })
+}
+
+fn group(tag: u64, handle: u32, atomic: bool, group: Group) -> Asked {
+    Asked::Group(SessionGroup { tag, handle, atomic, group: Some(group), request_id: None })
+}
+
+fn single(tag: u64, kind: Kind) -> Asked {
+    group(tag, 1, false, Group::Single(Operation { operation: Some(kind) }))
+}
+
+fn read(offset: u64, length: u64) -> Kind {
+    Kind::Read(ReadOperation { offset, length })
+}
+
+fn write(offset: u64, data: &'static [u8]) -> Kind {
+    Kind::Write(WriteOperation { offset, data: data.into() })
+}
+
+fn data(result: &SessionResult) -> &[u8] {
+    match &result.outcome {
+        Some(Outcome::Single(single)) => match &single.result {
+            Some(Answer::Data(data)) => data,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The failure that a result says.
+fn error(result: SessionResult) -> Result<(), ClientError> {
+    match result.outcome {
+        Some(Outcome::Error(status)) => {
+            use prost::Message;
+            let details = status.encode_to_vec().into();
+            let code = tonic::Code::from_i32(status.code);
+            Err(tonic::Status::with_details(code, &status.message, details).into())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn groups_of_a_handle_happen_and_answer_in_order() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(32)).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    let add = AtomicRmwOperation { width: 8, operator: 1, operand: 1, ..Default::default() };
+    for tag in 2..2_000 {
+        match tag % 100 {
+            // Longer than what happens at once: those after it wait.
+            0 => raw.say(single(
+                tag,
+                Kind::Fill(FillOperation { offset: 8, length: 1 << 20, value: 7 }),
+            )),
+            _ => raw.say(single(tag, Kind::AtomicRmw(add))),
+        }
+    }
+    let mut counted = 0;
+    for tag in 2..2_000 {
+        let result = raw.result(tag).await;
+        if tag % 100 != 0 {
+            let Some(Outcome::Single(single)) = result.outcome else { panic!("{result:?}") };
+            assert_eq!(single.result, Some(Answer::OldValue(counted)));
+            counted += 1;
+        }
+    }
+    raw.say(single(0, read(0, 9)));
+    let bytes = raw.result(0).await;
+    assert_eq!(data(&bytes), [&counted.to_le_bytes()[..], &[7]].concat());
+    raw.requests = None;
+    assert!(raw.ended().await.is_ok());
+    let page = house.scrape().await;
+    let atomics = [("tenant", "default"), ("operation", "atomic")];
+    assert_eq!(page.value("linmemd_accesses_total", &atomics), counted as f64);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn the_forms_of_a_group_answer_as_the_rpc_does_and_alone_each_stands_or_fails() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    client.write("m", 0, pattern(PAGE, 3)).await.unwrap();
+    let bytes = client.read("m", 0, PAGE).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    let packed = |address| PackedOperations {
+        opcodes: vec![Opcode::Read.into()],
+        addresses: vec![8, address, 16],
+        lengths: vec![4],
+        ..Default::default()
+    };
+    let list = |second: Kind| {
+        let operations = [read(0, 2), second, read(2, 2)].map(Operation::from).to_vec();
+        Group::List(OperationList { operations })
+    };
+    raw.say(group(2, 1, true, Group::Packed(packed(64))));
+    let Some(Outcome::Packed(all)) = raw.result(2).await.outcome else { panic!() };
+    assert_eq!(all.data, [&bytes[8..12], &bytes[64..68], &bytes[16..20]].concat());
+    raw.say(group(3, 1, true, Group::Packed(packed(PAGE))));
+    let numbers: &[(&str, &dyn std::fmt::Display)] =
+        &[("offset", &PAGE), ("length", &4), ("size_bytes", &PAGE), ("operation_index", &1)];
+    refused(error(raw.result(3).await), "OUT_OF_BOUNDS", numbers);
+    raw.say(group(4, 1, false, Group::Packed(packed(PAGE))));
+    let result = raw.result(4).await;
+    let Some(Outcome::Packed(all)) = result.outcome else { panic!("{result:?}") };
+    assert_eq!(
+        all.data,
+        [&bytes[8..12], &[0; 4], &bytes[16..20]].concat(),
+        "zeros for what failed"
+    );
+    assert_eq!(result.failures.len(), 1);
+    assert_eq!(
+        (result.failures[0].index, result.failures[0].status.as_ref().unwrap().code),
+        (1, 11)
+    );
+    let compare = Kind::Compare(CompareOperation { offset: 0, expected: "no".into() });
+    raw.say(group(5, 1, true, list(compare.clone())));
+    let numbers: &[(&str, &dyn std::fmt::Display)] =
+        &[("offset", &0), ("length", &2), ("operation_index", &1)];
+    refused(error(raw.result(5).await), "COMPARE_FAILED", numbers);
+    for (tag, second) in [(6, compare), (7, write(PAGE - 1, b"xy"))] {
+        raw.say(group(tag, 1, false, list(second)));
+        let result = raw.result(tag).await;
+        let Some(Outcome::List(list)) = result.outcome else { panic!("{result:?}") };
+        let answers: Vec<_> = list.results.into_iter().map(|one| one.result).collect();
+        let some = |from: usize| Some(Answer::Data(bytes.slice(from..from + 2)));
+        assert_eq!(answers, [some(0), None, some(2)]);
+        assert_eq!(result.failures.iter().map(|one| one.index).collect::<Vec<_>>(), [1]);
+    }
+    drop(raw);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_message_is_said_of_its_tag_and_the_session_goes_on() {
+    let house = House::start();
+    let client = house.client().await;
+    for id in ["m", "other"] {
+        client.create(Some(id), pages(1)).await.unwrap();
+    }
+    let mut raw = Raw::attached(&client).await;
+    raw.say(attach(2, 1, "other"));
+    assert_eq!(reason(raw.result(2).await), "INVALID_FIELD");
+    raw.say(attach(3, 2, "nobody"));
+    refused(error(raw.result(3).await), "MEMORY_NOT_FOUND", &[("memory_id", &"nobody")]);
+    raw.say(group(4, 9, true, Group::Packed(PackedOperations::default())));
+    assert_eq!(reason(raw.result(4).await), "INVALID_FIELD");
+    let nothing = SessionGroup { tag: 5, handle: 1, ..Default::default() };
+    raw.say(Asked::Group(nothing));
+    assert_eq!(reason(raw.result(5).await), "INVALID_FIELD");
+    let read_only = SessionAttach {
+        tag: 6,
+        handle: 2,
+        memory_id: "other".to_owned(),
+        read_only: true,
+        ..Default::default()
+    };
+    raw.say(Asked::Attach(read_only));
+    raw.result(6).await;
+    let one = |kind: Kind| Group::Single(Operation::from(kind));
+    raw.say(group(7, 2, false, one(write(0, b"x"))));
+    refused(error(raw.result(7).await), "GRANT_READ_ONLY", &[]);
+    raw.say(group(8, 2, false, one(read(0, 1))));
+    assert_eq!(data(&raw.result(8).await), [0]);
+    raw.say(Asked::Detach(SessionDetach { tag: 9, handle: 2 }));
+    assert!(matches!(raw.result(9).await.outcome, Some(Outcome::Done(_))));
+    raw.say(Asked::Detach(SessionDetach { tag: 10, handle: 2 }));
+    assert_eq!(reason(raw.result(10).await), "INVALID_FIELD");
+    // Bound to the memory, not to its name.
+    client.delete("m").await.unwrap();
+    client.create(Some("m"), pages(1)).await.unwrap();
+    raw.say(single(11, read(0, 1)));
+    refused(error(raw.result(11).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
+    raw.say(attach(12, 2, "m"));
+    raw.say(group(13, 2, false, one(read(0, 1))));
+    raw.result(12).await;
+    assert_eq!(data(&raw.result(13).await), [0]);
+    drop(raw);
+    house.stop().await;
+}
+
+fn reason(result: SessionResult) -> String {
+    match error(result) {
+        Err(ClientError::Refused(failure)) => failure.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn messages_out_of_order_end_the_session() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let start = || Asked::Start(SessionStart::default());
+    for messages in [vec![attach(1, 1, "m")], vec![start(), start()]] {
+        let raw = Raw::open(&client).await;
+        messages.into_iter().for_each(|message| raw.say(message));
+        assert_eq!(broken(raw.ended().await), "SESSION_PROTOCOL");
+    }
+    let raw = Raw::open(&client).await;
+    raw.requests.as_ref().unwrap().send(OpenSessionRequest::default()).unwrap();
+    assert_eq!(broken(raw.ended().await), "SESSION_PROTOCOL");
+    let raw = Raw::open(&client).await;
+    raw.say(Asked::Start(SessionStart {
+        required_capabilities: vec!["flying".to_owned()],
+        ..Default::default()
+    }));
+    assert_eq!(broken(raw.ended().await), "CAPABILITY_UNAVAILABLE");
+    house.stop().await;
+}
+
+fn broken(outcome: Result<(), ClientError>) -> String {
+    match outcome {
+        Err(ClientError::Refused(failure)) => failure.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn results_past_the_limit_hold_reading_up_and_all_come_in_the_end() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(64)).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    // 600 MiB of results in all, of 2 MiB each: far past every window and limit.
+    let length = 2 << 20;
+    for tag in 2..302 {
+        raw.say(single(tag, read(0, length)));
+    }
+    for tag in 2..302 {
+        assert_eq!(data(&raw.result(tag).await).len() as u64, length);
+    }
+    drop(raw);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_dropped_calls_its_groups_off_and_gives_everything_back() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(64)).await.unwrap();
+    let raw = Raw::attached(&client).await;
+    for tag in 2..500 {
+        raw.say(single(tag, Kind::Fill(FillOperation { offset: 0, length: 4 << 20, value: 1 })));
+    }
+    drop(raw);
+    eventually("no call runs", async || house.daemon.server.running() == 0).await;
+    client.write("m", 0, "free").await.unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_tells_the_session_what_was_accepted_and_answers_it() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    raw.say(single(77, read(0, 1)));
+    raw.result(77).await;
+    house.daemon.server.drain().await;
+    let Some(Word::GoAway(go_away)) = raw.hear().await else { panic!() };
+    assert_eq!((go_away.last_accepted_tag, go_away.drain), (Some(77), true));
+    assert!(raw.ended().await.is_ok());
+}
+
+#[tokio::test]
+async fn the_typed_session_is_shared_by_many_and_each_gets_its_own() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(4)).await.unwrap();
+    client.write("m", 0, pattern(4 * PAGE, 9)).await.unwrap();
+    let bytes = client.read("m", 0, 4 * PAGE).await.unwrap();
+    let session = client.session(|_| {}).await.unwrap();
+    let memory = session.attach("m").await.unwrap();
+    assert_eq!(memory.size_pages, 4);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..32_usize {
+        let (memory, bytes) = (memory.clone(), bytes.clone());
+        tasks.spawn(async move {
+            for turn in 0..50_usize {
+                let at = (task * 7919 + turn * 613) % 200_000;
+                let operation = Operation::from(read(at as u64, 64));
+                let result = memory.execute_one(operation).await.unwrap().result;
+                assert_eq!(result, Some(Answer::Data(bytes.slice(at..at + 64))));
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    let past = memory.execute_one(Operation::from(read(4 * PAGE, 1))).await;
+    let numbers: &[(&str, &dyn std::fmt::Display)] =
+        &[("offset", &(4 * PAGE)), ("length", &1), ("size_bytes", &(4 * PAGE))];
+    refused(past, "OUT_OF_BOUNDS", numbers);
+    memory.detach().await.unwrap();
+    drop(session);
+    house.stop().await;
+}
+
+fn wait(tag: u64, address: u64, expected: u64) -> Asked {
+    Asked::Wait(SessionWait { tag, handle: 1, address, width: 4, expected, timeout: None })
+}
+
+fn waited(result: &SessionResult) -> WaitOutcome {
+    match result.outcome {
+        Some(Outcome::Waited(waited)) => waited.outcome(),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn waits_hold_nothing_up_and_end_by_a_notify_in_a_group_a_timeout_or_a_cancel() {
+    let house = House::start();
+    let client = house.client().await;
+    let shared = MemorySpec { shared: true, ..pages(1) };
+    client.create(Some("m"), shared).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    raw.say(wait(2, 8, 1));
+    assert_eq!(waited(&raw.result(2).await), WaitOutcome::NotEqual);
+    raw.say(wait(3, 8, 0));
+    raw.say(wait(4, 8, 0));
+    raw.say(wait(5, 16, 0));
+    raw.say(single(6, read(0, 1)));
+    assert_eq!(data(&raw.result(6).await), [0]);
+    raw.say(wait(5, 16, 0));
+    assert_eq!(reason(raw.result(5).await), "INVALID_FIELD");
+    raw.say(Asked::Cancel(SessionCancel { tag: 7, wait_tag: 5 }));
+    assert!(matches!(raw.result(7).await.outcome, Some(Outcome::Done(_))));
+    assert_eq!(waited(&raw.result(5).await), WaitOutcome::Cancelled);
+    let timeout = Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 });
+    let late = SessionWait { tag: 8, handle: 1, address: 16, width: 8, expected: 0, timeout };
+    raw.say(Asked::Wait(late));
+    assert_eq!(waited(&raw.result(8).await), WaitOutcome::TimedOut);
+    let notify = NotifyOperation { address: 8, static_offset: 0, count: 1 };
+    let operations = [write(8, b"1"), Kind::Notify(notify), Kind::Notify(notify)];
+    let list = OperationList { operations: operations.map(Operation::from).to_vec() };
+    raw.say(group(9, 1, true, Group::List(list)));
+    let Some(Outcome::List(list)) = raw.result(9).await.outcome else { panic!() };
+    let woken = |place: usize| list.results[place].result.clone();
+    assert_eq!((woken(1), woken(2)), (Some(Answer::WokenCount(1)), Some(Answer::WokenCount(1))));
+    for tag in [3, 4] {
+        assert_eq!(waited(&raw.result(tag).await), WaitOutcome::Ok);
+    }
+    raw.say(wait(10, 0, 0));
+    client.delete("m").await.unwrap();
+    refused(error(raw.result(10).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
+    drop(raw);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_waits_are_parked_in_one_session_and_each_is_woken_once() {
+    const WAITS: u64 = 10_000;
+    let house = House::start();
+    let client = house.client().await;
+    let shared = MemorySpec { shared: true, ..pages(1) };
+    client.create(Some("m"), shared).await.unwrap();
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let mut raw = Raw::attached(&client).await;
+    let before = threads();
+    for tag in 0..WAITS {
+        raw.say(wait(100 + tag, 4 * (tag % 100), 0));
+    }
+    let waiters = [("tenant", "default")];
+    eventually("all wait", async || {
+        house.scrape().await.value("linmemd_waiters", &waiters) == WAITS as f64
+    })
+    .await;
+    assert_eq!(threads(), before);
+    let mut woken = 0;
+    for address in 0..100 {
+        woken += u64::from(client.notify("m", 4 * address, None).await.unwrap());
+    }
+    assert_eq!(woken, WAITS);
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..WAITS {
+        let Some(Word::Result(result)) = raw.hear().await else { panic!() };
+        assert_eq!(waited(&result), WaitOutcome::Ok);
+        assert!(seen.insert(result.tag));
+    }
+    drop(raw);
+    house.stop().await;
+}
