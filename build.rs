@@ -6,11 +6,15 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 10] = [
     "linmem/v1/memory.proto",
     "linmem/v1/operation.proto",
     "linmem/v1/session.proto",
     "linmem/v1/wait.proto",
+    "linmem/v1/segment.proto",
+    "linmem/v1/memory_set.proto",
+    "linmem/v1/view.proto",
+    "linmem/v1/stats.proto",
     "linmem/v1/memory_service.proto",
     "linmem/v1/admin_service.proto",
 ];

@@ -96,6 +96,7 @@ impl Floor {
             guard: Guard::default(),
             form: Form::usual(),
             presentation: Presentation::default(),
+            segments: Vec::new(),
         };
         let id = Some(Id::new(id).unwrap());
         let occasion = Occasion { gate: Gate::new(), ..self.occasion };
@@ -314,6 +315,7 @@ fn look_ups(floor: &Floor) {
         guard: Guard { before: ByteCount::ZERO, after: ByteCount::ZERO },
         form: Form::usual(),
         presentation: Presentation::default(),
+        segments: Vec::new(),
     };
     let mut made = 0;
     for count in [1, 100_000] {

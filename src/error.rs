@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{MemoryId, PartitionId, Protection, Uuid};
+use crate::model::{Id, MemoryId, PartitionId, Protection, Resource, SegmentId, Uuid};
 use crate::units::OutOfBounds;
 
 /// Why an operation did not happen. Unless said otherwise nothing has changed.
@@ -339,9 +339,52 @@ pub enum Failure {
         /// What became of it.
         failure: Box<Self>,
     },
+    /// No such resource in this tenant.
+    #[error("there is no {resource} {id}", resource = .resource.word())]
+    NotFound {
+        /// What it would be.
+        resource: Resource,
+        /// Its name.
+        id: Id,
+    },
+    /// The name is taken.
+    #[error(
+        "there is a {resource} {id} already; choose another id or delete it",
+        resource = .resource.word()
+    )]
+    Exists {
+        /// What it is.
+        resource: Resource,
+        /// Its name.
+        id: Id,
+    },
+    /// A part outside `[0, size)` of a segment.
+    #[error(
+        "source_offset {} and length {} do not lie within the {} bytes of segment {segment_id}",
+        .part.offset, .part.length, .part.size
+    )]
+    OutOfSegment {
+        /// The segment.
+        segment_id: SegmentId,
+        /// The part, and the segment's size.
+        part: OutOfBounds,
+    },
     /// A defect of the daemon. Whatever memory it held is quarantined.
     #[error("internal fault; please report it with the call_id")]
     InternalFault,
+}
+
+impl Failure {
+    /// The same about the spec of one memory of several, from 0.
+    #[must_use]
+    pub fn of_member(self, number: usize) -> Self {
+        let told = |why| format!("of members[{number}]: {why}");
+        match self {
+            Self::InvalidSpec { field, why } => Self::InvalidSpec { field, why: told(why) },
+            Self::InvalidField { field, why } => Self::InvalidField { field, why: told(why) },
+            other => other,
+        }
+    }
 }
 
 impl From<OutOfBounds> for Failure {

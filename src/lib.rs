@@ -147,6 +147,19 @@
 //!   `waiters_per_tenant`, not charged: what it costs is what any open call costs. A drain ends it at
 //!   once. NotifyAddress of a quarantined memory is QUARANTINED.
 //! - A partition without a list of tenants has that of the nearest one above it that has one.
+//! - A put of a segment is a create, by the same bytes too; its request_id makes repeats safe. A dropped
+//!   segment's name is free, where a module would see a segment of length 0; it stays paid until nobody
+//!   is putting it into a memory. A part outside the segment is a trap of the memory, as one outside the
+//!   memory is, and OUT_OF_BOUNDS names the segment.
+//! - Active segments are no accesses, and an effective spec shows where they were and how long.
+//! - A memory set's members are used one by one. One that ends by itself keeps its place, and is shown as
+//!   gone; a memory made anew under its name is no member. The names of a set and of its members come and
+//!   go in one moment; its memories are drained and given back one after the other.
+//! - A view keeps the bytes that it showed last and compares: a change is told whatever the checksums.
+//!   Who may have missed an answer says the version that it has. Once the memory is gone RefreshView
+//!   answers MEMORY_NOT_FOUND, which says why, and the view waits for its close or its lease's end.
+//! - Statistics that are reset are a memory's own; counters in metrics, those of each memory among them,
+//!   go on. The last access is told as one access had it; one of 16 MiB or past 1 TiB is kept aside.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

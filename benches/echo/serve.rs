@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{io, iter, thread};
 
-use linmemd::proto::v1::*;
+use linmemd::proto::v1::{self, *};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::transport::Server;
@@ -35,6 +35,22 @@ mod generated {
         reason = "generated code"
     )]
     tonic::include_proto!("echo/linmem.v1");
+}
+
+/// RPCs that are not served, as the generated trait wants them.
+macro_rules! not_served {
+    ($($name:ident $request:ident $response:ident)*) => {$(
+        fn $name<'a, 'b>(
+            &'a self,
+            _: Request<v1::$request>,
+        ) -> Pin<Box<dyn Future<Output = Result<Response<v1::$response>, Status>> + Send + 'b>>
+        where
+            'a: 'b,
+            Self: 'b,
+        {
+            Box::pin(std::future::ready(not_served()))
+        }
+    )*};
 }
 
 /// Serves until killed.
@@ -281,5 +297,20 @@ impl MemoryService for Plain {
         _: Request<DiscardMemoryRequest>,
     ) -> Result<Response<DiscardMemoryResponse>, Status> {
         not_served()
+    }
+    not_served! {
+        put_segment PutSegmentRequest PutSegmentResponse
+        get_segment GetSegmentRequest GetSegmentResponse
+        list_segments ListSegmentsRequest ListSegmentsResponse
+        init_memory InitMemoryRequest InitMemoryResponse
+        drop_segment DropSegmentRequest DropSegmentResponse
+        create_memory_set CreateMemorySetRequest CreateMemorySetResponse
+        get_memory_set GetMemorySetRequest GetMemorySetResponse
+        list_memory_sets ListMemorySetsRequest ListMemorySetsResponse
+        delete_memory_set DeleteMemorySetRequest DeleteMemorySetResponse
+        open_view OpenViewRequest OpenViewResponse
+        refresh_view RefreshViewRequest RefreshViewResponse
+        close_view CloseViewRequest CloseViewResponse
+        reset_memory_stats ResetMemoryStatsRequest ResetMemoryStatsResponse
     }
 }

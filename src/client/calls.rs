@@ -2,8 +2,8 @@
 //!
 //! Its law: a method takes the RPC's own message, sets a request_id where the message has one and
 //! the caller gave none, repeats the call as `retry.rs` allows, and answers the resource inside the
-//! response. Short forms for the commonest calls stand at the end. Streams and partitions are
-//! elsewhere.
+//! response. Short forms for the commonest calls stand at the end. Streams, partitions and
+//! segments are elsewhere.
 
 use std::future::Future;
 
@@ -342,7 +342,7 @@ impl Client {
 
 pub(super) type Stub = MemoryServiceClient<Channel>;
 
-fn without(field: &str) -> ClientError {
+pub(super) fn without(field: &str) -> ClientError {
     ClientError::Answer(format!("a response without `{field}`"))
 }
 

@@ -5,7 +5,8 @@
 //! any memory, and speaks no TLS yet. One file per concern:
 //!
 //! ```text
-//! endpoint  where the daemon is        calls     one method per RPC (groups, partitions, waits: of these)
+//! endpoint  where the daemon is        calls     one method per RPC (groups, partitions, segments, sets,
+//!                                      views, waits: of these)
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! retry     when to try again          service_config  the same, for stock gRPC clients
@@ -19,9 +20,13 @@ mod error;
 mod groups;
 mod partitions;
 mod retry;
+mod segments;
 mod service_config;
 mod session;
+mod sets;
+mod stats;
 mod upload;
+mod views;
 mod waits;
 
 pub use crate::checksum::{crc32c, crc32c_append};

@@ -17,6 +17,10 @@ pub const SERVICE_CONFIG: &str = r#"{
         {"service": "linmem.v1.MemoryService", "method": "ListMemories"},
         {"service": "linmem.v1.MemoryService", "method": "ReadMemory"},
         {"service": "linmem.v1.MemoryService", "method": "DownloadMemory"},
+        {"service": "linmem.v1.MemoryService", "method": "GetSegment"},
+        {"service": "linmem.v1.MemoryService", "method": "ListSegments"},
+        {"service": "linmem.v1.MemoryService", "method": "GetMemorySet"},
+        {"service": "linmem.v1.MemoryService", "method": "ListMemorySets"},
         {"service": "linmem.v1.AdminService", "method": "GetHost"},
         {"service": "linmem.v1.AdminService", "method": "GetPartition"},
         {"service": "linmem.v1.AdminService", "method": "ListPartitions"}

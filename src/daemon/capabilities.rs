@@ -34,6 +34,9 @@ pub(super) fn probe(
         "partitions",
         "verification",
         "shared",
+        "segments",
+        "memory_sets",
+        "views",
     ];
     let mut all: Vec<Capability> = always.into_iter().map(Capability::available).collect();
     all.push(if has_arena {

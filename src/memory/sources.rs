@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::checksum::crc32c_append;
+use crate::checksum::{Crc64, crc32c_append};
 use crate::units::ByteCount;
 
 /// Bytes to be written, one piece after the other.
@@ -34,6 +34,22 @@ impl Sources {
     #[must_use]
     pub fn crc32c(&self, before: u32) -> u32 {
         self.pieces.iter().fold(before, |crc, piece| crc32c_append(crc, piece))
+    }
+
+    /// Their CRC-64/NVME.
+    #[must_use]
+    pub fn crc64(&self) -> u64 {
+        let mut crc = Crc64::new();
+        self.pieces.iter().for_each(|piece| crc.update(piece));
+        crc.value()
+    }
+
+    /// The same bytes in one piece of exactly their length, which keeps no frame that they came in.
+    #[must_use]
+    pub fn joined(&self) -> Bytes {
+        let mut whole = Vec::with_capacity(self.length.as_usize());
+        self.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+        whole.into()
     }
 
     pub(super) fn pieces(&self) -> &[Bytes] {

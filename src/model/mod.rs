@@ -7,6 +7,7 @@
 mod access;
 mod form;
 mod partition;
+mod resource;
 mod tagging;
 
 use std::borrow::Borrow;
@@ -25,6 +26,7 @@ pub use form::{
     Populate, Verification,
 };
 pub use partition::{PartitionId, PartitionSpec};
+pub use resource::{ActiveSegment, MAX_ACTIVE_SEGMENTS, Resource, SegmentId, SetId, ViewId};
 pub use tagging::{TagMode, TagRequirement, Tagging};
 pub use uuid::Uuid;
 
@@ -307,6 +309,8 @@ pub struct MemorySpec {
     pub form: Arc<Form>,
     /// What can be changed later.
     pub presentation: Presentation,
+    /// What is put in place before anyone sees it, one after the other.
+    pub segments: Vec<ActiveSegment>,
 }
 
 /// A client's UUID for one request, and a hash of everything else that it said.
@@ -318,8 +322,8 @@ pub struct RequestKey {
     pub body: [u8; 16],
 }
 
-/// What has happened to a memory since it was created; a reading, not live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What has happened to a memory since it was created or that was reset; a reading, not live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryStats {
     /// Ranges read.
     pub read_count: u64,
@@ -337,6 +341,12 @@ pub struct MemoryStats {
     pub trap_count: u64,
     /// The longest access.
     pub largest_access_bytes: u64,
+    /// Where the last access began, and how long it was.
+    pub last_access: Option<(u64, u64)>,
+    /// How many 64ths of the maximum were accessed.
+    pub distinct_regions: u32,
+    /// From when on all this was counted.
+    pub since: SystemTime,
 }
 
 #[cfg(test)]

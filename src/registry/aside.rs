@@ -9,14 +9,13 @@ use crate::memory::{Held, Placed};
 use crate::model::{Form, Guard, Now};
 use crate::registry::ledger::Charge;
 use crate::registry::presentation::Said;
+use crate::registry::record::RareStats;
 
 /// What is changed now and then, and never beside an operation on bytes.
 #[derive(Debug)]
 pub(super) struct Aside {
     pub(super) charge: Option<Charge>,
     pub(super) said: Said,
-    /// Of what is said.
-    pub(super) version: u64,
     pub(super) rare: Option<Box<Rare>>,
 }
 
@@ -27,10 +26,12 @@ pub(super) struct Rare {
     pub(super) guards: Option<[Guard; 2]>,
     /// Where it is not the usual one.
     pub(super) form: Option<Arc<Form>>,
+    /// Of the active segments of its spec, where and how long.
+    pub(super) segments: Box<[(u64, u64)]>,
     pub(super) observed: Option<Observation>,
-    pub(super) grow_count: u64,
-    pub(super) grow_failure_count: u64,
-    pub(super) trap_count: u64,
+    /// Of what is said.
+    pub(super) version: u64,
+    pub(super) stats: RareStats,
 }
 
 /// A look at the host's account of a memory.

@@ -1,7 +1,7 @@
 //! [`Directory`]: the memories of one tenant, by name.
 //!
 //! Law: a look-up holds one shard's read lock and gives back an `Arc`; nothing slow happens under a
-//! lock. The order of names is kept beside the shards, so that a list need not sort; both hold
+//! lock. Memories that come together are named under the locks of all their shards, taken in order. The order of names is kept beside the shards, so that a list need not sort; both hold
 //! records and no names of their own. Does not know leases or states: who asks checks.
 
 use std::borrow::Borrow;
@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::error::Failure;
 use crate::model::MemoryId;
@@ -81,23 +81,42 @@ impl Directory {
         shard.get(id).map(|named| Arc::clone(&named.0))
     }
 
-    /// Puts a memory in unless its name is taken; `commit` has the last word, under the lock.
+    /// Puts memories of different names in, in one moment, unless a name is taken; `commit` has the
+    /// last word, under the locks.
     pub(super) fn insert(
         &self,
-        record: &Arc<Record>,
+        records: &[Arc<Record>],
         commit: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let exists = || Failure::MemoryExists { memory_id: record.id.clone() };
-        let shard = self.shard(record.id.as_bytes()).ok_or_else(exists)?;
-        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.contains(record.id.as_bytes()) {
-            return Err(exists());
+        let mut shards = self.shards_of(records);
+        for record in records {
+            let name = record.id.as_bytes();
+            if shards.of(name).is_none_or(|shard| shard.contains(name)) {
+                return Err(Failure::MemoryExists { memory_id: record.id.clone() });
+            }
         }
         commit()?;
-        let named = Named(Arc::clone(record));
-        shard.insert(named.clone());
-        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(named);
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            let named = Named(Arc::clone(record));
+            if let Some(shard) = shards.of(record.id.as_bytes()) {
+                shard.insert(named.clone());
+            }
+            names.insert(named);
+        }
         Ok(())
+    }
+
+    fn shards_of(&self, records: &[Arc<Record>]) -> Shards<'_> {
+        let mut places: Vec<usize> =
+            records.iter().map(|record| place(record.id.as_bytes())).collect();
+        places.sort_unstable();
+        places.dedup();
+        let lock = |place| {
+            let shard: &RwLock<_> = self.shards.get(place)?;
+            Some((place, shard.write().unwrap_or_else(PoisonError::into_inner)))
+        };
+        Shards(places.into_iter().filter_map(lock).collect())
     }
 
     /// Takes exactly this memory out, not another of its name.
@@ -111,6 +130,21 @@ impl Directory {
         shard.remove(id);
         self.names.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         true
+    }
+
+    /// Takes exactly these out, in one moment.
+    pub(super) fn remove_all(&self, records: &[Arc<Record>]) {
+        let mut shards = self.shards_of(records);
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            let id = record.id.as_bytes();
+            if let Some(shard) = shards.of(id)
+                && shard.get(id).is_some_and(|found| found.0.uid == record.uid)
+            {
+                shard.remove(id);
+                names.remove(id);
+            }
+        }
     }
 
     /// Up to `page_size` memories that `wanted` accepts, after a name, looking at no more than
@@ -145,21 +179,35 @@ impl Directory {
         listing
     }
 
-    /// Names are hashed once, by the map: which shard is no secret, for a tenant that chooses names
-    /// of one shard slows down nobody but itself.
     fn shard(&self, name: &[u8]) -> Option<&RwLock<HashSet<Named>>> {
-        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
-        let number = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-            (Some(first), Some(last)) => {
-                u64::from_le_bytes(*first).rotate_left(32) ^ u64::from_le_bytes(*last)
-            }
-            _ => name.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
-        };
-        // Both halves of the product folded, so that every bit of the name counts.
-        let product = u128::from(number).wrapping_mul(u128::from(SPREAD));
-        let mixed = (product >> 64 ^ product & u128::from(u64::MAX)) >> 8;
-        self.shards.get(usize::try_from(mixed.checked_rem(SHARDS as u128)?).ok()?)
+        self.shards.get(place(name))
     }
+}
+
+/// Some of the shards, locked in their order.
+struct Shards<'a>(Vec<(usize, RwLockWriteGuard<'a, HashSet<Named>>)>);
+
+impl Shards<'_> {
+    fn of(&mut self, name: &[u8]) -> Option<&mut HashSet<Named>> {
+        let wanted = place(name);
+        self.0.iter_mut().find(|(place, _)| *place == wanted).map(|(_, shard)| &mut **shard)
+    }
+}
+
+/// Names are hashed once, by the map: which shard is no secret, for a tenant that chooses names of one
+/// shard slows down nobody but itself.
+fn place(name: &[u8]) -> usize {
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let number = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            u64::from_le_bytes(*first).rotate_left(32) ^ u64::from_le_bytes(*last)
+        }
+        _ => name.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    };
+    // Both halves of the product folded, so that every bit of the name counts.
+    let product = u128::from(number).wrapping_mul(u128::from(SPREAD));
+    let mixed = (product >> 64 ^ product & u128::from(u64::MAX)) >> 8;
+    mixed.checked_rem(SHARDS as u128).and_then(|place| usize::try_from(place).ok()).unwrap_or(0)
 }
 
 #[cfg(all(test, not(linmemd_loom)))]

@@ -5,9 +5,10 @@
 //! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
-//! mutexes (directory shard, name index, what is aside in a record, order of ages, request log,
-//! quarantine, pool queue, a job's state, a shard of waiters), none of which is held while another is taken, save the
-//! shard around the name index and, of partitions, what is set aside around the books, and a
+//! mutexes (directory shard, name index, what else has a name, a view's state, the views' ends, what is
+//! aside in a record, order of ages, request log, quarantine, pool queue, a job's state, a shard of
+//! waiters), none of which is held while another is taken, save the shards, in their order, around the
+//! name index, the sets' names around both, and, of partitions, what is set aside around the books, and a
 //! partition's books around its parent's.
 
 #![cfg_attr(
@@ -24,6 +25,7 @@
 mod ages;
 mod amount;
 mod aside;
+mod by_name;
 mod directory;
 mod gate;
 mod job;
@@ -50,9 +52,12 @@ mod record;
 #[cfg(all(test, not(linmemd_loom)))]
 mod registry_tests;
 mod requests;
+mod segments;
 mod selector;
+mod sets;
 mod settings;
 mod unwound;
+mod views;
 mod waiters;
 #[cfg(all(test, linmemd_loom))]
 mod waiters_loom;
@@ -73,6 +78,9 @@ pub use pool::Pool;
 pub use presentation::PresentationVersion;
 pub use quarantine::QuarantinedRange;
 pub use record::Record;
+pub use segments::{MOST_SEGMENTS, Segment};
 pub use selector::LabelSelector;
+pub use sets::{MOST_MEMBERS, MOST_SETS, Member, MemorySet};
 pub use settings::{Registry, Settings};
 pub use unwound::{Panicked, catch, drop_as_unwound};
+pub use views::{DEFAULT_VIEW_TTL, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_VIEWS, Shown, View};

@@ -9,12 +9,16 @@ use std::time::Instant;
 
 use crate::error::Failure;
 use crate::model::{Id, Now, TenantName, Uuid};
+use crate::registry::by_name::ByName;
 use crate::registry::directory::{Directory, Listing};
 use crate::registry::ledger::{Account, Limits, Payer};
 use crate::registry::record::Record;
 use crate::registry::requests::{Memory, RequestLog};
+use crate::registry::segments::Segment;
 use crate::registry::selector::LabelSelector;
+use crate::registry::sets::MemorySet;
 use crate::registry::settings::Registry;
+use crate::registry::views::View;
 use crate::registry::waiters::{Seats, Waiters};
 use crate::units::{ByteCount, WasmPages};
 
@@ -46,6 +50,9 @@ pub struct Namespace {
     pub(super) directory: Directory,
     pub(super) requests: Arc<RequestLog>,
     pub(super) seats: Arc<Seats>,
+    pub(super) segments: ByName<Segment>,
+    pub(super) sets: ByName<MemorySet>,
+    pub(super) views: ByName<View>,
     size_bytes: AtomicU64,
     peak_bytes: AtomicU64,
 }
@@ -90,6 +97,9 @@ impl Namespace {
                 entries: registry.settings.request_ids,
             }),
             seats: Seats::new(limits.waiters),
+            segments: ByName::default(),
+            sets: ByName::default(),
+            views: ByName::default(),
             size_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
         })

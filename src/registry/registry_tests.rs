@@ -67,6 +67,7 @@ impl Floor {
             guard: Guard::default(),
             form: Form::usual(),
             presentation: Presentation { lease_ttl: lease, ..Presentation::default() },
+            segments: Vec::new(),
         };
         let id = Some(Id::new(id).unwrap());
         self.registry.create(&self.namespace, id, spec, None, now, &Gate::new()).await

@@ -20,6 +20,7 @@ use crate::registry::partition::Partitions;
 use crate::registry::pool::Pool;
 use crate::registry::quarantine::{Quarantine, QuarantinedRange};
 use crate::registry::record::Record;
+use crate::registry::views::ViewEnds;
 use crate::registry::waiters::{Over, Waiters};
 use crate::units::{ByteCount, WasmPages};
 
@@ -57,6 +58,7 @@ pub struct Registry {
     pub partitions: Partitions,
     pub(super) quarantine: Quarantine,
     pub(super) leases: Leases,
+    pub(super) views: ViewEnds,
     pub(super) ages: Ages,
     pub(super) waiters: Arc<Waiters>,
     pub(super) epoch: Instant,
@@ -113,6 +115,7 @@ impl Registry {
             allocator,
             quarantine: Quarantine::default(),
             leases: Leases::default(),
+            views: ViewEnds::default(),
             ages: Ages::default(),
             waiters: Arc::default(),
             epoch: now.steady,
@@ -122,7 +125,7 @@ impl Registry {
         })
     }
 
-    /// What is to be done now and then: ends memories whose leases have run out, tries
+    /// What is to be done now and then: ends memories and closes views whose leases have run out, tries
     /// quarantined ranges again, and sets aside what is missing of partitions' minimums. Slow kernel work: not for a serving thread.
     ///
     /// `expired` is told of each memory that ends.
@@ -131,6 +134,7 @@ impl Registry {
             expired(&record);
             self.retire(record);
         }
+        self.close_expired(now);
         // Each waits in its memory's queue in order of arrival, so being looked at once a sweep
         // delays it by a sweep and no more.
         let mut context = Context::from_waker(Waker::noop());

@@ -15,6 +15,11 @@ use crate::rpc::{form, spec};
 use crate::tenancy::Target;
 use crate::units::ByteCount;
 
+/// Of a list that does not say how long it is to be.
+const DEFAULT_LIST: u32 = 100;
+/// Of any list.
+pub(crate) const LONGEST_LIST: u32 = 1_000;
+
 /// The memory that a request names.
 ///
 /// # Errors
@@ -72,7 +77,10 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
         memory_id: record.id.to_string(),
         uid: record.uid.to_string(),
         etag: version.etag,
-        spec: Some(spec::effective(&record.shape(), record.guard(), &version.presentation)),
+        spec: Some(v1::MemorySpec {
+            segments: active_segments(record),
+            ..spec::effective(&record.shape(), record.guard(), &version.presentation)
+        }),
         state: match quarantined {
             None => v1::MemoryState::Ready,
             Some(_) => v1::MemoryState::Quarantined,
@@ -93,6 +101,10 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
             grow_failure_count: stats.grow_failure_count,
             trap_count: stats.trap_count,
             largest_access_bytes: stats.largest_access_bytes,
+            last_access_offset: stats.last_access.map(|(offset, _)| offset),
+            last_access_length: stats.last_access.map(|(_, length)| length),
+            distinct_regions: stats.distinct_regions,
+            since: Some(stats.since.into()),
         }),
         create_time: Some(record.created().into()),
         expire_time: version.expire_time.map(Into::into),
@@ -101,6 +113,16 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
         placement: None,
         placement_observed_time: None,
     }
+}
+
+/// Where a memory's active segments were put; their bytes are the memory's own.
+fn active_segments(record: &Record) -> Vec<v1::ActiveSegment> {
+    let shown = |(offset, length): &(u64, u64)| v1::ActiveSegment {
+        offset: *offset,
+        length: Some(*length),
+        ..v1::ActiveSegment::default()
+    };
+    record.active_segments().iter().map(shown).collect()
 }
 
 /// The same with what the host holds. `nodes` are the host's.
@@ -174,6 +196,14 @@ pub(crate) const fn guard_kind(kind: GuardKind) -> v1::GuardKind {
         GuardKind::ProtNone => v1::GuardKind::ProtNone,
         GuardKind::GuardInstall => v1::GuardKind::GuardInstall,
         GuardKind::None => v1::GuardKind::None,
+    }
+}
+
+/// How many a page of a list has at most.
+pub(crate) fn page_size(asked: u32) -> usize {
+    match asked {
+        0 => DEFAULT_LIST as usize,
+        size => size.min(LONGEST_LIST) as usize,
     }
 }
 

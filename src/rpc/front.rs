@@ -29,7 +29,8 @@ use crate::rpc::task::answered_within;
 use crate::rpc::transfer::{Download, Until};
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
-    admin_service, memory_service, operations, partition_service, session, transfer, verify,
+    admin_service, creation, memory_service, operations, partition_service, segment_service,
+    session, set_service, transfer, verify, view_service,
 };
 use crate::tenancy::Occasion;
 
@@ -169,7 +170,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::DownloadMemory => Box::pin(transfer::download(call, body)).await,
         Method::UploadMemory => Box::pin(transfer::upload(call, body)).await,
         Method::GetServerInfo => Box::pin(memory_service::server_info(call, body)).await,
-        Method::CreateMemory => Box::pin(memory_service::create(call, body)).await,
+        Method::CreateMemory => Box::pin(creation::create(call, body)).await,
         Method::GetMemory => Box::pin(memory_service::get(call, body)).await,
         Method::ListMemories => Box::pin(memory_service::list(call, body)).await,
         Method::UpdateMemory => Box::pin(memory_service::update(call, body)).await,
@@ -183,6 +184,19 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::GetPartition => Box::pin(partition_service::get(call, body)).await,
         Method::ListPartitions => Box::pin(partition_service::list(call, body)).await,
         Method::DeletePartition => Box::pin(partition_service::delete(call, body)).await,
+        Method::PutSegment => Box::pin(segment_service::put(call, body)).await,
+        Method::GetSegment => Box::pin(segment_service::get(call, body)).await,
+        Method::ListSegments => Box::pin(segment_service::list(call, body)).await,
+        Method::InitMemory => Box::pin(segment_service::init(call, body)).await,
+        Method::DropSegment => Box::pin(segment_service::drop(call, body)).await,
+        Method::CreateMemorySet => Box::pin(creation::create_set(call, body)).await,
+        Method::GetMemorySet => Box::pin(set_service::get(call, body)).await,
+        Method::ListMemorySets => Box::pin(set_service::list(call, body)).await,
+        Method::DeleteMemorySet => Box::pin(set_service::delete(call, body)).await,
+        Method::OpenView => Box::pin(view_service::open(call, body)).await,
+        Method::RefreshView => Box::pin(view_service::refresh(call, body)).await,
+        Method::CloseView => Box::pin(view_service::close(call, body)).await,
+        Method::ResetMemoryStats => Box::pin(verify::reset_stats(call, body)).await,
         // Answered in handle(), which has no Call for them.
         Method::HealthCheck
         | Method::HealthWatch

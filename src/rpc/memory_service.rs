@@ -9,13 +9,17 @@ use prost::Message;
 
 use crate::error::Failure;
 use crate::model::{
-    MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, Protection,
-    Volatility,
+    MAX_ACTIVE_SEGMENTS, MAX_DISPLAY_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE,
+    MIN_LEASE, Protection, Volatility,
 };
 use crate::proto::v1;
-use crate::registry::{Deletion, LabelSelector, MAX_REMEMBERED, PresentationChange, Record};
+use crate::registry::{
+    Deletion, LabelSelector, MAX_REMEMBERED, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_MEMBERS,
+    MOST_SEGMENTS, MOST_SETS, MOST_VIEWS, PresentationChange, Record,
+};
+use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
-use crate::rpc::capability::{self, Capability};
+use crate::rpc::capability::Capability;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
@@ -23,14 +27,12 @@ use crate::rpc::operations;
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::spec;
 use crate::rpc::status::Refusal;
-use crate::units::PAGE_BYTES;
+use crate::units::{ByteCount, PAGE_BYTES};
 
 /// Longest message that carries no tenant bytes: a spec with all its labels at their longest.
 pub(crate) const PLAIN_MESSAGE_BYTES: u64 = 256 * 1024;
 /// What a message may hold beside its data: names, uid, offsets.
 pub(crate) const ENVELOPE_BYTES: u64 = 64 * 1024;
-pub(crate) const DEFAULT_LIST: u32 = 100;
-pub(crate) const LONGEST_LIST: u32 = 1_000;
 /// The number of `ReadMemoryResponse.data`.
 const READ_DATA_FIELD: u32 = 1;
 
@@ -52,6 +54,24 @@ pub(crate) async fn plain<M: Message + Default>(
 /// A reply that carries no tenant bytes.
 pub(crate) fn answer(message: &impl Message) -> Result<Reply, Refusal> {
     Ok(Reply::Message(frame(message), None))
+}
+
+/// A reply with so many of a tenant's bytes in it, put into words where those are not in others' way.
+pub(crate) async fn answer_with(
+    call: &Call,
+    message: impl Message + 'static,
+    length: ByteCount,
+    held: InFlight,
+) -> Result<Reply, Refusal> {
+    let registry = &call.door.server.registry;
+    let framed = if length <= registry.settings.inline {
+        frame(&message)
+    } else {
+        let lane = call.door.access.tenant().namespace.lane();
+        let gate = Arc::clone(&call.occasion.gate);
+        registry.pool.run_once(lane, gate, move || frame(&message)).await?
+    };
+    Ok(Reply::Message(framed, Some(held)))
 }
 
 pub(crate) async fn read(call: &Call, body: Body) -> Result<Reply, Refusal> {
@@ -190,21 +210,6 @@ pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
     })
 }
 
-pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
-    let mut request = plain::<v1::CreateMemoryRequest>(call, body).await?.message;
-    let request_id = request.request_id.take();
-    let key = convert::request_key(call.method, request_id, &request)?;
-    capability::require(call.door.server.host.capabilities(), &request.required_capabilities)?;
-    let id = request.memory_id.as_deref().map(convert::memory_id).transpose()?;
-    let spec = spec::wanted(request.spec.unwrap_or_default())?;
-    let record = call.door.access.create(&call.occasion, id, spec, key).await?;
-    tracing::info!(
-        call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
-        memory_id = %record.id, uid = %record.uid, size_pages = record.size().get(), "created"
-    );
-    answer(&v1::CreateMemoryResponse { memory: Some(convert::memory(&record)) })
-}
-
 pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::GetMemoryRequest>(call, body).await?.message;
     let view = spec::known("view", request.view)?;
@@ -239,12 +244,8 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let selector = LabelSelector::parse(&request.label_selector)
         .map_err(|why| Failure::InvalidField { field: "label_selector", why })?;
     let after = convert::page_start(&request.label_selector, &request.page_token)?;
-    let page_size = match request.page_size {
-        0 => DEFAULT_LIST,
-        size => size.min(LONGEST_LIST),
-    };
-    let listing =
-        call.door.access.list(&selector, after.as_ref(), page_size as usize, call.occasion.now);
+    let page_size = convert::page_size(request.page_size);
+    let listing = call.door.access.list(&selector, after.as_ref(), page_size, call.occasion.now);
     answer(&v1::ListMemoriesResponse {
         memories: listing.records.iter().map(|record| convert::memory(record)).collect(),
         next_page_token: listing
@@ -365,7 +366,7 @@ fn limits(call: &Call) -> v1::Limits {
         page_bytes: PAGE_BYTES,
         host_page_bytes: settings.host_page.get(),
         default_maximum_pages: settings.default_maximum.get(),
-        max_list_page_size: LONGEST_LIST,
+        max_list_page_size: convert::LONGEST_LIST,
         max_labels: count(MAX_LABELS),
         max_label_value_bytes: count(MAX_LABEL_VALUE_BYTES),
         max_display_name_bytes: count(MAX_DISPLAY_NAME_BYTES),
@@ -384,5 +385,12 @@ fn limits(call: &Call) -> v1::Limits {
             .max_write_bytes
             .saturating_add(operations::BESIDE_DATA_BYTES),
         max_remembered_reply_bytes: MAX_REMEMBERED.get(),
+        max_segments: count(MOST_SEGMENTS),
+        max_active_segments: count(MAX_ACTIVE_SEGMENTS),
+        max_memory_sets: count(MOST_SETS),
+        max_set_members: count(MOST_MEMBERS),
+        max_views: count(MOST_VIEWS),
+        min_view_ttl: MIN_VIEW_TTL.try_into().ok(),
+        max_view_ttl: MAX_VIEW_TTL.try_into().ok(),
     }
 }

@@ -341,6 +341,10 @@ impl Carrier for v1::UploadMemoryRequest {
     const DATA_FIELD: u32 = 5;
 }
 
+impl Carrier for v1::PutSegmentRequest {
+    const DATA_FIELD: u32 = 2;
+}
+
 /// A message and, apart from it, its tenant bytes.
 #[derive(Debug)]
 pub(crate) struct WithData<M> {

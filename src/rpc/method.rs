@@ -84,6 +84,19 @@ methods! {
     GetPartition "linmem.v1.AdminService/GetPartition" Unary
     ListPartitions "linmem.v1.AdminService/ListPartitions" Unary
     DeletePartition "linmem.v1.AdminService/DeletePartition" Unary
+    PutSegment "linmem.v1.MemoryService/PutSegment" Unary
+    GetSegment "linmem.v1.MemoryService/GetSegment" Unary
+    ListSegments "linmem.v1.MemoryService/ListSegments" Unary
+    InitMemory "linmem.v1.MemoryService/InitMemory" Unary
+    DropSegment "linmem.v1.MemoryService/DropSegment" Unary
+    CreateMemorySet "linmem.v1.MemoryService/CreateMemorySet" Unary
+    GetMemorySet "linmem.v1.MemoryService/GetMemorySet" Unary
+    ListMemorySets "linmem.v1.MemoryService/ListMemorySets" Unary
+    DeleteMemorySet "linmem.v1.MemoryService/DeleteMemorySet" Unary
+    OpenView "linmem.v1.MemoryService/OpenView" Unary
+    RefreshView "linmem.v1.MemoryService/RefreshView" Unary
+    CloseView "linmem.v1.MemoryService/CloseView" Unary
+    ResetMemoryStats "linmem.v1.MemoryService/ResetMemoryStats" Unary
     HealthCheck "grpc.health.v1.Health/Check" Unary
     HealthWatch "grpc.health.v1.Health/Watch" Stream
     ReflectionV1 "grpc.reflection.v1.ServerReflection/ServerReflectionInfo" Stream

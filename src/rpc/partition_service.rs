@@ -13,7 +13,7 @@ use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::form::{page_kind, page_kind_message};
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{DEFAULT_LIST, LONGEST_LIST, answer, plain};
+use crate::rpc::memory_service::{answer, plain};
 use crate::rpc::spec::known;
 use crate::rpc::status::Refusal;
 use crate::units::ByteCount;
@@ -43,11 +43,8 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::ListPartitionsRequest>(call, body).await?.message;
     let registry = &call.door.server.registry;
     let after = convert::page_start(OF_PARTITIONS, &request.page_token)?;
-    let most = match request.page_size {
-        0 => DEFAULT_LIST,
-        size => size.min(LONGEST_LIST),
-    };
-    let (partitions, more) = registry.partitions.list(after.as_ref(), most as usize);
+    let most = convert::page_size(request.page_size);
+    let (partitions, more) = registry.partitions.list(after.as_ref(), most);
     let (last, children) = (partitions.last().filter(|_| more), registry.partitions.children());
     answer(&v1::ListPartitionsResponse {
         next_page_token: last

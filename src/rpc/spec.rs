@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::model::{
-    Allocator, DEFAULT_GUARD, Growth, Guard, Id, IndexType, MAX_DISPLAY_NAME_BYTES,
+    ActiveSegment, Allocator, DEFAULT_GUARD, Growth, Guard, Id, IndexType, MAX_DISPLAY_NAME_BYTES,
     MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
 };
 use crate::proto::v1;
@@ -49,7 +49,17 @@ pub(crate) fn wanted(spec: v1::MemorySpec) -> Result<MemorySpec, Failure> {
             labels: labels("spec.labels", spec.labels)?,
             lease_ttl: spec.lease_ttl.map(|ttl| lease("spec.lease_ttl", &ttl)).transpose()?,
         },
+        segments: spec.segments.into_iter().map(active).collect::<Result<_, _>>()?,
     })
+}
+
+fn active(segment: v1::ActiveSegment) -> Result<ActiveSegment, Failure> {
+    let v1::ActiveSegment { offset, data, length } = segment;
+    if length.is_some() {
+        let why = "is for answers: data says how many bytes there are".to_owned();
+        return Err(Failure::InvalidField { field: "spec.segments.length", why });
+    }
+    Ok(ActiveSegment { offset, data })
 }
 
 /// What a memory got.
@@ -156,10 +166,6 @@ fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
 fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
     flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
     only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
-    if !spec.segments.is_empty() {
-        let count = format!("{} segments", spec.segments.len());
-        return unbuilt("spec.segments", count, "segments are not built yet; use WriteMemory");
-    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::error::Failure;
+use crate::model::Resource;
 
 /// The domain of every `google.rpc.ErrorInfo` of this daemon.
 pub const DOMAIN: &str = "linmemd";
@@ -105,7 +106,9 @@ fn plain(code: Code, message: String) -> Status {
 fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
     use Retry::{AfterChange, AtHigherLevel, Never, Same, Unknown};
     Some(match failure {
-        Failure::OutOfBounds(_) => ("OUT_OF_BOUNDS", Code::OutOfRange, AfterChange),
+        Failure::OutOfBounds(_) | Failure::OutOfSegment { .. } => {
+            ("OUT_OF_BOUNDS", Code::OutOfRange, AfterChange)
+        }
         Failure::MaximumReached { .. } => ("MAXIMUM_REACHED", Code::FailedPrecondition, Never),
         Failure::UidMismatch { .. } => ("UID_MISMATCH", Code::FailedPrecondition, AfterChange),
         Failure::CapabilityUnavailable { .. } => {
@@ -155,6 +158,16 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::SessionProtocol { .. } => ("SESSION_PROTOCOL", Code::InvalidArgument, Never),
         Failure::GrantReadOnly => ("GRANT_READ_ONLY", Code::PermissionDenied, Never),
         Failure::InOperation { failure, .. } => return classify(failure),
+        Failure::NotFound { resource, .. } => match resource {
+            Resource::Segment => ("SEGMENT_NOT_FOUND", Code::NotFound, Never),
+            Resource::MemorySet => ("SET_NOT_FOUND", Code::NotFound, Never),
+            Resource::View => ("VIEW_NOT_FOUND", Code::NotFound, Never),
+        },
+        Failure::Exists { resource, .. } => match resource {
+            Resource::Segment => ("SEGMENT_EXISTS", Code::AlreadyExists, Never),
+            Resource::MemorySet => ("SET_EXISTS", Code::AlreadyExists, Never),
+            Resource::View => ("VIEW_EXISTS", Code::AlreadyExists, Never),
+        },
     })
 }
 
@@ -201,6 +214,9 @@ fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::TooManyWaiters { .. }
         | Failure::CompareFailed { .. }
         | Failure::GrantReadOnly
+        | Failure::NotFound { .. }
+        | Failure::Exists { .. }
+        | Failure::OutOfSegment { .. }
         | Failure::InternalFault => None,
     }
 }
@@ -304,6 +320,15 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             numbers.insert("operation_index".to_owned(), operation.to_string());
             return numbers;
         }
+        Failure::NotFound { resource, id } | Failure::Exists { resource, id } => {
+            vec![(resource.field(), id.to_string())]
+        }
+        Failure::OutOfSegment { segment_id, part } => vec![
+            ("segment_id", segment_id.to_string()),
+            ("source_offset", part.offset.to_string()),
+            ("length", part.length.to_string()),
+            ("size_bytes", part.size.to_string()),
+        ],
         Failure::SessionProtocol { .. }
         | Failure::GrantReadOnly
         | Failure::Draining

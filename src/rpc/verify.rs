@@ -1,4 +1,4 @@
-//! VerifyMemory: message in, [`Access::verify`](crate::tenancy::Access::verify), report out.
+//! VerifyMemory and ResetMemoryStats: message in, [`Access`](crate::tenancy::Access), report or memory out.
 //!
 //! Law: `memory_service.rs`'s.
 
@@ -18,6 +18,13 @@ pub(crate) async fn verify(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let report = call.door.access.verify(&call.occasion, target).await?;
     answer(&v1::VerifyMemoryResponse { report: Some(message(report)) })
+}
+
+pub(crate) async fn reset_stats(call: &Call, body: Body) -> Result<Reply, Refusal> {
+    let request = plain::<v1::ResetMemoryStatsRequest>(call, body).await?.message;
+    let target = convert::target(&request.memory_id, request.uid.as_deref())?;
+    let record = call.door.access.reset_stats(target, call.occasion.now)?;
+    answer(&v1::ResetMemoryStatsResponse { memory: Some(convert::memory(&record)) })
 }
 
 fn message(report: VerificationReport) -> v1::VerificationReport {

@@ -43,7 +43,7 @@ pub struct Access {
     caller: Caller,
     pub(super) tenant: Arc<Tenant>,
     pub(super) registry: Arc<Registry>,
-    each_memory: Arc<EachMemory>,
+    pub(super) each_memory: Arc<EachMemory>,
 }
 
 impl Access {
@@ -365,7 +365,7 @@ impl Access {
         Ok(out)
     }
 
-    async fn write_at<T: Send + 'static>(
+    pub(super) async fn write_at<T: Send + 'static>(
         &self,
         occasion: &Occasion,
         record: Arc<Record>,

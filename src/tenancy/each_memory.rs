@@ -67,11 +67,10 @@ impl EachMemory {
             let _infallible = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
             for ((tenant, id, _), record) in shown.iter() {
                 let Some(record) = record.upgrade() else { continue };
-                let stats = record.stats();
                 let value = match family {
                     // A memory never shrinks, so its peak is its size.
                     0 | 1 => record.size().bytes().get(),
-                    _ => stats.read_count.saturating_add(stats.write_count),
+                    _ => record.accesses_ever(),
                 };
                 let _infallible =
                     writeln!(page, "{name}{{tenant=\"{tenant}\",memory_id=\"{id}\"}} {value}");

@@ -64,13 +64,9 @@ impl Access {
     /// A part of a segment's bytes.
     ///
     /// # Errors
-    /// CAPABILITY_UNAVAILABLE: there are no segments yet.
-    pub fn segment_part(&self, id: &str, _from: u64, _length: u64) -> Result<Bytes, Failure> {
-        Err(Failure::CapabilityUnavailable {
-            field: "segment_id",
-            value: id.escape_default().take(128).collect(),
-            why: "segments are not built yet; write the bytes instead".into(),
-        })
+    /// SEGMENT_NOT_FOUND, OUT_OF_BOUNDS.
+    pub fn segment_part(&self, id: &str, offset: u64, length: u64) -> Result<Bytes, Failure> {
+        self.tenant.namespace.segment(id)?.part(offset, length)
     }
 
     /// Copies a range to one of the same length, of the same memory or another.
@@ -101,7 +97,7 @@ impl Access {
     /// Counts one that was found before; whether it is one.
     fn note_refused(&self, failure: &Failure) -> bool {
         match failure {
-            Failure::OutOfBounds(_) => self.tenant.meters.trap(),
+            Failure::OutOfBounds(_) | Failure::OutOfSegment { .. } => self.tenant.meters.trap(),
             Failure::Unaligned { .. } => self.tenant.meters.unaligned(),
             Failure::InOperation { failure, .. } => return self.note_refused(failure),
             _ => return false,

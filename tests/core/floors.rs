@@ -233,6 +233,7 @@ pub(crate) fn spec(initial: u64) -> MemorySpec {
         guard: Guard::default(),
         form: Form::usual(),
         presentation: Presentation::default(),
+        segments: Vec::new(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The core under test, below the wire and over it: against a model (`model/`), on a host that
 //! refuses (`failing_host.rs`, `failing_slab.rs`, `failing_daemon.rs`, `partitions.rs`), short of
-//! memory (`purges.rs`), under many threads (`concurrency.rs`), and on which processors it runs
+//! memory (`purges.rs`), under many threads (`concurrency.rs`), beside its
+//! memories (`segments.rs`,
+//! `sets.rs`), and on which processors it runs
 //! (`pinning.rs`).
 //!
 //! One binary, because each links the whole daemon. `floors.rs` stands the floors up without a
@@ -17,4 +19,6 @@ mod model;
 mod partitions;
 mod pinning;
 mod purges;
+mod segments;
 mod served;
+mod sets;

@@ -2,10 +2,9 @@
 //! that their guards hold; and the same without slabs, refused at the kernel's limit on mappings.
 //!
 //! Owns: a registry in this process, over the real kernel and with the daemon's own allocator, for a
-//! daemon's wire would be most of the time and would hide the figures. Law: what is counted is the
-//! growth of the process's resident set, less the pages of memories that were written, over a
-//! million created, half of them destroyed and created again; page tables are no part of a resident
-//! set and are said beside it.
+//! daemon's wire would be most of the time and would hide the figures. Law: what is counted is the growth
+//! of the process's resident set, less the pages of memories that were written, over a million created,
+//! half of them destroyed and created again; page tables are no part of it and are said beside it.
 
 #![expect(unsafe_code, reason = "asks whether addresses beside a memory can be touched")]
 
@@ -128,6 +127,7 @@ impl Floor {
             guard: Guard::default(),
             form: Form::usual(),
             presentation: Presentation { labels, ..Presentation::default() },
+            segments: Vec::new(),
         };
         let (gate, namespace) = (Gate::new(), &self.namespace);
         let record = self.registry.create(namespace, id, spec, None, self.now, &gate).await?;

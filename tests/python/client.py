@@ -23,6 +23,10 @@ from linmem.v1 import memory_pb2
 from linmem.v1 import memory_service_pb2 as pb
 from linmem.v1 import memory_service_pb2_grpc as rpc
 from linmem.v1 import wait_pb2
+from linmem.v1 import memory_set_pb2
+from linmem.v1 import segment_pb2
+from linmem.v1 import stats_pb2
+from linmem.v1 import view_pb2
 
 PAGE = 65536
 
@@ -332,6 +336,110 @@ def a_cancelled_download_leaves_the_daemon_well(client):
     client.delete("stream")
 
 
+def a_segment_is_put_shown_initialised_from_and_dropped(client):
+    data = bytes(range(200))
+    request_id = str(uuid.uuid4())
+    request = segment_pb2.PutSegmentRequest(segment_id="seg", data=data, request_id=request_id)
+    put = client.memories.PutSegment(request).segment
+    assert (put.segment_id, put.size_bytes) == ("seg", 200), put
+    assert client.memories.PutSegment(request).segment == put
+    taken = segment_pb2.PutSegmentRequest(segment_id="seg", data=data)
+    refused(
+        lambda: client.memories.PutSegment(taken),
+        grpc.StatusCode.ALREADY_EXISTS, "SEGMENT_EXISTS", "NEVER",
+    )
+    wanted = segment_pb2.GetSegmentRequest(segment_id="seg", with_data=True)
+    assert client.memories.GetSegment(wanted).data == data
+    (listed,) = client.memories.ListSegments(segment_pb2.ListSegmentsRequest()).segments
+    assert listed == put
+    active = memory_pb2.ActiveSegment(offset=3, data=b"active")
+    memory = client.create("init", initial_pages=1, segments=[active])
+    assert (memory.spec.segments[0].offset, memory.spec.segments[0].length) == (3, 6)
+    init = segment_pb2.InitMemoryRequest(
+        memory_id="init", segment_id="seg", destination_offset=9, source_offset=100, length=5
+    )
+    client.memories.InitMemory(init)
+    assert client.read("init", 3, 11) == b"active" + data[100:105]
+    init.source_offset = 196
+    refused(
+        lambda: client.memories.InitMemory(init),
+        grpc.StatusCode.OUT_OF_RANGE, "OUT_OF_BOUNDS", "AFTER_CHANGE",
+        segment_id="seg", source_offset=196, size_bytes=200,
+    )
+    client.memories.DropSegment(segment_pb2.DropSegmentRequest(segment_id="seg"))
+    refused(
+        lambda: client.memories.GetSegment(wanted),
+        grpc.StatusCode.NOT_FOUND, "SEGMENT_NOT_FOUND", "NEVER",
+    )
+    client.delete("init")
+
+
+def a_set_of_memories_comes_and_goes_as_one(client):
+    def new(*members):
+        specs = [
+            memory_set_pb2.NewMember(
+                memory_id=memory_id, spec=memory_pb2.MemorySpec(initial_pages=pages)
+            )
+            for memory_id, pages in members
+        ]
+        request = memory_set_pb2.CreateMemorySetRequest(set_id="set", members=specs)
+        return client.memories.CreateMemorySet(request).memory_set
+
+    refused(
+        lambda: new(("set-a", 1), ("set-b", 65537)),
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SPEC", "NEVER",
+    )
+    refused(lambda: client.get("set-a"), grpc.StatusCode.NOT_FOUND, "MEMORY_NOT_FOUND", "NEVER")
+    made = new(("set-a", 1), ("set-b", 2))
+    assert [member.memory.size_pages for member in made.members] == [1, 2]
+    client.delete("set-a")
+    wanted = memory_set_pb2.GetMemorySetRequest(set_id="set")
+    seen = client.memories.GetMemorySet(wanted).memory_set
+    assert [member.exists for member in seen.members] == [False, True]
+    listed = client.memories.ListMemorySets(memory_set_pb2.ListMemorySetsRequest())
+    assert [one.set_id for one in listed.memory_sets] == ["set"]
+    client.memories.DeleteMemorySet(memory_set_pb2.DeleteMemorySetRequest(set_id="set"))
+    refused(lambda: client.get("set-b"), grpc.StatusCode.NOT_FOUND, "MEMORY_NOT_FOUND", "NEVER")
+    refused(
+        lambda: client.memories.GetMemorySet(wanted),
+        grpc.StatusCode.NOT_FOUND, "SET_NOT_FOUND", "NEVER",
+    )
+
+
+def a_view_tells_what_changed_until_it_is_closed(client):
+    memory = client.create("view", initial_pages=1)
+    request = view_pb2.OpenViewRequest(memory_id="view", offset=8, length=4)
+    opened = client.memories.OpenView(request)
+    assert (opened.data, opened.changed, opened.view.uid) == (bytes(4), False, memory.uid)
+    refresh = view_pb2.RefreshViewRequest(view_id=opened.view.view_id, only_if_changed=True)
+    seen = client.memories.RefreshView(refresh)
+    assert (seen.data, seen.changed, seen.crc32c) == (b"", False, opened.crc32c)
+    client.write("view", 11, b"!")
+    seen = client.memories.RefreshView(refresh)
+    assert (seen.data, seen.changed) == (b"\0\0\0!", True)
+    # As if that answer had been lost.
+    refresh.version = opened.version
+    assert client.memories.RefreshView(refresh).changed
+    client.memories.CloseView(view_pb2.CloseViewRequest(view_id=opened.view.view_id))
+    refused(
+        lambda: client.memories.RefreshView(refresh),
+        grpc.StatusCode.NOT_FOUND, "VIEW_NOT_FOUND", "NEVER",
+    )
+    client.delete("view")
+
+
+def statistics_begin_anew(client):
+    client.create("stats", initial_pages=1)
+    client.write("stats", 5, b"abc")
+    stats = client.get("stats").stats
+    assert (stats.last_access_offset, stats.last_access_length) == (5, 3), stats
+    assert (stats.write_count, stats.distinct_regions) == (1, 1), stats
+    reset = client.memories.ResetMemoryStats(stats_pb2.ResetMemoryStatsRequest(memory_id="stats"))
+    stats = reset.memory.stats
+    assert stats.write_count == 0 and not stats.HasField("last_access_offset"), stats
+    client.delete("stats")
+
+
 def a_deadline_ends_a_stream_that_is_not_fed(client):
     client.create("slow", initial_pages=1)
     held = threading.Event()
@@ -445,6 +553,10 @@ CLAIMS = [
     a_stream_carries_any_length_both_ways,
     a_failed_upload_says_what_stands,
     a_cancelled_download_leaves_the_daemon_well,
+    a_segment_is_put_shown_initialised_from_and_dropped,
+    a_set_of_memories_comes_and_goes_as_one,
+    a_view_tells_what_changed_until_it_is_closed,
+    statistics_begin_anew,
     a_deadline_ends_a_stream_that_is_not_fed,
     a_wait_is_woken_by_a_notify_and_refused_where_nobody_may_wait,
     another_tenant_is_not_named_by_a_stranger,

@@ -50,6 +50,11 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("SESSION_PROTOCOL", Code::InvalidArgument, Retry::Never),
     ("GRANT_READ_ONLY", Code::PermissionDenied, Retry::Never),
     ("OPERATION_UNKNOWN", Code::InvalidArgument, Retry::Never),
+    ("SEGMENT_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("SEGMENT_EXISTS", Code::AlreadyExists, Retry::Never),
+    ("SET_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("SET_EXISTS", Code::AlreadyExists, Retry::Never),
+    ("VIEW_NOT_FOUND", Code::NotFound, Retry::Never),
 ];
 
 /// Asserts that the outcome is this failure with exactly these numbers, and gives it.

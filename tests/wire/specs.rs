@@ -29,7 +29,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
         ("spec.attachable", "true", |s| s.attachable = true),
         ("spec.owner", "OWNER_CONNECTION", |s| s.owner = 2),
         ("spec.allocator", "ALLOCATOR_FIXED", |s| s.allocator = 3),
-        ("spec.segments", "1 segments", |s| s.segments = vec![proto::ActiveSegment::default()]),
     ];
     for (field, value, change) in unbuilt {
         let outcome = create(&client, *change).await;

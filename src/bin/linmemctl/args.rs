@@ -132,6 +132,16 @@ pub(crate) enum Verb {
     Host(verbs::server::HostArgs),
     /// Pools of budget with a minimum that is set aside (for operators).
     Partition(Box<verbs::partition::PartitionArgs>),
+    /// Bytes kept beside memories, to be put into them.
+    Segment(verbs::segment::SegmentArgs),
+    /// Put a part of a segment into a memory.
+    Init(verbs::segment::InitArgs),
+    /// Memories that come and go together.
+    Set(verbs::set::SetArgs),
+    /// Show a range and what changes in it.
+    View(verbs::view::ViewArgs),
+    /// What has happened to a memory, and beginning that anew.
+    Stats(verbs::stats::StatsArgs),
     /// Begin the daemon's drain (for operators).
     Drain(verbs::server::DrainArgs),
     /// Measure a daemon.
@@ -273,6 +283,19 @@ mod tests {
             "linmemctl verify m",
             "linmemctl wait m 0 0x7 --width 8 --for 1s",
             "linmemctl notify m 0 --count 1",
+            "linmemctl segment put s --hex 00",
+            "linmemctl segment get s -o f",
+            "linmemctl segment list",
+            "linmemctl segment drop s --if-exists",
+            "linmemctl set create s --memory a=1:4 --memory b=64KiB",
+            "linmemctl set show s",
+            "linmemctl set list",
+            "linmemctl set remove s --if-exists",
+            "linmemctl view m 0 64 --every 200ms --looks 3",
+            "linmemctl stats show m",
+            "linmemctl stats reset m --uid 0",
+            "linmemctl init m 1page s --from 4 --length 1KiB",
+            "linmemctl create m 1 --segment 0x100=rodata.bin",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::memory::group::{Group, Operand, Step};
 use crate::memory::scalars::{Load, Operator, Width};
 use crate::model::AccessKind;
-use crate::units::{ByteCount, ByteRange, OutOfBounds};
+use crate::units::{ByteCount, ByteRange, OutOfBounds, WasmPages};
 
 /// How large a group may be.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Draft {
     /// Operands of few bytes.
     small: Vec<u8>,
     size: ByteCount,
+    /// What the memory may grow to.
+    maximum: WasmPages,
     limits: GroupLimits,
     /// Operations that are not one step each; then so many have been begun.
     begun: Option<u32>,
@@ -37,9 +39,9 @@ pub struct Draft {
 impl Draft {
     /// Nothing yet.
     #[must_use]
-    pub fn new(size: ByteCount, limits: GroupLimits) -> Self {
+    pub fn new(size: ByteCount, maximum: WasmPages, limits: GroupLimits) -> Self {
         let group = Group { operands: vec![Bytes::new()], ..Group::default() };
-        Self { group, small: Vec::new(), size, limits, begun: None }
+        Self { group, small: Vec::new(), size, maximum, limits, begun: None }
     }
 
     /// Makes room for so many operations, or as many as there may be.
@@ -268,7 +270,7 @@ impl Draft {
         }
         self.group.touched = touched;
         self.group.writes |= stores;
-        self.group.tally.add(kind, range, stores);
+        self.group.tally.add(kind, range, stores, self.maximum);
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 //! Law: a contiguous range of one operation is one access, of any length; one that reads and stores a
 //! number is one, and counts as a write. Counts nothing by itself.
 
+use crate::memory::regions::regions;
 use crate::model::AccessKind;
-use crate::units::ByteRange;
+use crate::units::{ByteRange, WasmPages};
 
 /// Sums over the accesses of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub struct Tally {
     pub writes: Sum,
     /// The longest, in bytes.
     pub largest: u64,
+    /// The last; none where there was none.
+    pub last: Option<ByteRange>,
+    /// Which 64ths of the maximum they touch.
+    pub regions: u64,
 }
 
 /// So many accesses, of so many bytes in all.
@@ -40,13 +45,21 @@ impl Sum {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, kind: AccessKind, range: ByteRange, stores: bool) {
+    pub(super) fn add(
+        &mut self,
+        kind: AccessKind,
+        range: ByteRange,
+        stores: bool,
+        maximum: WasmPages,
+    ) {
         let bytes = range.length().get();
         if let Some(sum) = self.kinds.get_mut(kind.index()) {
             sum.add(bytes);
         }
         if stores { &mut self.writes } else { &mut self.reads }.add(bytes);
         self.largest = self.largest.max(bytes);
+        self.last = Some(range);
+        self.regions |= regions(range, maximum);
     }
 
     /// Adds what another has.
@@ -57,6 +70,8 @@ impl Tally {
         self.reads.merge(more.reads);
         self.writes.merge(more.writes);
         self.largest = self.largest.max(more.largest);
+        self.last = more.last.or(self.last);
+        self.regions |= more.regions;
     }
 
     /// What there is of each kind of which there is any.

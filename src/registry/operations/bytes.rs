@@ -94,7 +94,7 @@ impl Registry {
         if range.length() <= self.settings.inline {
             let mut writing = writing(record, gate).await?;
             apply(&mut writing, &Plan::fill(range, value))?;
-            writing.owner().note_write(range.length());
+            writing.owner().note_write(range);
             return Ok(());
         }
         let (job_gate, slice) = (Arc::clone(gate), self.settings.slice);
@@ -103,7 +103,7 @@ impl Registry {
             admit_whole(&mut writing, range)?;
             let mut rest = range;
             in_steps(|| fill_slice(&mut writing, &mut rest, slice, value, &job_gate)).await?;
-            writing.owner().note_write(range.length());
+            writing.owner().note_write(range);
             Ok(())
         };
         self.pool.run(lane, Arc::clone(gate), job).await?
@@ -128,7 +128,7 @@ impl Registry {
             admit_whole(&mut writing, range)?;
             let (mut rest, mut discarded) = (range, ByteCount::ZERO);
             in_steps(|| discard_slice(&mut writing, &mut rest, &mut discarded, &job_gate)).await?;
-            writing.owner().note_write(range.length());
+            writing.owner().note_write(range);
             Ok(discarded)
         };
         self.pool.run(lane, Arc::clone(gate), job).await?
@@ -153,7 +153,7 @@ fn read_held(
     let read = hand(reading.memory()).map(|mut memory| memory.read(range, out));
     let record = reading.owner();
     settled(record, read)?;
-    record.note_read(range.length());
+    record.note_read(range);
     Ok(())
 }
 
@@ -164,7 +164,7 @@ fn write_held(
 ) -> Result<(), Failure> {
     let plan = Plan::write(offset, sources, writing.owner().size.bytes())?;
     apply(writing, &plan)?;
-    writing.owner().note_write(plan.range().length());
+    writing.owner().note_write(plan.range());
     Ok(())
 }
 

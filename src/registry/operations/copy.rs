@@ -80,7 +80,8 @@ struct Copy {
     slices: Slices,
     buffer: Vec<u8>,
     per_turn: u64,
-    length: ByteCount,
+    /// From where, and to where.
+    ranges: [ByteRange; 2],
     begun: bool,
 }
 
@@ -108,7 +109,7 @@ impl Copy {
             slices,
             buffer: Vec::new(),
             per_turn: 64,
-            length: from.range.length(),
+            ranges: [from.range, to.range],
             begun: false,
         };
         copy.admit(from.range, to.range)?;
@@ -181,14 +182,15 @@ impl Copy {
 
     /// Counts it.
     fn end(&self) {
+        let [read, written] = self.ranges;
         match &self.held {
             Held::Same(memory) => {
-                memory.owner().note_read(self.length);
-                memory.owner().note_write(self.length);
+                memory.owner().note_read(read);
+                memory.owner().note_write(written);
             }
             Held::Apart { from, to } => {
-                from.owner().note_read(self.length);
-                to.owner().note_write(self.length);
+                from.owner().note_read(read);
+                to.owner().note_write(written);
             }
         }
     }

@@ -1,22 +1,35 @@
-//! Creation: check, remember, pay, map on the pool, and last of all give it its name.
+//! Creation: check, remember, pay, and what follows on the pool (`birth.rs`).
 
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::memory::{AnyMemory, Layout, LinearMemory, Refused, Uncreated};
+use crate::memory::{Layout, LinearMemory, Refused};
 use crate::model::{
-    AddressSpace, Allocator, Growth, IndexType, MemoryId, MemorySpec, Now, Presentation,
-    RequestKey, Shape, Uuid,
+    ActiveSegment, AddressSpace, Allocator, Growth, IndexType, MAX_ACTIVE_SEGMENTS, MemoryId,
+    MemorySpec, Now, Presentation, RequestKey, Shape, Uuid,
 };
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge, Payer};
 use crate::registry::namespace::Namespace;
+use crate::registry::operations::birth::{Bids, Birth, Newborn};
 use crate::registry::operations::refused;
 use crate::registry::random::random_bits;
-use crate::registry::record::{NewRecord, Record};
-use crate::registry::requests::{Begun, Led, Running};
+use crate::registry::record::Record;
+use crate::registry::requests::{Begun, Led};
 use crate::registry::settings::Registry;
-use crate::units::WasmPages;
+use crate::units::{ByteCount, ByteRange, WasmPages};
+
+/// What a place in the list of active segments costs that is shown.
+const SHOWN_BYTES: u64 = 16;
+
+/// A memory as it was asked for, checked.
+pub(super) struct Wanted {
+    pub(super) payer: Arc<Payer>,
+    shape: Shape,
+    layouts: Vec<Layout>,
+    presentation: Presentation,
+    segments: Vec<ActiveSegment>,
+}
 
 impl Registry {
     /// Makes a memory. A repeat of a remembered request gets that memory as it is now.
@@ -28,11 +41,56 @@ impl Registry {
         self: &Arc<Self>,
         namespace: &Arc<Namespace>,
         id: Option<MemoryId>,
-        mut spec: MemorySpec,
+        spec: MemorySpec,
         request: Option<RequestKey>,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Arc<Record>, Failure> {
+        let wanted = self.wanted(namespace, spec)?;
+        let payers = [&namespace.home.payer, &wanted.payer];
+        let running = match namespace.requests.begin(request, now, payers)? {
+            Begun::Run(running) => running,
+            Begun::Done(led) => return repeated(namespace, led, now),
+        };
+        let id = id.unwrap_or_else(|| MemoryId::random(random_bits()));
+        self.admit(namespace, &id, now)?;
+        let new = self.newborn(id, wanted)?;
+        let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace) };
+        let job_gate = Arc::clone(gate);
+        let job = move || {
+            let named = |record: &[Arc<Record>], counted: &dyn Fn() -> Result<(), Failure>| {
+                birth.namespace.directory.insert(record, counted)
+            };
+            let record = birth.make(vec![new], now, &job_gate, named)?.pop();
+            let record = record.ok_or(Failure::InternalFault)?;
+            running.led_to(Led::Created { id: record.id.clone(), uid: record.uid });
+            Ok(record)
+        };
+        self.pool.run_once(namespace.lane, Arc::clone(gate), job).await?
+    }
+
+    /// That a name is free. One whose memory's lease has run out is.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        namespace: &Namespace,
+        id: &MemoryId,
+        now: Now,
+    ) -> Result<(), Failure> {
+        if let Some(record) = namespace.directory.find(id.as_str()) {
+            if !record.expire(now) {
+                return Err(Failure::MemoryExists { memory_id: id.clone() });
+            }
+            self.retire(record);
+        }
+        Ok(())
+    }
+
+    /// What a spec asks for, with everything that can be known of it without paying.
+    pub(super) fn wanted(
+        &self,
+        namespace: &Namespace,
+        mut spec: MemorySpec,
+    ) -> Result<Wanted, Failure> {
         let payer = self.payer(namespace, &mut spec)?;
         let shape = self.shape(namespace, &spec)?;
         let layouts =
@@ -40,33 +98,24 @@ impl Registry {
                 let why = "guards and maximum_pages together do not fit 64 bits of address";
                 Failure::InvalidSpec { field: "spec.guard", why: why.to_owned() }
             })?;
-        let begun = namespace.requests.begin(request, now, [&namespace.home.payer, &payer])?;
-        let running = match begun {
-            Begun::Run(running) => running,
-            Begun::Done(led) => return repeated(namespace, led, now),
-        };
-        let id = id.unwrap_or_else(|| MemoryId::random(random_bits()));
-        if let Some(record) = namespace.directory.find(id.as_str()) {
-            if !record.expire(now) {
-                return Err(Failure::MemoryExists { memory_id: id });
-            }
-            self.retire(record);
-        }
-        let beside = presentation_bytes(&spec.presentation);
-        let bids = self.bids(payer, layouts, beside)?;
-        let new = Newborn {
+        within(&spec.segments, shape.initial.bytes())?;
+        let MemorySpec { presentation, segments, .. } = spec;
+        Ok(Wanted { payer, shape, layouts, presentation, segments })
+    }
+
+    /// The same with a name and paid.
+    pub(super) fn newborn(&self, id: MemoryId, wanted: Wanted) -> Result<Newborn, Failure> {
+        let Wanted { payer, shape, layouts, presentation, segments } = wanted;
+        let shown = (segments.len() as u64).saturating_mul(SHOWN_BYTES);
+        let beside = presentation_bytes(&presentation).saturating_add(shown);
+        Ok(Newborn {
             id,
             uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
             shape,
-            presentation: spec.presentation,
-        };
-        let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace), running };
-        let job_gate = Arc::clone(gate);
-        self.pool
-            .run_once(namespace.lane, Arc::clone(gate), move || {
-                birth.make(new, bids, now, &job_gate)
-            })
-            .await?
+            presentation,
+            segments,
+            bids: self.bids(payer, layouts, beside)?,
+        })
     }
 
     /// Who is to pay for a memory of this spec, the form of which becomes the partition's.
@@ -92,7 +141,12 @@ impl Registry {
         Err(first.unwrap_or(Failure::InternalFault))
     }
 
-    fn pay(&self, payer: &Arc<Payer>, layout: &Layout, beside: u64) -> Result<Charge, Failure> {
+    pub(super) fn pay(
+        &self,
+        payer: &Arc<Payer>,
+        layout: &Layout,
+        beside: u64,
+    ) -> Result<Charge, Failure> {
         let host_page = self.settings.host_page;
         let footprint = LinearMemory::footprint(&*self.allocator, layout, host_page);
         let mut amount = Amount::memory(&footprint);
@@ -183,6 +237,24 @@ pub(super) fn presentation_bytes(presentation: &Presentation) -> u64 {
     labels.saturating_add(presentation.display_name.len()) as u64
 }
 
+/// That all of these can be put in place.
+fn within(segments: &[ActiveSegment], size: ByteCount) -> Result<(), Failure> {
+    let invalid = |why| Err(Failure::InvalidSpec { field: "spec.segments", why });
+    if segments.len() > MAX_ACTIVE_SEGMENTS {
+        return invalid(format!("are {}; at most {MAX_ACTIVE_SEGMENTS}", segments.len()));
+    }
+    for (number, ActiveSegment { offset, data }) in segments.iter().enumerate() {
+        let length = ByteCount::of(data).get();
+        if ByteRange::within(*offset, length, size).is_err() {
+            return invalid(format!(
+                "segments[{number}] has {length} bytes at offset {offset}, which do not lie within \
+                 the initial size of {size}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn repeated(namespace: &Namespace, led: Led, now: Now) -> Result<Arc<Record>, Failure> {
     match led {
         Led::Created { id, uid } => namespace
@@ -190,104 +262,5 @@ fn repeated(namespace: &Namespace, led: Led, now: Now) -> Result<Arc<Record>, Fa
             .map_err(|_gone| Failure::MemoryNotFound { memory_id: id }),
         // The hash of the body covers the kind of request, so this is another request.
         _ => Err(Failure::RequestIdReused { request_id: Uuid::nil() }),
-    }
-}
-
-/// A layout that has been paid, and what may be had in its place.
-struct Bids {
-    layout: Layout,
-    charge: Charge,
-    rest: std::vec::IntoIter<Layout>,
-    /// What is charged beside the memory.
-    beside: u64,
-    payer: Arc<Payer>,
-}
-
-struct Newborn {
-    id: MemoryId,
-    uid: Uuid,
-    shape: Shape,
-    presentation: Presentation,
-}
-
-/// What a creation needs on the pool.
-struct Birth {
-    registry: Arc<Registry>,
-    namespace: Arc<Namespace>,
-    running: Running,
-}
-
-impl Birth {
-    fn make(self, new: Newborn, bids: Bids, now: Now, gate: &Gate) -> Result<Arc<Record>, Failure> {
-        let payer = Arc::clone(&bids.payer);
-        self.make_once_paid(new, bids, now, gate).inspect_err(|_refused| payer.take_up())
-    }
-
-    fn make_once_paid(
-        self,
-        new: Newborn,
-        bids: Bids,
-        now: Now,
-        gate: &Gate,
-    ) -> Result<Arc<Record>, Failure> {
-        let (memory, layout, charge) = self.pages(bids, gate)?;
-        let Self { registry, namespace, running } = self;
-        let new = NewRecord {
-            id: new.id,
-            uid: new.uid,
-            shape: new.shape,
-            guard: layout.guard,
-            presentation: new.presentation,
-            charge,
-        };
-        let record = Record::new(new, memory, &namespace, now);
-        // Counted before anyone can find it: who deletes it at once must not count it out first.
-        let counted = || gate.pass().map(|()| namespace.note_more(layout.initial.bytes()));
-        if let Err(failure) = namespace.directory.insert(&record, counted) {
-            registry.give_back(&namespace, &record);
-            return Err(failure);
-        }
-        registry.leases.watch(&record);
-        running.led_to(Led::Created { id: record.id.clone(), uid: record.uid });
-        Ok(record)
-    }
-
-    /// The first of the layouts that the host gives.
-    fn pages(&self, bids: Bids, gate: &Gate) -> Result<(AnyMemory, Layout, Charge), Failure> {
-        let Self { registry, namespace, .. } = self;
-        let Bids { mut layout, mut charge, mut rest, beside, payer } = bids;
-        loop {
-            payer.hand_over().map_err(|why| refused(&why))?;
-            let going = || !gate.is_closed();
-            let refusal = match AnyMemory::create(&*registry.allocator, &layout, &going) {
-                Ok(memory) => return Ok((memory, layout, charge)),
-                Err(Uncreated { refused, left: None }) => refused,
-                Err(Uncreated { refused: refusal, left: Some(left) }) => {
-                    registry.quarantine_range(namespace, *left, Some(charge));
-                    return Err(refused(&refusal));
-                }
-            };
-            let Some(next) = rest.next().filter(|_| is_of_pages(&refusal)) else {
-                return Err(refused(&refusal));
-            };
-            registry.allocator.fallbacks().note_huge_pages();
-            drop(charge);
-            charge = registry.pay(&payer, &next, beside)?;
-            layout = next;
-        }
-    }
-}
-
-/// Whether another kind of pages may be had where this one is not.
-fn is_of_pages(refused: &Refused) -> bool {
-    match refused {
-        Refused::HugePages { .. } => true,
-        Refused::NotHere { field, .. } => *field == "spec.huge_pages",
-        Refused::Host(_)
-        | Refused::Heap(_)
-        | Refused::FixedSlots
-        | Refused::LockLimit { .. }
-        | Refused::NotAvailable { .. }
-        | Refused::CalledOff => false,
     }
 }

@@ -70,6 +70,15 @@ impl Registry {
         }
     }
 
+    /// Ends a memory, in a job of the pool that ends more than this one. That someone else has ended it
+    /// is as good.
+    pub(super) async fn end_within(&self, record: Arc<Record>) {
+        let gate = Gate::default();
+        let Ok(whole) = lifecycle::whole(record, &gate).await else { return };
+        let mut death = Death::Waiting { whole, deletion: Deletion::default() };
+        let _ended = in_steps(|| death.step(self, &gate)).await;
+    }
+
     /// Gives back what never got a name.
     pub(super) fn give_back(&self, namespace: &Namespace, record: &Arc<Record>) {
         let gate = Gate::default();

@@ -1,11 +1,13 @@
-//! What can be done to memories. One file a kind: `create`, `grow`, `bytes` (read, write, fill),
-//! `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
-//! observe), `wait` (and notify); and `partition`, for the pools that memories live in.
+//! What can be done to memories. One file a kind: `create` (and `birth`), `grow`, `bytes` (read, write,
+//! fill), `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
+//! observe), `wait` (and notify); and of what there is beside memories `partition`, the pools that they
+//! live in, `segment`, `set` and `view`.
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
 //! the kernel's time is a pool job with everything that it needs.
 
+mod birth;
 mod bytes;
 mod copy;
 mod create;
@@ -16,7 +18,10 @@ mod grow;
 mod moves;
 mod partition;
 mod protect;
+mod segment;
+mod set;
 mod verify;
+mod view;
 mod volatility;
 mod wait;
 

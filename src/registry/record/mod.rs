@@ -6,25 +6,29 @@
 //! allocated when they come to have it; a test holds the size. Does not know how records are found
 //! (`directory.rs`) nor what operations there are (`operations/`).
 
+mod stats;
 mod term;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::error::Failure;
-use crate::memory::{AnyMemory, PublishedSize, Tally};
-use crate::model::{Form, Guard, MemoryId, MemoryStats, Now, Presentation, Shape, Uuid};
+use crate::memory::{AnyMemory, PublishedSize};
+use crate::model::{Form, Guard, MemoryId, Now, Presentation, Shape, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::ledger::{Charge, Payer};
 use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
 use crate::registry::namespace::{Home, Namespace};
 use crate::registry::packed::Packed;
 use crate::registry::presentation::{PresentationVersion, Said, after_1970, since_1970};
+use crate::registry::record::stats::Stats;
 use crate::registry::record::term::expire_time;
 use crate::registry::selector::LabelSelector;
 use crate::registry::waiters::Over;
-use crate::units::{ByteCount, ByteRange, OutOfBounds, WasmPages};
+use crate::units::{ByteRange, OutOfBounds, WasmPages};
+
+pub(super) use crate::registry::record::stats::RareStats;
 
 /// One memory.
 #[derive(Debug)]
@@ -43,15 +47,6 @@ pub struct Record {
     expiry: AtomicU64,
     stats: Stats,
     aside: Mutex<Aside>,
-}
-
-#[derive(Debug, Default)]
-struct Stats {
-    read_count: AtomicU64,
-    write_count: AtomicU64,
-    read_bytes: AtomicU64,
-    write_bytes: AtomicU64,
-    largest_access_bytes: AtomicU64,
 }
 
 impl Lives for Record {
@@ -78,6 +73,8 @@ pub(super) struct NewRecord {
     pub(super) shape: Shape,
     pub(super) guard: Guard,
     pub(super) presentation: Presentation,
+    /// Where those were put that its spec had, and how long they were.
+    pub(super) segments: Box<[(u64, u64)]>,
     pub(super) charge: Charge,
 }
 
@@ -91,8 +88,9 @@ impl Record {
         let guards = [new.shape.guard, new.guard];
         let guards = (guards != [Guard::default(); 2]).then_some(guards);
         let form = (*new.shape.form != *Form::usual()).then(|| Arc::clone(&new.shape.form));
-        let usual = guards.is_none() && form.is_none();
-        let rare = (!usual).then(|| Box::new(Rare { guards, form, ..Rare::default() }));
+        let segments = new.segments;
+        let usual = guards.is_none() && form.is_none() && segments.is_empty();
+        let rare = (!usual).then(|| Box::new(Rare { guards, form, segments, ..Rare::default() }));
         let lease = new.presentation.lease_ttl;
         let record = Self {
             id: new.id,
@@ -107,7 +105,6 @@ impl Record {
             aside: Mutex::new(Aside {
                 charge: Some(new.charge),
                 said: Said::new(&new.presentation, expire_time(lease, now)),
-                version: 0,
                 rare,
             }),
         };
@@ -147,6 +144,18 @@ impl Record {
         aside.rare.as_ref().and_then(|rare| rare.guards).unwrap_or_default()
     }
 
+    /// Where the active segments of its spec were put, and how long each was.
+    #[must_use]
+    pub fn active_segments(&self) -> Box<[(u64, u64)]> {
+        self.aside().rare.as_ref().map(|rare| rare.segments.clone()).unwrap_or_default()
+    }
+
+    /// The most pages that it may have.
+    #[must_use]
+    pub fn maximum(&self) -> WasmPages {
+        self.shape.maximum()
+    }
+
     /// When it was created.
     #[must_use]
     pub fn created(&self) -> SystemTime {
@@ -180,7 +189,8 @@ impl Record {
     fn version(&self, aside: &Aside) -> PresentationVersion {
         // Another for each version of each memory: uids are random, and both steps can be undone.
         const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
-        let etag = self.uid.as_u128().wrapping_add(aside.version.into()).wrapping_mul(SPREAD);
+        let version = aside.rare.as_ref().map_or(0, |rare| rare.version);
+        let etag = self.uid.as_u128().wrapping_add(version.into()).wrapping_mul(SPREAD);
         PresentationVersion {
             presentation: aside.said.presentation(),
             etag: Uuid::from_u128(etag).simple().to_string(),
@@ -194,24 +204,6 @@ impl Record {
         selector.selects(|key| aside.said.label(key))
     }
 
-    /// What has happened to it.
-    #[must_use]
-    pub fn stats(&self) -> MemoryStats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let aside = self.aside();
-        let rare = aside.rare.as_deref();
-        MemoryStats {
-            read_count: read(&self.stats.read_count),
-            write_count: read(&self.stats.write_count),
-            read_bytes: read(&self.stats.read_bytes),
-            write_bytes: read(&self.stats.write_bytes),
-            grow_count: rare.map_or(0, |rare| rare.grow_count),
-            grow_failure_count: rare.map_or(0, |rare| rare.grow_failure_count),
-            trap_count: rare.map_or(0, |rare| rare.trap_count),
-            largest_access_bytes: read(&self.stats.largest_access_bytes),
-        }
-    }
-
     /// The range, if it lies within the size.
     ///
     /// # Errors
@@ -221,59 +213,13 @@ impl Record {
         within.inspect_err(|_trap| self.note_trap())
     }
 
-    /// An access was refused that never came to the memory.
-    pub fn note_refused(&self) {
-        self.note_trap();
-    }
-
-    pub(super) fn note_trap(&self) {
-        self.change(|rare| count(&mut rare.trap_count));
-    }
-
-    pub(super) fn note_read(&self, length: ByteCount) {
-        self.stats.read_count.fetch_add(1, Ordering::Relaxed);
-        self.stats.read_bytes.fetch_add(length.get(), Ordering::Relaxed);
-        self.note_length(length);
-    }
-
-    pub(super) fn note_write(&self, length: ByteCount) {
-        self.stats.write_count.fetch_add(1, Ordering::Relaxed);
-        self.stats.write_bytes.fetch_add(length.get(), Ordering::Relaxed);
-        self.note_length(length);
-    }
-
-    pub(super) fn note_group(&self, tally: &Tally) {
-        let Tally { reads, writes, largest, .. } = tally;
-        self.stats.read_count.fetch_add(reads.accesses, Ordering::Relaxed);
-        self.stats.read_bytes.fetch_add(reads.bytes, Ordering::Relaxed);
-        if writes.accesses > 0 {
-            self.stats.write_count.fetch_add(writes.accesses, Ordering::Relaxed);
-            self.stats.write_bytes.fetch_add(writes.bytes, Ordering::Relaxed);
-        }
-        self.note_length(ByteCount::new(*largest));
-    }
-
-    fn note_length(&self, length: ByteCount) {
-        if length.get() > self.stats.largest_access_bytes.load(Ordering::Relaxed) {
-            self.stats.largest_access_bytes.fetch_max(length.get(), Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn note_grown(&self) {
-        self.change(|rare| count(&mut rare.grow_count));
-    }
-
-    pub(super) fn note_not_grown(&self) {
-        self.change(|rare| count(&mut rare.grow_failure_count));
-    }
-
     /// The last look at the host's account of it.
     pub(super) fn observed(&self) -> Option<Observation> {
         self.aside().rare.as_ref()?.observed.clone()
     }
 
     pub(super) fn observe(&self, seen: Observation) {
-        self.change(|rare| rare.observed = Some(seen));
+        self.aside().rare.get_or_insert_default().observed = Some(seen);
     }
 
     /// Adds to what has been paid for it. Once it is over, that is given back.
@@ -296,10 +242,6 @@ impl Record {
     /// Whose it is, while they are there.
     pub(super) fn namespace(&self) -> Option<Arc<Namespace>> {
         self.home.namespace.upgrade()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Rare)) {
-        change(self.aside().rare.get_or_insert_default());
     }
 
     pub(super) fn aside(&self) -> MutexGuard<'_, Aside> {
@@ -340,7 +282,8 @@ impl Record {
         let old = self.version(&aside);
         let (new, lease_is_new) = accept(&old, aside.charge.as_mut())?;
         if new != old.presentation {
-            aside.version = aside.version.wrapping_add(1);
+            let rare = aside.rare.get_or_insert_default();
+            rare.version = rare.version.wrapping_add(1);
         }
         let lease = new.lease_ttl;
         let expires = if lease_is_new { expire_time(lease, now) } else { old.expire_time };
@@ -350,10 +293,6 @@ impl Record {
         }
         Ok(())
     }
-}
-
-const fn count(counter: &mut u64) {
-    *counter = counter.saturating_add(1);
 }
 
 #[cfg(all(test, not(linmemd_loom)))]

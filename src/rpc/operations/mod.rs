@@ -79,7 +79,7 @@ pub(crate) fn draft(call: &Call, record: &Record) -> Draft {
         bytes: ByteCount::new(MAX_GROUP_BYTES),
         reply: ByteCount::new(call.door.server.limits.max_read_bytes),
     };
-    Draft::new(record.size().bytes(), limits)
+    Draft::new(record.size().bytes(), record.maximum(), limits)
 }
 
 /// A group of so many operations.

@@ -31,6 +31,8 @@ pub(super) enum Access {
     Write(u8),
     Fill(u8),
     Discard,
+    /// From a segment of that seed and length, from there on.
+    Init(u8, u64, u64),
     Volatile(bool),
     Upload(u8, u64),
     Download(u64),
@@ -78,6 +80,13 @@ pub(super) enum Deed {
         offset: u64,
         length: u64,
     },
+    Init {
+        name: u8,
+        offset: u64,
+        segment: Vec<u8>,
+        source: u64,
+        length: u64,
+    },
     Upload {
         name: u8,
         offset: u64,
@@ -94,6 +103,9 @@ pub(super) enum Deed {
         display_name: String,
     },
     Get {
+        name: u8,
+    },
+    Reset {
         name: u8,
     },
     List,
@@ -132,6 +144,8 @@ pub(super) struct Spec {
     pub(super) may_grow: bool,
     pub(super) guard: (Option<u64>, Option<u64>),
     pub(super) form: Form,
+    /// Offset and bytes of each active segment.
+    pub(super) segments: Vec<(u64, Vec<u8>)>,
 }
 
 /// What is asked of the host: forms that every host has.
@@ -229,6 +243,8 @@ pub(super) struct Seen {
     pub(super) grow_failure_count: u64,
     pub(super) trap_count: u64,
     pub(super) largest_access_bytes: u64,
+    pub(super) last_access: Option<(u64, u64)>,
+    pub(super) distinct_regions: u32,
 }
 
 pub(super) fn name(number: u8) -> String {
@@ -261,15 +277,28 @@ fn spec() -> impl Strategy<Value = Spec> {
         prop::bool::weighted(0.8),
         (guard(), guard()),
         form(),
+        segments(),
     )
-        .prop_map(|(initial, maximum, is_64, may_grow, guard, form)| Spec {
+        .prop_map(|(initial, maximum, is_64, may_grow, guard, form, segments)| Spec {
             initial,
             maximum,
             is_64,
             may_grow,
             guard,
             form,
+            segments,
         })
+}
+
+/// Mostly within a page or two.
+fn segments() -> impl Strategy<Value = Vec<(u64, Vec<u8>)>> {
+    let offset = prop_oneof![8 => 0..70_000u64, 1 => Just(65_536), 1 => Just(u64::MAX)];
+    let data = (any::<u8>(), prop_oneof![1 => Just(0), 4 => 1..9_000u64])
+        .prop_map(|(seed, length)| pattern(seed, length));
+    prop_oneof![
+        4 => Just(Vec::new()),
+        1 => prop::collection::vec((offset, data), 1..4),
+    ]
 }
 
 fn form() -> impl Strategy<Value = Form> {
@@ -315,6 +344,8 @@ fn access() -> impl Strategy<Value = Access> {
         3 => any::<u8>().prop_map(Access::Write),
         2 => any::<u8>().prop_map(Access::Fill),
         2 => Just(Access::Discard),
+        2 => (any::<u8>(), 0..90_000u64, 0..9_000u64)
+            .prop_map(|(seed, segment, source)| Access::Init(seed, segment, source)),
         3 => any::<bool>().prop_map(Access::Volatile),
         1 => (any::<u8>(), 1_000..300_000u64).prop_map(|(seed, chunk)| Access::Upload(seed, chunk)),
         1 => (65_536..300_000u64).prop_map(Access::Download),
@@ -344,6 +375,7 @@ pub(super) fn wish() -> impl Strategy<Value = Wish> {
         }),
         2 => name().prop_map(|name| Wish::Deed(Deed::Get { name })),
         1 => name().prop_map(|name| Wish::Deed(Deed::Verify { name })),
+        1 => name().prop_map(|name| Wish::Deed(Deed::Reset { name })),
         1 => Just(Wish::Deed(Deed::List)),
         1 => Just(Wish::Deed(Deed::Purge)),
         1 => name().prop_map(|name| Wish::Deed(Deed::Delete { name })),

@@ -3,10 +3,11 @@
 use linmemd::error::Failure;
 use linmemd::memory::{Finding, Outcome};
 use linmemd::model::{
-    AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType, MemorySpec, Populate,
-    Presentation, Verification, Volatility,
+    ActiveSegment, AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType,
+    MemorySpec, Populate, Presentation, Verification, Volatility,
 };
 use linmemd::registry::{Expected, LabelSelector, PresentationChange, Record, Waited};
+use linmemd::tenancy::SegmentPart;
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
 
 use super::Door;
@@ -59,6 +60,16 @@ impl Library {
                 assert!(given.get() <= *length);
                 Ok(Answer::Done)
             }
+            Deed::Init { name: number, offset, segment, source, length } => {
+                let (id, occasion, data) = (name(*number), occasion(), segment.clone());
+                let data = bytes::Bytes::from(data).into();
+                let put = block_on(access.put_segment(&occasion, None, data, None))?;
+                let part =
+                    SegmentPart { segment_id: put.id.as_str(), offset: *source, length: *length };
+                let init = block_on(access.init(&occasion, target(&id), *offset, part));
+                access.drop_segment(&occasion, &put.id)?;
+                init.map(|()| Answer::Done)
+            }
             Deed::Volatile { name: number, offset, length, may_go } => {
                 let (id, occasion) = (name(*number), occasion());
                 let volatility =
@@ -85,6 +96,9 @@ impl Library {
             }
             Deed::Get { name: number } => {
                 Ok(Answer::Seen(seen(&*access.find(target(&name(*number)), now())?)))
+            }
+            Deed::Reset { name: number } => {
+                access.reset_stats(target(&name(*number)), now()).map(|_record| Answer::Done)
             }
             Deed::List => {
                 let listing = access.list(&LabelSelector::default(), None, 100, now());
@@ -159,6 +173,9 @@ impl Door for Library {
             Failure::OutOfBounds(OutOfBounds { size, .. }) => {
                 Answer::Refused("OUT_OF_BOUNDS".to_owned(), Some(size))
             }
+            Failure::OutOfSegment { part, .. } => {
+                Answer::Refused("OUT_OF_BOUNDS".to_owned(), Some(part.size))
+            }
             failure => Answer::Refused(reason(&failure).to_owned(), None),
         })
     }
@@ -205,7 +222,12 @@ fn asked(spec: &Spec) -> Result<MemorySpec, Failure> {
         guard: Guard { before: guard(spec.guard.0), after: guard(spec.guard.1) },
         form: form(spec.form).shared(),
         presentation: Presentation::default(),
+        segments: spec.segments.iter().map(active).collect(),
     })
+}
+
+fn active((offset, data): &(u64, Vec<u8>)) -> ActiveSegment {
+    ActiveSegment { offset: *offset, data: data.clone().into() }
 }
 
 fn form(asked: super::deeds::Form) -> Form {
@@ -246,5 +268,7 @@ fn seen(record: &Record) -> Seen {
         grow_failure_count: stats.grow_failure_count,
         trap_count: stats.trap_count,
         largest_access_bytes: stats.largest_access_bytes,
+        last_access: stats.last_access,
+        distinct_regions: stats.distinct_regions,
     }
 }

@@ -3,6 +3,7 @@
 
 mod deeds;
 mod library;
+mod modelled;
 mod plain;
 mod waits;
 mod wire;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::deeds::{Access, Answer, Deed, Form, Place, Seen, Spec, Wish, name, pattern};
+use super::modelled::{Modelled, PAGE, STAYS, Trap, WENT, refused};
 use crate::floors::{ARENA, MEMORIES, QUOTA_BYTES, RESERVED_BYTES};
 
-const PAGE: u64 = 65_536;
 const HOST_PAGE: u128 = 4096;
 /// An index of 32 bits, an offset of 32 bits, and a page.
 const WASM32_REACH: u128 = (8 << 30) + (64 << 10);
@@ -15,49 +15,6 @@ const DEFAULT_MAXIMUM: u64 = 4096;
 /// The memories, and the last age.
 #[derive(Default)]
 pub(super) struct Model(pub(super) BTreeMap<u8, Modelled>, u32);
-
-/// What becomes of a byte: it stays, it went, or it may go, with that age.
-const STAYS: u32 = 0;
-const WENT: u32 = 1;
-
-pub(super) struct Modelled {
-    pub(super) bytes: Vec<u8>,
-    pub(super) is_shared: bool,
-    /// One for each byte.
-    fates: Vec<u32>,
-    /// What growth may reach.
-    most: u64,
-    /// Whether it is charged for that from the start.
-    is_paid: bool,
-    /// Whether growth is a move, for which there are two of it.
-    moves: bool,
-    /// Whether its pages are the kernel's to take back.
-    may_go: bool,
-    /// How many copies of it are charged.
-    copies: u64,
-    reserved: u64,
-    pub(super) seen: Seen,
-}
-
-pub(super) enum Trap {
-    /// An access outside a memory of this size, in bytes.
-    Outside(u64),
-    /// An access of bytes that went.
-    Purged,
-}
-
-impl From<Trap> for Answer {
-    fn from(trap: Trap) -> Self {
-        match trap {
-            Trap::Outside(size) => Self::Refused("OUT_OF_BOUNDS".to_owned(), Some(size)),
-            Trap::Purged => refused("PURGED"),
-        }
-    }
-}
-
-pub(super) fn refused(reason: &str) -> Answer {
-    Answer::Refused(reason.to_owned(), None)
-}
 
 impl Model {
     pub(super) fn resolve(&self, wish: &Wish) -> Deed {
@@ -76,6 +33,9 @@ impl Model {
             Access::Write(seed) => Deed::Write { name, offset, data: pattern(seed, length) },
             Access::Fill(value) => Deed::Fill { name, offset, length, value },
             Access::Discard => Deed::Discard { name, offset, length },
+            Access::Init(seed, segment, source) => {
+                Deed::Init { name, offset, segment: pattern(seed, segment), source, length }
+            }
             Access::Volatile(may_go) => Deed::Volatile { name, offset, length, may_go },
             Access::Upload(seed, chunk) => {
                 let chunk = usize::try_from(chunk).unwrap();
@@ -113,6 +73,10 @@ impl Model {
                 Answer::Done
             }),
             Deed::Get { name } => self.with(*name, |memory| Answer::Seen(memory.seen())),
+            Deed::Reset { name } => self.with(*name, |memory| {
+                memory.reset();
+                Answer::Done
+            }),
             Deed::List => Answer::Listed(self.0.values().map(Modelled::seen).collect()),
             Deed::Wait { name, address, width, expected } => {
                 self.with(*name, |memory| memory.wait(*address, *width, *expected))
@@ -135,6 +99,16 @@ impl Model {
             Deed::Discard { name, offset, length } => {
                 self.with(*name, |memory| memory.fill(*offset, *length, 0))
             }
+            Deed::Init { name, offset, segment, source, length } => self.with(*name, |memory| {
+                let end = u128::from(*source) + u128::from(*length);
+                if end > segment.len() as u128 {
+                    memory.seen.trap_count += 1;
+                    return Trap::Outside(segment.len() as u64).into();
+                }
+                let part = usize::try_from(*source).unwrap()..usize::try_from(end).unwrap();
+                let written = memory.write(*offset, &segment[part]);
+                written.map_or_else(Answer::from, |()| Answer::Done)
+            }),
             Deed::Volatile { name, offset, length, may_go } => {
                 self.1 += 1;
                 let fate = if *may_go { self.1 + WENT } else { STAYS };
@@ -162,7 +136,7 @@ impl Model {
                             if let Err(trap) = memory.admit(at, end) {
                                 return trap.into();
                             }
-                            memory.was_read((end - at) as u64);
+                            memory.was_read(at, end);
                         }
                         Answer::Bytes(memory.bytes[from..to].to_vec())
                     }
@@ -225,6 +199,11 @@ impl Model {
         let reserved = if heap { 0 } else { reserved };
         // A slot has its length and one guard of its own.
         let reserved = if fixed { slot * PAGE + DEFAULT_GUARD } else { reserved };
+        let size = u128::from(spec.initial) * u128::from(PAGE);
+        let end = |(offset, data): &(u64, Vec<u8>)| u128::from(*offset) + data.len() as u128;
+        if spec.segments.iter().any(|segment| end(segment) > size) {
+            return refused("INVALID_SPEC");
+        }
         if self.0.contains_key(&number) {
             return refused("MEMORY_EXISTS");
         }
@@ -241,10 +220,15 @@ impl Model {
         {
             return refused("QUOTA_EXCEEDED");
         }
-        let bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
+        let mut bytes = vec![0; usize::try_from(spec.initial * PAGE).unwrap()];
+        for (offset, data) in &spec.segments {
+            let offset = usize::try_from(*offset).unwrap();
+            bytes[offset..offset + data.len()].copy_from_slice(data);
+        }
         let seen = Seen { name: name(number), maximum_pages: maximum, ..Seen::default() };
         let (fates, is_shared) = (vec![STAYS; bytes.len()], spec.form.is_shared());
         let (most, moves, may_go) = (room, heap, !heap && !fixed);
+        let regions = Default::default();
         let modelled = Modelled {
             bytes,
             fates,
@@ -254,6 +238,7 @@ impl Model {
             may_go,
             copies,
             reserved,
+            regions,
             seen,
             is_shared,
         };
@@ -285,111 +270,5 @@ impl Model {
             memory.seen.grow_failure_count += 1;
             refused(why)
         })
-    }
-}
-
-impl Modelled {
-    fn committed(&self) -> u128 {
-        if self.is_paid {
-            u128::from(self.most) * u128::from(PAGE)
-        } else {
-            self.bytes.len() as u128 * u128::from(self.copies)
-        }
-    }
-
-    fn seen(&self) -> Seen {
-        Seen { size_pages: self.bytes.len() as u64 / PAGE, ..self.seen.clone() }
-    }
-
-    pub(super) fn within(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
-        let (size, end) = (self.bytes.len() as u64, u128::from(offset) + u128::from(length));
-        if end > u128::from(size) {
-            self.seen.trap_count += 1;
-            return Err(Trap::Outside(size));
-        }
-        Ok((usize::try_from(offset).unwrap(), usize::try_from(end).unwrap()))
-    }
-
-    fn admit(&mut self, from: usize, to: usize) -> Result<(), Trap> {
-        if self.fates[from..to].contains(&WENT) {
-            self.seen.trap_count += 1;
-            return Err(Trap::Purged);
-        }
-        Ok(())
-    }
-
-    /// A range that can be accessed.
-    pub(super) fn usable(&mut self, offset: u64, length: u64) -> Result<(usize, usize), Trap> {
-        let (from, to) = self.within(offset, length)?;
-        self.admit(from, to).map(|()| (from, to))
-    }
-
-    fn volatile(&mut self, offset: u64, length: u64, fate: u32) -> Answer {
-        let (from, to) = match self.within(offset, length) {
-            Ok(range) => range,
-            Err(trap) => return trap.into(),
-        };
-        if !self.may_go {
-            // Those of the heap and of the arena are never purged.
-            return Answer::WasPurged(false);
-        }
-        let fates = &mut self.fates[from..to];
-        let was_purged = fates.contains(&WENT);
-        for old in fates.iter_mut().filter(|old| **old != WENT || fate == STAYS) {
-            *old = fate;
-        }
-        Answer::WasPurged(was_purged)
-    }
-
-    /// Whole host pages of one age go; how many bytes.
-    fn purge(&mut self) -> u64 {
-        let page = usize::try_from(HOST_PAGE).unwrap();
-        let pages = self.fates.chunks_mut(page).zip(self.bytes.chunks_mut(page));
-        let mut gone = 0;
-        for (fates, bytes) in pages {
-            if fates[0] > WENT && fates.iter().all(|fate| *fate == fates[0]) {
-                fates.fill(WENT);
-                bytes.fill(0);
-                gone += bytes.len() as u64;
-            }
-        }
-        gone
-    }
-
-    fn read(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, Trap> {
-        let (from, to) = self.usable(offset, length)?;
-        self.was_read(length);
-        Ok(self.bytes[from..to].to_vec())
-    }
-
-    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Trap> {
-        let length = data.len() as u64;
-        let (from, to) = self.usable(offset, length)?;
-        self.bytes[from..to].copy_from_slice(data);
-        self.written(length);
-        Ok(())
-    }
-
-    fn fill(&mut self, offset: u64, length: u64, value: u8) -> Answer {
-        match self.usable(offset, length) {
-            Ok((from, to)) => {
-                self.bytes[from..to].fill(value);
-                self.written(length);
-                Answer::Done
-            }
-            Err(trap) => trap.into(),
-        }
-    }
-
-    fn was_read(&mut self, length: u64) {
-        self.seen.read_count += 1;
-        self.seen.read_bytes += length;
-        self.seen.largest_access_bytes = self.seen.largest_access_bytes.max(length);
-    }
-
-    fn written(&mut self, length: u64) {
-        self.seen.write_count += 1;
-        self.seen.write_bytes += length;
-        self.seen.largest_access_bytes = self.seen.largest_access_bytes.max(length);
     }
 }

@@ -2,7 +2,8 @@
 //! long here; who is woken is the registry's own tests' and the wire's.
 
 use super::deeds::{Answer, Comparison, Deed};
-use super::plain::{Model, Modelled, refused};
+use super::modelled::{Modelled, refused};
+use super::plain::Model;
 
 impl Model {
     /// A wait on what is there, or on something else.

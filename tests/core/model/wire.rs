@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use linmemd::client::proto::{
-    Allocator, Backing, CheckOutcome, CreateMemoryRequest, DownloadMemoryRequest,
-    GrowMemoryRequest, Growth, Guard, IndexType, Memory, MemorySpec, Populate, Reservation,
-    SetVolatilityRequest, UpdateMemoryRequest, Verification, VerificationCheck, Volatility,
-    WaitOutcome,
+    ActiveSegment, Allocator, Backing, CheckOutcome, CreateMemoryRequest, DownloadMemoryRequest,
+    GrowMemoryRequest, Growth, Guard, IndexType, Memory, MemorySpec, Populate, PutSegmentRequest,
+    Reservation, SetVolatilityRequest, UpdateMemoryRequest, Verification, VerificationCheck,
+    Volatility, WaitOutcome,
 };
 use linmemd::client::{ClientError, Upload};
 use linmemd::config::Partition;
@@ -68,6 +68,14 @@ impl Wire {
                 assert!(client.discard(&name(*number), *offset, *length).await? <= *length);
                 Ok(Answer::Done)
             }
+            Deed::Init { name: number, offset, segment, source, length } => {
+                let put = PutSegmentRequest { data: segment.clone().into(), ..Default::default() };
+                let put = client.memory_service().put_segment(client.request(put)).await?;
+                let id = put.into_inner().segment.unwrap().segment_id;
+                let init = client.init(&name(*number), *offset, &id, *source, *length).await;
+                client.drop_segment(&id, false).await?;
+                init.map(|()| Answer::Done)
+            }
             Deed::Volatile { name: number, offset, length, may_go } => {
                 let volatility =
                     if *may_go { Volatility::Volatile } else { Volatility::Nonvolatile };
@@ -103,6 +111,10 @@ impl Wire {
             }
             Deed::Get { name: number } => {
                 Ok(Answer::Seen(seen(client.memory(&name(*number)).await?)))
+            }
+            Deed::Reset { name: number } => {
+                client.reset_stats(&name(*number)).await?;
+                Ok(Answer::Done)
             }
             Deed::List => {
                 Ok(Answer::Listed(client.list("").await?.into_iter().map(seen).collect()))
@@ -223,6 +235,15 @@ fn asked(spec: &Spec) -> MemorySpec {
             Form::Partition => POOL.to_owned(),
             _ => String::new(),
         },
+        segments: spec
+            .segments
+            .iter()
+            .map(|(offset, data)| ActiveSegment {
+                offset: *offset,
+                data: data.clone().into(),
+                length: None,
+            })
+            .collect(),
         verification: match spec.form {
             Form::Full => Verification::Full,
             Form::Redundant => Verification::Redundant,
@@ -250,5 +271,7 @@ fn seen(memory: Memory) -> Seen {
         grow_failure_count: stats.grow_failure_count,
         trap_count: stats.trap_count,
         largest_access_bytes: stats.largest_access_bytes,
+        last_access: stats.last_access_offset.zip(stats.last_access_length),
+        distinct_regions: stats.distinct_regions,
     }
 }

@@ -99,7 +99,8 @@ fn spec(spec: &proto::MemorySpec) -> Value {
     })
 }
 
-fn stats(stats: &proto::MemoryStats) -> Value {
+/// What has happened to a memory.
+pub(crate) fn stats(stats: &proto::MemoryStats) -> Value {
     let proto::MemoryStats {
         read_count,
         write_count,
@@ -110,6 +111,10 @@ fn stats(stats: &proto::MemoryStats) -> Value {
         grow_failure_count,
         trap_count,
         largest_access_bytes,
+        last_access_offset,
+        last_access_length,
+        distinct_regions,
+        since,
     } = stats;
     json!({
         "read_count": read_count,
@@ -121,6 +126,10 @@ fn stats(stats: &proto::MemoryStats) -> Value {
         "grow_failure_count": grow_failure_count,
         "trap_count": trap_count,
         "largest_access_bytes": largest_access_bytes,
+        "last_access_offset": last_access_offset,
+        "last_access_length": last_access_length,
+        "distinct_regions": distinct_regions,
+        "since": text(since),
     })
 }
 
@@ -175,7 +184,8 @@ fn tagging(tagging: &proto::Tagging) -> Value {
 
 /// A segment's bytes are not repeated in a description.
 fn segment(segment: &proto::ActiveSegment) -> Value {
-    json!({ "offset": segment.offset, "data_bytes": segment.data.len() })
+    let proto::ActiveSegment { offset, data: _never_sent, length } = segment;
+    json!({ "offset": offset, "length": length })
 }
 
 fn pages(kinds: &[i32]) -> Value {

@@ -4,14 +4,16 @@
 //! are the protos' names, times are RFC 3339 and durations seconds with an `s`, as protobuf's own
 //! JSON has them. `flat` turns the same values into lines for people.
 
+mod beside;
 mod flat;
 mod memory;
 mod partition;
 mod server;
 mod verification;
 
+pub(crate) use beside::{memory_set, segment};
 pub(crate) use flat::flat;
-pub(crate) use memory::memory;
+pub(crate) use memory::{memory, stats};
 pub(crate) use partition::partition;
 pub(crate) use server::{host, server_info};
 pub(crate) use verification::verification;

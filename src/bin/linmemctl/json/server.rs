@@ -106,6 +106,13 @@ fn limits(limits: &proto::Limits) -> Value {
         max_group_reply_bytes,
         max_group_message_bytes,
         max_remembered_reply_bytes,
+        max_segments,
+        max_active_segments,
+        max_memory_sets,
+        max_set_members,
+        max_views,
+        min_view_ttl,
+        max_view_ttl,
     } = limits;
     json!({
         "max_read_bytes": max_read_bytes,
@@ -136,5 +143,12 @@ fn limits(limits: &proto::Limits) -> Value {
         "max_group_reply_bytes": max_group_reply_bytes,
         "max_group_message_bytes": max_group_message_bytes,
         "max_remembered_reply_bytes": max_remembered_reply_bytes,
+        "max_segments": max_segments,
+        "max_active_segments": max_active_segments,
+        "max_memory_sets": max_memory_sets,
+        "max_set_members": max_set_members,
+        "max_views": max_views,
+        "min_view_ttl": text(min_view_ttl),
+        "max_view_ttl": text(max_view_ttl),
     })
 }

@@ -1,13 +1,14 @@
 //! `create`: a new memory. Every field of the spec that a server may one day grant can be asked
 //! for; what this server refuses, it refuses by name.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use linmemd::client::proto::{
-    Allocator, Backing, CreateMemoryRequest, Growth, Guard, HugePages, IndexType, Locking,
-    MemorySpec, Numa, NumaPolicy, Populate, Reservation, Tagging, TaggingMode, TaggingRequirement,
-    Verification,
+    ActiveSegment, Allocator, Backing, CreateMemoryRequest, Growth, Guard, HugePages, IndexType,
+    Locking, MemorySpec, Numa, NumaPolicy, Populate, Reservation, Tagging, TaggingMode,
+    TaggingRequirement, Verification,
 };
 
 use crate::failure::CtlError;
@@ -22,6 +23,7 @@ Examples:
   linmemctl create                                   an id of the server's choice, 0 pages
   linmemctl create scratch 16 --max 256              by position, as `grow` takes its pages
   linmemctl create cache 1MiB --label team=red --label tier=hot
+  linmemctl create guest 16 --segment 1KiB=rodata.bin --segment 0x8000=data.bin
   linmemctl create session 1 --lease 10m --name 'one user session'
   linmemctl create --pages 4 --growth disallowed --json")]
 pub(crate) struct CreateArgs {
@@ -58,6 +60,9 @@ pub(crate) struct CreateArgs {
     /// Inaccessible bytes after it.
     #[arg(long, value_parser = size::bytes, value_name = "BYTES")]
     guard_after: Option<u64>,
+    /// Put a file's bytes at an offset before anyone can see the memory; may be given many times.
+    #[arg(long, value_parser = placed, value_name = "OFFSET=FILE")]
+    segment: Vec<(u64, PathBuf)>,
     /// Fail unless the server can do this; may be given many times (see `info`).
     #[arg(long, value_name = "CAPABILITY")]
     require: Vec<String>,
@@ -133,7 +138,14 @@ struct HostArgs {
 
 /// Creates the memory and prints its id, or all of it as JSON.
 pub(crate) async fn run(args: CreateArgs, session: &Session) -> Result<(), CtlError> {
-    let spec = spec(&args)?;
+    let mut spec = spec(&args)?;
+    for (offset, path) in &args.segment {
+        let data = tokio::fs::read(path).await.map_err(|source| {
+            let path = path.display().to_string();
+            CtlError::File { action: "read", path, source }
+        })?;
+        spec.segments.push(ActiveSegment { offset: *offset, data: data.into(), length: None });
+    }
     let request = CreateMemoryRequest {
         memory_id: args.memory_id,
         spec: Some(spec),
@@ -201,6 +213,13 @@ fn spec(args: &CreateArgs) -> Result<MemorySpec, CtlError> {
         tagging,
         ..Default::default()
     })
+}
+
+/// An offset, and the file whose bytes go there.
+fn placed(text: &str) -> Result<(u64, PathBuf), String> {
+    let (offset, path) = text.split_once('=').ok_or("say OFFSET=FILE")?;
+    let offset = size::bytes(offset).map_err(|error| error.to_string())?;
+    Ok((offset, path.into()))
 }
 
 /// A lease as the protos hold it.

@@ -13,11 +13,15 @@ pub(crate) mod protect;
 pub(crate) mod read;
 pub(crate) mod remove;
 pub(crate) mod scalar;
+pub(crate) mod segment;
 pub(crate) mod server;
+pub(crate) mod set;
 pub(crate) mod show;
+pub(crate) mod stats;
 pub(crate) mod update;
 pub(crate) mod upload;
 pub(crate) mod verify;
+pub(crate) mod view;
 pub(crate) mod volatility;
 pub(crate) mod wait;
 pub(crate) mod write;
@@ -56,6 +60,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Info(_) => server::info(session).await,
         Verb::Host(_) => server::host(session).await,
         Verb::Partition(args) => partition::run(*args, session).await,
+        Verb::Segment(args) => segment::run(args, session).await,
+        Verb::Init(args) => segment::init(args, session).await,
+        Verb::Set(args) => set::run(args, session).await,
+        Verb::View(args) => view::run(args, session).await,
+        Verb::Stats(args) => stats::run(args, session).await,
         Verb::Drain(_) => server::drain(session).await,
         Verb::Completions(args) => completions::run(&args, &session.output),
         // Both run without a session and are taken before one is opened.

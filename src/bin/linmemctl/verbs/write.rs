@@ -39,7 +39,7 @@ pub(crate) struct WriteArgs {
 /// Where the bytes come from.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct Source {
+pub(crate) struct Source {
     /// These characters, as UTF-8, without a newline.
     #[arg(long)]
     text: Option<String>,
@@ -155,7 +155,7 @@ fn hex_bytes(text: &str) -> Result<HexBytes, hex::HexError> {
     hex::parse(text).map(|bytes| HexBytes(bytes.into()))
 }
 
-async fn read_source(source: Source, session: &Session) -> Result<Bytes, CtlError> {
+pub(crate) async fn read_source(source: Source, session: &Session) -> Result<Bytes, CtlError> {
     if let Some(text) = source.text {
         return Ok(text.into());
     }

@@ -1,0 +1,81 @@
+//! Memory sets: MemoryService's calls about them.
+//!
+//! Its law: that of `calls.rs`.
+
+use crate::client::calls::{Stub, set_request_id, without};
+use crate::client::connect::Client;
+use crate::client::error::ClientError;
+use crate::client::proto::{
+    CreateMemorySetRequest, DeleteMemorySetRequest, GetMemorySetRequest, ListMemorySetsRequest,
+    ListMemorySetsResponse, MemorySet,
+};
+use crate::client::retry::Repeat;
+
+impl Client {
+    /// Creates a set and its memories, all or none, under a request_id.
+    pub async fn create_memory_set(
+        &self,
+        mut message: CreateMemorySetRequest,
+    ) -> Result<MemorySet, ClientError> {
+        set_request_id(&mut message.request_id)?;
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.create_memory_set(request).await
+        })
+        .await?
+        .memory_set
+        .ok_or_else(|| without("memory_set"))
+    }
+
+    /// Describes one set and its memories.
+    pub async fn memory_set(&self, set_id: &str) -> Result<MemorySet, ClientError> {
+        let message = GetMemorySetRequest { set_id: set_id.to_owned() };
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.get_memory_set(request).await
+        })
+        .await?
+        .memory_set
+        .ok_or_else(|| without("memory_set"))
+    }
+
+    /// Describes one page of the tenant's sets.
+    pub async fn list_memory_sets(
+        &self,
+        message: ListMemorySetsRequest,
+    ) -> Result<ListMemorySetsResponse, ClientError> {
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.list_memory_sets(request).await
+        })
+        .await
+    }
+
+    /// All of them, page by page.
+    pub async fn memory_sets(&self) -> Result<Vec<MemorySet>, ClientError> {
+        let mut all = Vec::new();
+        let mut message = ListMemorySetsRequest { page_size: 1_000, page_token: String::new() };
+        loop {
+            let page = self.list_memory_sets(message.clone()).await?;
+            all.extend(page.memory_sets);
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            if page.next_page_token == message.page_token {
+                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
+            }
+            message.page_token = page.next_page_token;
+        }
+    }
+
+    /// Ends a set and every memory of it that is still there.
+    pub async fn delete_memory_set(
+        &self,
+        set_id: &str,
+        allow_missing: bool,
+    ) -> Result<(), ClientError> {
+        let message = DeleteMemorySetRequest { set_id: set_id.to_owned(), allow_missing };
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.delete_memory_set(request).await
+        })
+        .await
+        .map(drop)
+    }
+}

@@ -1,0 +1,68 @@
+//! The part of [`Access`] for segments.
+//!
+//! Law: as `access.rs`; apart from it for its length alone.
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::memory::Sources;
+use crate::model::{AccessKind, RequestKey, SegmentId};
+use crate::registry::Segment;
+use crate::tenancy::access::{Access, Occasion, Target};
+
+/// A part of a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentPart<'a> {
+    /// The segment's name.
+    pub segment_id: &'a str,
+    /// Where the part begins.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+}
+
+impl Access {
+    /// Keeps bytes as a segment.
+    ///
+    /// # Errors
+    /// As [`crate::registry::Registry::put_segment`].
+    pub async fn put_segment(
+        &self,
+        occasion: &Occasion,
+        id: Option<SegmentId>,
+        data: Sources,
+        request: Option<RequestKey>,
+    ) -> Result<Arc<Segment>, Failure> {
+        let Occasion { now, gate } = occasion;
+        let namespace = &self.tenant.namespace;
+        self.registry.put_segment(namespace, id, data, request, *now, gate).await
+    }
+
+    /// Ends a segment.
+    ///
+    /// # Errors
+    /// As [`crate::registry::Registry::drop_segment`].
+    pub fn drop_segment(&self, occasion: &Occasion, id: &SegmentId) -> Result<(), Failure> {
+        self.registry.drop_segment(&self.tenant.namespace, id, &occasion.gate)
+    }
+
+    /// Puts a part of a segment into a memory.
+    ///
+    /// # Errors
+    /// As [`Self::find`] and [`crate::registry::Registry::write`], SEGMENT_NOT_FOUND, OUT_OF_BOUNDS.
+    pub async fn init(
+        &self,
+        occasion: &Occasion,
+        target: Target<'_>,
+        offset: u64,
+        part: SegmentPart<'_>,
+    ) -> Result<(), Failure> {
+        let record = self.find(target, occasion.now)?;
+        let segment = self.tenant.namespace.segment(part.segment_id)?;
+        let source = record.source(&segment, part.offset, part.length);
+        let source = source.inspect_err(|_trap| self.tenant.meters.trap())?;
+        // The segment stays paid for until its bytes are in place.
+        let paid = move |_written: &Sources| drop(segment);
+        self.write_at(occasion, record, offset, source.into(), AccessKind::Init, paid).await
+    }
+}

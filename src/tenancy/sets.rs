@@ -1,0 +1,45 @@
+//! The part of [`Access`] for memory sets.
+//!
+//! Law: as `access.rs`; apart from it for its length alone.
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::model::{MemoryId, MemorySpec, Now, RequestKey, SetId};
+use crate::registry::{Member, MemorySet, Record};
+use crate::tenancy::access::{Access, Occasion, Target};
+
+impl Access {
+    /// Makes memories, all of them or none, and a set of them.
+    ///
+    /// # Errors
+    /// As [`crate::registry::Registry::create_set`].
+    pub async fn create_set(
+        &self,
+        occasion: &Occasion,
+        id: Option<SetId>,
+        members: Vec<(Option<MemoryId>, MemorySpec)>,
+        request: Option<RequestKey>,
+    ) -> Result<Arc<MemorySet>, Failure> {
+        let Occasion { now, gate } = occasion;
+        let namespace = &self.tenant.namespace;
+        let set = self.registry.create_set(namespace, id, members, request, *now, gate).await?;
+        let there = set.members.iter().filter_map(|member| self.member(member, *now));
+        there.for_each(|record| self.each_memory.add(&self.tenant.label, &record));
+        Ok(set)
+    }
+
+    /// Ends a set and its memories.
+    ///
+    /// # Errors
+    /// As [`crate::registry::Registry::delete_set`].
+    pub async fn delete_set(&self, occasion: &Occasion, id: &SetId) -> Result<(), Failure> {
+        self.registry.delete_set(&self.tenant.namespace, id, &occasion.gate).await
+    }
+
+    /// A set's member, while it is there.
+    #[must_use]
+    pub fn member(&self, member: &Member, now: Now) -> Option<Arc<Record>> {
+        self.find(Target { id: member.id.as_str(), uid: Some(member.uid) }, now).ok()
+    }
+}
