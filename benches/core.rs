@@ -23,7 +23,9 @@ use linmemd::model::{
 };
 use linmemd::os::fault;
 use linmemd::os::kernel::Linux;
-use linmemd::registry::{Account, Gate, Limits, NamespaceLimits, Pool, Registry, Settings};
+use linmemd::registry::{
+    Account, EventSettings, Gate, Limits, NamespaceLimits, Pool, Registry, Settings,
+};
 use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
 use linmemd::units::{ByteCount, ByteRange, WasmPages};
 
@@ -60,6 +62,7 @@ impl Floor {
             queued_grows: 16,
             request_id_window: Duration::from_secs(600),
             request_ids: 16,
+            events: EventSettings::NONE,
         };
         let limits = Limits {
             bytes: 1 << 50,

@@ -80,6 +80,17 @@ pub enum Failure {
         /// How many in a row.
         length: u64,
     },
+    /// The event to go on at is no longer kept, or of another run of the daemon.
+    #[error(
+        "the events from there on are no longer kept; go on at sequence {oldest} of boot_id \
+         {boot_id}, or begin with a snapshot"
+    )]
+    SequenceCompacted {
+        /// The oldest that there is, or the next one.
+        oldest: u64,
+        /// This run of the daemon.
+        boot_id: Uuid,
+    },
     /// The size is not the one expected.
     #[error("the size is {current_pages} pages, not the expected {expected_pages}; read it again")]
     SizeMismatch {

@@ -146,6 +146,21 @@
 //! - A parked call gives its place among the tenant's running ones back and is counted among
 //!   `waiters_per_tenant`, not charged: what it costs is what any open call costs. A drain ends it at
 //!   once. NotifyAddress of a quarantined memory is QUARANTINED.
+//! - A tenant's events are kept from its first one on, watched or not, so that a watcher can begin with
+//!   those before it. They are paid for in steps of 16 KiB that the ring then keeps, up to a sixty-fourth
+//!   of the tenant's quota: who never watches must not feel them. Where there is no more, the oldest go.
+//! - What an event says comes true under the lock of the ring, and names come and go under the lock of
+//!   their order around it. A snapshot is read in pages under both, each with the sequence of its moment;
+//!   before the end mark come those later events that their memory's page does not show. So each change
+//!   is told once, whatever comes and goes meanwhile, and nothing is held for longer than a page.
+//! - The snapshot's memories are told whatever kinds were asked for. A watch is resumed or has a
+//!   snapshot, not both. Of another run of the daemon every sequence is compacted.
+//! - grow_failed is told of every growth that grow_failure_count counts, after its ticket: a failure has
+//!   no effect to be in order with. After expired nothing is told of a memory, though what runs ends.
+//! - A drain does not wait for watches. A watch holds 16 KiB of the in-flight budgets and a place among
+//!   its tenant's running calls for as long as it is open.
+//! - Our client takes up a lost watch with the first event that it has not given out. What is compacted
+//!   it tells, and goes on with the oldest that there is, or with a new snapshot where one was asked for.
 //! - A partition without a list of tenants has that of the nearest one above it that has one.
 //! - A put of a segment is a create, by the same bytes too; its request_id makes repeats safe. A dropped
 //!   segment's name is free, where a module would see a segment of length 0; it stays paid until nobody

@@ -16,6 +16,7 @@ use tonic::transport::{self, Channel};
 use crate::client::endpoint::{Endpoint, EndpointError};
 use crate::client::error::ClientError;
 use crate::client::proto::admin_service_client::AdminServiceClient;
+use crate::client::proto::event_service_client::EventServiceClient;
 use crate::client::proto::memory_service_client::MemoryServiceClient;
 use crate::client::retry::RetryPolicy;
 
@@ -109,6 +110,11 @@ impl Client {
     /// The generated stub of the operators' service over the next connection.
     pub fn admin_service(&self) -> AdminServiceClient<Channel> {
         AdminServiceClient::new(self.channels.next()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The generated stub of the service of events over the next connection.
+    pub fn event_service(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channels.next()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// A request that bears the tenant, and the deadline as grpc-timeout.

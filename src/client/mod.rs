@@ -10,6 +10,7 @@
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! retry     when to try again          service_config  the same, for stock gRPC clients
+//! events    a watch that comes back
 //! ```
 
 mod calls;
@@ -17,6 +18,7 @@ mod connect;
 mod download;
 mod endpoint;
 mod error;
+mod events;
 mod groups;
 mod partitions;
 mod retry;
@@ -35,6 +37,7 @@ pub use connect::{Client, ConnectOptions, TENANT_METADATA};
 pub use download::{Download, Downloaded};
 pub use endpoint::{DEFAULT_ENDPOINT, DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{ClientError, Failure, FieldViolation, Retry, code_name};
+pub use events::{EventItem, EventStream, Watch};
 pub use retry::RetryPolicy;
 pub use service_config::SERVICE_CONFIG;
 pub use session::{Attached, Session};

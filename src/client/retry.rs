@@ -100,7 +100,20 @@ impl Attempts {
         error: ClientError,
         repeat: Repeat,
     ) -> Result<(), ClientError> {
-        if self.is_last() || !may_repeat(&error, repeat) {
+        if self.is_last() {
+            return Err(error);
+        }
+        self.pause_patiently(error, repeat).await
+    }
+
+    /// The same for a caller that counts the time and not the attempts; a policy of one attempt has none
+    /// to spare.
+    pub(super) async fn pause_patiently(
+        &mut self,
+        error: ClientError,
+        repeat: Repeat,
+    ) -> Result<(), ClientError> {
+        if self.policy.attempts <= 1 || !may_repeat(&error, repeat) {
             return Err(error);
         }
         let asked = error.failure().and_then(|failure| failure.retry_after);

@@ -6,8 +6,8 @@
 /// The service config, as JSON: UNAVAILABLE is retried up to four times on RPCs without side
 /// effects, and on no other. In Python:
 /// `grpc.insecure_channel(target, options=[("grpc.service_config", SERVICE_CONFIG)])`; in Go:
-/// `grpc.WithDefaultServiceConfig(...)`. DownloadMemory is listed too: gRPC retries a stream only
-/// until its first message has arrived.
+/// `grpc.WithDefaultServiceConfig(...)`. DownloadMemory and WatchEvents are listed too: gRPC
+/// retries a stream only until its first message has arrived.
 pub const SERVICE_CONFIG: &str = r#"{
   "methodConfig": [
     {
@@ -23,7 +23,8 @@ pub const SERVICE_CONFIG: &str = r#"{
         {"service": "linmem.v1.MemoryService", "method": "ListMemorySets"},
         {"service": "linmem.v1.AdminService", "method": "GetHost"},
         {"service": "linmem.v1.AdminService", "method": "GetPartition"},
-        {"service": "linmem.v1.AdminService", "method": "ListPartitions"}
+        {"service": "linmem.v1.AdminService", "method": "ListPartitions"},
+        {"service": "linmem.v1.EventService", "method": "WatchEvents"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

@@ -83,6 +83,11 @@ pub const REQUESTS_PER_TENANT: u32 = 65_536;
 /// `lease.sweep_interval`.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// `events.ring`, events: about 1 MiB a tenant when full.
+pub const EVENT_RING: u32 = 4_096;
+/// `events.progress_interval`.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
 /// `pool.nice`, niceness: serving threads, at 0, go first.
 pub const POOL_NICE: i32 = 10;
 /// `pool.inline_bytes`, bytes.

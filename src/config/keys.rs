@@ -97,6 +97,9 @@ pub(super) fn keys() -> Vec<Key<Config>> {
 
         key("lease", "sweep_interval", Time(10 * MS, MINUTE), |c| &mut c.lease.sweep_interval),
 
+        key("events", "ring", Whole(16, 1 << 20), |c| &mut c.events.ring),
+        key("events", "progress_interval", Time(10 * MS, HOUR), |c| &mut c.events.progress_interval),
+
         key("pool", "threads", Optional(Whole(1, MOST_CORES), "one a core"), |c| &mut c.pool.threads),
         key("pool", "nice", Whole(0, 19), |c| &mut c.pool.nice),
         key("pool", "numa_nodes", Nodes("wherever the kernel puts them"), |c| &mut c.pool.numa_nodes),

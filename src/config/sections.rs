@@ -23,6 +23,8 @@ pub struct Config {
     pub requests: Requests,
     /// The sweep of leases and quarantine.
     pub lease: Lease,
+    /// What is kept and told of what happens to memories.
+    pub events: Events,
     /// The threads that do long and slow work.
     pub pool: Pool,
     /// What the metrics page shows.
@@ -144,6 +146,15 @@ pub struct Requests {
 pub struct Lease {
     /// Between two looks at expired leases and quarantined ranges. Default: 1 s.
     pub sweep_interval: Duration,
+}
+
+/// `[events]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Events {
+    /// How many of one tenant are kept, at most. Default: 4,096.
+    pub ring: u32,
+    /// Between two messages of a watch that say how far it is. Default: 10 s.
+    pub progress_interval: Duration,
 }
 
 /// `[pool]`.
@@ -316,6 +327,10 @@ impl Default for Config {
                 per_tenant: defaults::REQUESTS_PER_TENANT,
             },
             lease: Lease { sweep_interval: defaults::SWEEP_INTERVAL },
+            events: Events {
+                ring: defaults::EVENT_RING,
+                progress_interval: defaults::PROGRESS_INTERVAL,
+            },
             pool: Pool {
                 threads: None,
                 nice: defaults::POOL_NICE,

@@ -3,11 +3,12 @@
 //! Law: plain numbers out; where a number came from goes with it, for GetHost and the log.
 
 use std::thread;
+use std::time::SystemTime;
 
 use crate::config::{Config, Tenant as TenantConfig};
 use crate::model::TenantName;
 use crate::os::host::HostFacts;
-use crate::registry::{Limits as AccountLimits, NamespaceLimits, Settings};
+use crate::registry::{EventSettings, Limits as AccountLimits, NamespaceLimits, Settings};
 use crate::rpc::{ConnectionLimits, Limits};
 use crate::tenancy::TenantLimits;
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
@@ -70,6 +71,7 @@ pub(super) fn settings(config: &Config, host_page: ByteCount) -> Settings {
         queued_grows: config.memory.max_queued_grows as usize,
         request_id_window: config.requests.window,
         request_ids: config.requests.per_tenant as usize,
+        events: EventSettings { ring: config.events.ring as usize, clock: SystemTime::now },
     }
 }
 
@@ -111,6 +113,7 @@ pub(super) fn limits(config: &Config) -> Limits {
         streams_per_connection: config.grpc.streams_per_connection,
         drain_limit: config.drain.limit,
         in_flight_bytes: config.grpc.in_flight_bytes,
+        progress_interval: config.events.progress_interval,
     }
 }
 

@@ -321,9 +321,9 @@ fn a_purge_forgets_in_every_copy_what_its_pages_were_known_by() {
                     kernel.fail_nth(3, 22);
                 }
                 let copies = verification.copies();
-                let gone = ByteCount::new(4 * HOST_PAGE);
+                let gone = range(2 * HOST_PAGE, 4 * HOST_PAGE);
                 let given_back = ByteCount::new(4 * HOST_PAGE * copies);
-                let purged = PurgeStep::Gone { bytes: gone, given_back, more: false };
+                let purged = PurgeStep::Gone { range: gone, given_back, more: false };
                 assert_eq!(memory.purge(1, all), Ok(purged), "{home}");
                 assert_eq!(kernel.calls().len() as u64, 2 * copies, "{home}");
                 // What went is told before any byte is verified.

@@ -64,7 +64,7 @@ pub enum PurgeStep {
     /// So much of an age went, of which so much was in RAM.
     Gone {
         /// What can no longer be read.
-        bytes: ByteCount,
+        range: ByteRange,
         /// What of it was in RAM and went back to the host.
         given_back: ByteCount,
         /// Whether there is more of that age here that could go.
@@ -152,7 +152,7 @@ impl LinearMemory {
             Some(given_back) => {
                 let more = whole_of(&then, age, page).is_some();
                 kept.volatile.set(then);
-                Ok(PurgeStep::Gone { bytes: range.length(), given_back, more })
+                Ok(PurgeStep::Gone { range, given_back, more })
             }
             None => Ok(PurgeStep::Nothing),
         }

@@ -88,6 +88,7 @@ families! {
     PANICS_TOTAL Counter "panics_total" "Panics caught since the start."
     PURGES_TOTAL Counter "purges_total" "Volatile ranges that were purged, as a whole or in part, by what told of pressure."
     PURGED_BYTES_TOTAL Counter "purged_bytes_total" "Bytes that they lost."
+    EVENTS_DROPPED_TOTAL Counter "events_dropped_total" "Events that watchers were too slow for, once for each watcher."
     BUILD_INFO Gauge "build_info" "1; the release is in the label."
     WAITERS Gauge "waiters" "Callers of the tenant that wait for an address."
     EACH_DROPPED_TOTAL Counter "each_memory_series_dropped_total" "Memories without a series of their own because the cap was reached."

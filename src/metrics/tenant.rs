@@ -5,8 +5,8 @@
 use metrics::{Counter, Gauge};
 
 use crate::metrics::{
-    ACCESS_BYTES_TOTAL, ACCESSES_TOTAL, GROWS_TOTAL, Metrics, QUOTA_LIMIT, QUOTA_USED,
-    TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, WAITERS, float,
+    ACCESS_BYTES_TOTAL, ACCESSES_TOTAL, EVENTS_DROPPED_TOTAL, GROWS_TOTAL, Metrics, QUOTA_LIMIT,
+    QUOTA_USED, TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, WAITERS, float,
 };
 use crate::model::AccessKind;
 
@@ -37,6 +37,7 @@ impl Metrics {
             grows: GrowOutcome::ALL.map(|outcome| {
                 self.counter(GROWS_TOTAL, &[("tenant", label), ("outcome", outcome.word())])
             }),
+            events_dropped: self.counter(EVENTS_DROPPED_TOTAL, &[("tenant", label)]),
             memories: gauge(TENANT_MEMORIES),
             size_bytes: gauge(TENANT_SIZE_BYTES),
             peak_bytes: gauge(TENANT_PEAK_BYTES),
@@ -102,6 +103,7 @@ pub struct TenantMeters {
     unaligned: Counter,
     expected_shared: Counter,
     grows: [Counter; 6],
+    events_dropped: Counter,
     memories: Gauge,
     size_bytes: Gauge,
     peak_bytes: Gauge,
@@ -156,6 +158,11 @@ impl TenantMeters {
     /// An access of purged bytes was refused.
     pub fn purged(&self) {
         self.purged.increment(1);
+    }
+
+    /// A watcher was too slow for so many events.
+    pub fn dropped_events(&self, count: u64) {
+        self.events_dropped.increment(count);
     }
 
     /// A growth ended.

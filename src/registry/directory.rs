@@ -1,8 +1,10 @@
 //! [`Directory`]: the memories of one tenant, by name.
 //!
 //! Law: a look-up holds one shard's read lock and gives back an `Arc`; nothing slow happens under a
-//! lock. Memories that come together are named under the locks of all their shards, taken in order. The order of names is kept beside the shards, so that a list need not sort; both hold
-//! records and no names of their own. Does not know leases or states: who asks checks.
+//! lock. Memories that come together are named under the locks of all their shards, taken in order. The
+//! order of names is kept beside the shards, so that a list need not sort; both hold records and no names
+//! of their own. What is told of a coming or going is told under the lock of that order, so that who holds
+//! it knows of exactly those that are there. Does not know leases or states: who asks checks.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -82,11 +84,12 @@ impl Directory {
     }
 
     /// Puts memories of different names in, in one moment, unless a name is taken; `commit` has the
-    /// last word, under the locks.
+    /// last word, under the locks, and `tell` tells of them there.
     pub(super) fn insert(
         &self,
         records: &[Arc<Record>],
         commit: impl FnOnce() -> Result<(), Failure>,
+        tell: impl FnOnce(),
     ) -> Result<(), Failure> {
         let mut shards = self.shards_of(records);
         for record in records {
@@ -104,6 +107,7 @@ impl Directory {
             }
             names.insert(named);
         }
+        tell();
         Ok(())
     }
 
@@ -119,8 +123,8 @@ impl Directory {
         Shards(places.into_iter().filter_map(lock).collect())
     }
 
-    /// Takes exactly this memory out, not another of its name.
-    pub(super) fn remove(&self, record: &Record) -> bool {
+    /// Takes exactly this memory out, not another of its name, and tells of it if it was there.
+    pub(super) fn remove(&self, record: &Record, tell: impl FnOnce()) -> bool {
         let id = record.id.as_bytes();
         let Some(shard) = self.shard(id) else { return false };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -128,12 +132,31 @@ impl Directory {
             return false;
         }
         shard.remove(id);
-        self.names.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        names.remove(id);
+        tell();
         true
     }
 
-    /// Takes exactly these out, in one moment.
-    pub(super) fn remove_all(&self, records: &[Arc<Record>]) {
+    /// Looks at up to `most` memories after a name while none comes or goes, and at the last name of
+    /// them where there are more.
+    pub(super) fn page<T>(
+        &self,
+        after: Option<&MemoryId>,
+        most: usize,
+        look: impl FnOnce(&[Arc<Record>], Option<MemoryId>) -> T,
+    ) -> T {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_bytes()));
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = names.range::<[u8], _>((from, Bound::Unbounded));
+        let page: Vec<Arc<Record>> =
+            rest.by_ref().take(most).map(|named| Arc::clone(&named.0)).collect();
+        let last = rest.next().and(page.last()).map(|last| last.id.clone());
+        look(&page, last)
+    }
+
+    /// Takes exactly these out, in one moment, and tells of those that were there.
+    pub(super) fn remove_all(&self, records: &[Arc<Record>], mut tell: impl FnMut(&Record)) {
         let mut shards = self.shards_of(records);
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
@@ -143,6 +166,7 @@ impl Directory {
             {
                 shard.remove(id);
                 names.remove(id);
+                tell(record);
             }
         }
     }

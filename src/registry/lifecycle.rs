@@ -83,6 +83,10 @@ pub(super) trait Lives: Sized + 'static {
     fn life(&self) -> &Lifecycle<Self::Memory>;
     /// How many of its kind are quarantined.
     fn quarantined_count(&self) -> &AtomicU64;
+    /// Carries a change to quarantined out and, where it was one, tells of it.
+    fn quarantining(&self, _why: &'static str, change: impl FnOnce() -> bool) {
+        let _changed = change();
+    }
     /// It has just been quarantined.
     fn end_waits(&self, _why: &'static str) {}
 }
@@ -146,13 +150,16 @@ impl<M> Lifecycle<M> {
 /// Nothing reads or writes it from here on; it can still be looked at and deleted. The first reason
 /// stays.
 pub(super) fn quarantine<R: Lives>(owner: &R, why: Why) {
-    let state = &owner.life().state;
-    if state.compare_exchange(LIVE, why.state(), Ordering::AcqRel, Ordering::Acquire).is_ok() {
-        owner.quarantined_count().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if let Some(why) = reason(why.state()) {
-            owner.end_waits(why);
+    let (state, why) = (&owner.life().state, why.state());
+    let said = reason(why).unwrap_or_default();
+    owner.quarantining(said, || {
+        let done = state.compare_exchange(LIVE, why, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if done {
+            owner.quarantined_count().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            owner.end_waits(said);
         }
-    }
+        done
+    });
 }
 
 impl<M> fmt::Debug for Lifecycle<M> {

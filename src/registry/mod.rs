@@ -1,15 +1,16 @@
 //! Floor 2: which memories exist. Owns look-up, locking, lifetime and state, the ledger, the work
-//! pool, request ids, the lease sweep and quarantined ranges.
+//! pool, request ids, the lease sweep, quarantined ranges and what is told of all that (events).
 //!
 //! Law: time comes in as an argument; slow kernel work runs on the pool; what a memory costs is paid
 //! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
 //!
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, what else has a name, a view's state, the views' ends, what is
-//! aside in a record, order of ages, request log, quarantine, pool queue, a job's state, a shard of
-//! waiters), none of which is held while another is taken, save the shards, in their order, around the
-//! name index, the sets' names around both, and, of partitions, what is set aside around the books, and a
-//! partition's books around its parent's.
+//! aside in a record, order of ages, request log, quarantine, pool queue, a job's state, a tenant's
+//! events, a shard of waiters), none of which is held while another is taken, save the shards, in their
+//! order, around the name index, the sets' names around both, that around the events, these around a
+//! shard of waiters, and, of partitions, what is set aside around the books, and a partition's books
+//! around its parent's.
 
 #![cfg_attr(
     not(test),
@@ -27,6 +28,7 @@ mod amount;
 mod aside;
 mod by_name;
 mod directory;
+mod events;
 mod gate;
 mod job;
 #[cfg(all(test, linmemd_loom))]
@@ -66,6 +68,10 @@ mod waiters_tests;
 
 pub use aside::Observation;
 pub use directory::Listing;
+pub use events::{
+    Beginning, Event, EventKind, EventKinds, EventSettings, Events, Happening, Present, Seen,
+    Unwatchable, Watch,
+};
 pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};

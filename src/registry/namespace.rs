@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::model::{Id, Now, TenantName, Uuid};
 use crate::registry::by_name::ByName;
 use crate::registry::directory::{Directory, Listing};
+use crate::registry::events::{Events, Happening};
 use crate::registry::ledger::{Account, Limits, Payer};
 use crate::registry::record::Record;
 use crate::registry::requests::{Memory, RequestLog};
@@ -67,6 +68,8 @@ pub(super) struct Home {
     /// How many of the registry's memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
     pub(super) waiters: Arc<Waiters>,
+    /// What has happened to them.
+    pub(super) events: Arc<Events>,
 }
 
 impl Namespace {
@@ -79,14 +82,18 @@ impl Namespace {
         registry: &Registry,
     ) -> Arc<Self> {
         let account = Account::new(limits.account);
+        let payer = Payer::new(&account, &registry.host);
+        let events =
+            Events::new(registry.settings.events, Arc::clone(&payer), limits.account.bytes);
         Arc::new_cyclic(|namespace| Self {
             name,
             home: Arc::new(Home {
                 namespace: Weak::clone(namespace),
-                payer: Payer::new(&account, &registry.host),
+                payer,
                 epoch: registry.epoch,
                 quarantined: Arc::clone(&registry.quarantined),
                 waiters: Arc::clone(&registry.waiters),
+                events,
             }),
             account,
             lane,
@@ -136,6 +143,44 @@ impl Namespace {
         self.directory.list(after, page_size, LOOK_AT_MOST, |record| {
             !record.has_expired(now) && record.is_selected(selector)
         })
+    }
+
+    /// Gives a memory its name and tells of it; `commit` has the last word.
+    pub(super) fn enter(
+        &self,
+        records: &[Arc<Record>],
+        commit: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let events = &self.home.events;
+        let created =
+            |record: &Arc<Record>| record.event(Happening::Created { size: record.size() });
+        let made: Vec<_> = records.iter().map(created).collect();
+        let tell = || made.into_iter().for_each(|event| events.put(event));
+        self.directory.insert(records, commit, tell)?;
+        events.wake();
+        Ok(())
+    }
+
+    /// Takes the names of memories away in one moment and tells of those that had theirs still.
+    pub(super) fn leave_all(&self, records: &[Arc<Record>]) {
+        let events = &self.home.events;
+        self.directory.remove_all(records, |record| events.put(record.event(Happening::Deleted)));
+        events.wake();
+    }
+
+    /// Takes a memory's name away and tells why, if it had it still.
+    pub(super) fn leave(&self, record: &Record, why: Happening) {
+        let events = &self.home.events;
+        let event = record.event(why);
+        if self.directory.remove(record, || events.put(event)) {
+            events.wake();
+        }
+    }
+
+    /// What has happened to its memories.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.home.events
     }
 
     /// Bytes of all its memories' sizes.

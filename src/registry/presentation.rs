@@ -25,7 +25,7 @@ pub struct PresentationVersion {
 }
 
 /// What is said of a memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Said(Box<[u8]>);
 
 impl Said {
@@ -58,6 +58,11 @@ impl Said {
             labels.insert(key.to_owned(), value.to_owned());
         }
         Presentation { display_name, labels, lease_ttl: self.lease_ttl() }
+    }
+
+    /// How many bytes it takes.
+    pub(super) const fn length(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn lease_ttl(&self) -> Option<Duration> {

@@ -11,8 +11,8 @@ use crate::model::{Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presenta
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
 use crate::registry::{
-    Account, Deletion, Gate, LabelSelector, Limits, Namespace, NamespaceLimits, Pool,
-    PresentationChange, Record, Registry, Settings,
+    Account, Deletion, EventSettings, Gate, LabelSelector, Limits, Namespace, NamespaceLimits,
+    Pool, PresentationChange, Record, Registry, Settings,
 };
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
@@ -39,6 +39,7 @@ impl Floor {
             queued_grows: 16,
             request_id_window: Duration::from_secs(600),
             request_ids: 8,
+            events: EventSettings::NONE,
         };
         let allocator = Box::new(MmapAllocator::dedicated(Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(1, |_| ()).unwrap();

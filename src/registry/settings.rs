@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::memory::PageAllocator;
 use crate::model::Now;
 use crate::registry::ages::Ages;
+use crate::registry::events::{EventSettings, Happening};
 use crate::registry::lease::Leases;
 use crate::registry::ledger::Account;
 use crate::registry::partition::Partitions;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub request_id_window: Duration,
     /// How many of a tenant's are.
     pub request_ids: usize,
+    /// What is kept of what happens.
+    pub events: EventSettings,
 }
 
 /// What all namespaces share.
@@ -148,7 +151,7 @@ impl Registry {
     pub(super) fn retire(self: &Arc<Self>, record: Arc<Record>) {
         self.waiters.end(record.uid, Over::Gone);
         if let Some(namespace) = record.namespace() {
-            namespace.directory.remove(&record);
+            namespace.leave(&record, Happening::Expired);
         }
         self.ending().push(Ending(Box::pin(Arc::clone(self).end(record))));
     }

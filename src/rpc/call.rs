@@ -91,7 +91,7 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn begin(connection: &Arc<Connection>, method: Method, started: Instant) -> Self {
         connection.call_begun();
-        if !method.is_foreign() {
+        if method.is_waited_for() {
             connection.server.running.fetch_add(1, Ordering::AcqRel);
         }
         let served = Self {
@@ -136,7 +136,7 @@ impl Drop for Served {
         if let Some(code) = self.code {
             self.ended(code);
         }
-        if !self.method.is_foreign() {
+        if self.method.is_waited_for() {
             self.connection.server.running.fetch_sub(1, Ordering::AcqRel);
         }
         self.connection.call_ended();

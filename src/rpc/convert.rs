@@ -237,7 +237,11 @@ fn fingerprint(selector: &str) -> String {
     format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
-fn uuid(field: &'static str, text: &str) -> Result<Uuid, Failure> {
+/// A UUID.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn uuid(field: &'static str, text: &str) -> Result<Uuid, Failure> {
     Uuid::try_parse(text)
         .map_err(|_bad| Failure::InvalidField { field, why: "must be a UUID".to_owned() })
 }

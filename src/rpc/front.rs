@@ -21,6 +21,7 @@ use crate::rpc::admission::InFlight;
 use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
+use crate::rpc::event_service::{self, Watching};
 use crate::rpc::method::Method;
 use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::session::Session;
@@ -44,6 +45,8 @@ pub(crate) enum Reply {
     Parked(Box<Park>),
     /// A session, which goes on after the handler.
     Session(Box<Session>),
+    /// A watch, which goes on until someone ends it.
+    Watch(Box<Watching>),
 }
 
 /// Answers one call.
@@ -123,8 +126,11 @@ async fn answer(
         Ended::Over(Ok(Reply::Download(download))) => {
             reply::stream(transfer::stream(*download, call.clone(), deadline), served)
         }
+        Ended::Over(Ok(Reply::Watch(watching))) => {
+            reply::stream(event_service::stream(*watching, call.clone(), deadline), served)
+        }
         Ended::Over(Ok(Reply::Session(session))) => {
-            reply::stream(Until::new(session, call.clone(), deadline), served)
+            reply::stream(Until::new(session, deadline, call.clone()), served)
         }
         Ended::Over(Ok(Reply::Parked(park))) => {
             Box::pin(answer_parked(call, deadline, *park, served)).await
@@ -197,6 +203,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::RefreshView => Box::pin(view_service::refresh(call, body)).await,
         Method::CloseView => Box::pin(view_service::close(call, body)).await,
         Method::ResetMemoryStats => Box::pin(verify::reset_stats(call, body)).await,
+        Method::WatchEvents => Box::pin(event_service::watch(call, body)).await,
         // Answered in handle(), which has no Call for them.
         Method::HealthCheck
         | Method::HealthWatch

@@ -392,5 +392,6 @@ fn limits(call: &Call) -> v1::Limits {
         max_views: count(MOST_VIEWS),
         min_view_ttl: MIN_VIEW_TTL.try_into().ok(),
         max_view_ttl: MAX_VIEW_TTL.try_into().ok(),
+        events: tenant.namespace.events().most() as u64,
     }
 }

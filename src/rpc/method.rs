@@ -97,6 +97,7 @@ methods! {
     RefreshView "linmem.v1.MemoryService/RefreshView" Unary
     CloseView "linmem.v1.MemoryService/CloseView" Unary
     ResetMemoryStats "linmem.v1.MemoryService/ResetMemoryStats" Unary
+    WatchEvents "linmem.v1.EventService/WatchEvents" Stream
     HealthCheck "grpc.health.v1.Health/Check" Unary
     HealthWatch "grpc.health.v1.Health/Watch" Stream
     ReflectionV1 "grpc.reflection.v1.ServerReflection/ServerReflectionInfo" Stream
@@ -105,7 +106,7 @@ methods! {
 
 impl Method {
     /// Whether one of tonic's own crates implements it. Such a call may be open for ever (a watch,
-    /// a reflection stream), so it holds no drain up.
+    /// a reflection stream).
     pub(crate) const fn is_foreign(self) -> bool {
         matches!(
             self,
@@ -116,6 +117,11 @@ impl Method {
     /// Whether a call of it may be parked: how long it takes is then the clients' doing.
     pub(crate) const fn parks(self) -> bool {
         matches!(self, Self::WaitOnAddress)
+    }
+
+    /// Whether a drain waits for it: not for what has no end of its own.
+    pub(crate) const fn is_waited_for(self) -> bool {
+        !self.is_foreign() && !matches!(self, Self::WatchEvents)
     }
 
     /// Its place in [`Self::ALL`].

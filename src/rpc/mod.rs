@@ -32,6 +32,7 @@ mod connection;
 mod convert;
 mod creation;
 mod deadline;
+mod event_service;
 mod form;
 mod front;
 mod gathered;

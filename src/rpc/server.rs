@@ -25,7 +25,8 @@ use crate::rpc::observe::MethodMeters;
 use crate::tenancy::{Budget, Tenants};
 
 /// The services whose health is told by name.
-const SERVICES: [&str; 3] = ["", "linmem.v1.MemoryService", "linmem.v1.AdminService"];
+const SERVICES: [&str; 4] =
+    ["", "linmem.v1.MemoryService", "linmem.v1.AdminService", "linmem.v1.EventService"];
 /// Longest message of a health or reflection request: both hold one name.
 const FOREIGN_MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -50,6 +51,8 @@ pub struct Limits {
     pub drain_limit: Duration,
     /// Request and reply bytes of all tenants.
     pub in_flight_bytes: u64,
+    /// Between two messages of a watch that say how far it is.
+    pub progress_interval: Duration,
 }
 
 /// How far the daemon is.

@@ -92,6 +92,14 @@ pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
     Status::with_error_details(code, message, details)
 }
 
+/// The reason of a failure, for those who are told of it and did not ask.
+pub(crate) fn reason(failure: &Failure) -> &'static str {
+    match classify(failure) {
+        Some((reason, _, _)) => reason,
+        None => "DEADLINE_EXCEEDED",
+    }
+}
+
 /// A path that no service has: tonic's own words for it.
 pub(crate) fn unimplemented() -> Status {
     plain(Code::Unimplemented, String::new())
@@ -109,6 +117,7 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::OutOfBounds(_) | Failure::OutOfSegment { .. } => {
             ("OUT_OF_BOUNDS", Code::OutOfRange, AfterChange)
         }
+        Failure::SequenceCompacted { .. } => ("SEQUENCE_COMPACTED", Code::OutOfRange, AfterChange),
         Failure::MaximumReached { .. } => ("MAXIMUM_REACHED", Code::FailedPrecondition, Never),
         Failure::UidMismatch { .. } => ("UID_MISMATCH", Code::FailedPrecondition, AfterChange),
         Failure::CapabilityUnavailable { .. } => {
@@ -185,6 +194,7 @@ fn field(failure: &Failure) -> Option<&'static str> {
         Failure::SessionProtocol { .. } => Some("message"),
         Failure::InOperation { failure, .. } => field(failure),
         Failure::OutOfBounds(_)
+        | Failure::SequenceCompacted { .. }
         | Failure::MaximumReached { .. }
         | Failure::UidMismatch { .. }
         | Failure::CapabilityUnavailable { .. }
@@ -247,6 +257,9 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         ],
         Failure::Purged { offset, length } => {
             vec![("offset", offset.to_string()), ("length", length.to_string())]
+        }
+        Failure::SequenceCompacted { oldest, boot_id } => {
+            vec![("sequence", oldest.to_string()), ("boot_id", boot_id.to_string())]
         }
         Failure::SizeMismatch { expected_pages, current_pages } => vec![
             ("expected_pages", expected_pages.to_string()),

@@ -260,7 +260,7 @@ pub(crate) fn stream(
                 Err(Some(failure)) => Err(call.refuse(&failure.into())),
             }
         });
-    Until::new(messages, late, deadline)
+    Until::new(messages, deadline, late)
 }
 
 impl Download {
@@ -298,7 +298,7 @@ impl Download {
     }
 }
 
-/// A stream that ends at a deadline, between two messages.
+/// A stream that ends at a deadline, between two messages, and whose panics end here.
 pub(crate) struct Until<S> {
     messages: S,
     timer: Option<Pin<Box<Sleep>>>,
@@ -307,7 +307,7 @@ pub(crate) struct Until<S> {
 
 impl<S> Until<S> {
     /// These messages, until then.
-    pub(crate) fn new(messages: S, call: Call, deadline: Option<Instant>) -> Self {
+    pub(crate) fn new(messages: S, deadline: Option<Instant>, call: Call) -> Self {
         Self { messages, timer: timer(deadline), call }
     }
 }

@@ -18,6 +18,7 @@
 mod access;
 mod budget;
 mod each_memory;
+mod events;
 mod groups;
 mod partitions;
 mod segments;

@@ -15,7 +15,9 @@ use linmemd::model::{
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::fault;
 use linmemd::os::kernel::Kernel;
-use linmemd::registry::{Account, Gate, Limits, NamespaceLimits, Pool, Record, Registry, Settings};
+use linmemd::registry::{
+    Account, EventSettings, Gate, Limits, NamespaceLimits, Pool, Record, Registry, Settings,
+};
 use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
 use linmemd::units::{ByteCount, WasmPages};
 
@@ -78,6 +80,7 @@ impl Floors {
             queued_grows: 16,
             request_id_window: std::time::Duration::from_secs(600),
             request_ids: 65_536,
+            events: EventSettings::NONE,
         };
         let account = Limits {
             bytes: QUOTA_BYTES,

@@ -66,6 +66,8 @@ impl Served {
     ) -> Self {
         let mut config = Config::default();
         config.memory.purge_at = None;
+        // What is kept of events is charged; here every charge is accounted for.
+        config.events.ring = 0;
         config.grpc.listen = "127.0.0.1:0".parse().unwrap();
         config.http.listen = "127.0.0.1:0".parse().unwrap();
         config.memory.host_budget = Some(1 << 40);

@@ -95,11 +95,11 @@ impl Floor {
             queued_grows: 16,
             request_id_window: Duration::from_secs(600),
             request_ids: 16,
+            events: linmemd::registry::EventSettings::NONE,
         };
-        let mappings = proc_number("/proc/sys/vm/max_map_count", "") - MAPPING_MARGIN;
         let limits = Limits {
             bytes: proc_number("/proc/meminfo", "MemTotal:") * 1024 * OVERCOMMIT,
-            mappings,
+            mappings: proc_number("/proc/sys/vm/max_map_count", "") - MAPPING_MARGIN,
             reserved_bytes: 1 << 46,
             memories: u64::MAX,
         };

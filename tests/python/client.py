@@ -19,6 +19,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from linmem.v1 import admin_service_pb2 as admin_pb
 from linmem.v1 import admin_service_pb2_grpc as admin_rpc
+from linmem.v1 import event_service_pb2 as event_pb
+from linmem.v1 import event_service_pb2_grpc as event_rpc
 from linmem.v1 import memory_pb2
 from linmem.v1 import memory_service_pb2 as pb
 from linmem.v1 import memory_service_pb2_grpc as rpc
@@ -76,6 +78,7 @@ class Client:
         self.channel = grpc.insecure_channel(address)
         self.memories = rpc.MemoryServiceStub(self.channel)
         self.admin = admin_rpc.AdminServiceStub(self.channel)
+        self.events = event_rpc.EventServiceStub(self.channel)
 
     def create(self, memory_id=None, request_id=None, **spec):
         request = pb.CreateMemoryRequest(spec=memory_pb2.MemorySpec(**spec))
@@ -492,6 +495,33 @@ def a_wait_is_woken_by_a_notify_and_refused_where_nobody_may_wait(client):
     client.delete("wait")
     refused(ended.result, status.NOT_FOUND, "MEMORY_NOT_FOUND", "NEVER")
 
+def what_happens_is_told_as_it_happens_and_from_where_it_was_left(client):
+    client.create("there", initial_pages=1)
+    call = client.events.WatchEvents(event_pb.WatchEventsRequest(snapshot=True), timeout=30)
+    started = next(call).started
+    present = [next(call).event for _ in client.memories.ListMemories(
+        pb.ListMemoriesRequest()).memories]
+    assert "there" in {event.memory_id for event in present}, present
+    assert next(call).WhichOneof("message") == "snapshot_end"
+    client.grow("there", 1)
+    client.delete("there")
+    grown, deleted = next(call).event, next(call).event
+    assert grown.kind == event_pb.EVENT_KIND_GROWN and grown.grown.current_pages == 2, grown
+    assert deleted.kind == event_pb.EVENT_KIND_DELETED, deleted
+    assert deleted.sequence == grown.sequence + 1
+    call.cancel()
+    resume = event_pb.EventPosition(boot_id=started.boot_id, sequence=deleted.sequence)
+    call = client.events.WatchEvents(event_pb.WatchEventsRequest(resume=resume), timeout=30)
+    assert next(call).started.next_sequence == deleted.sequence
+    assert next(call).event == deleted
+    call.cancel()
+    resume = event_pb.EventPosition(boot_id=str(uuid.uuid4()), sequence=1)
+    refused(
+        lambda: next(client.events.WatchEvents(event_pb.WatchEventsRequest(resume=resume))),
+        grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_COMPACTED", "AFTER_CHANGE",
+        boot_id=started.boot_id,
+    )
+
 
 def another_tenant_is_not_named_by_a_stranger(client):
     def named():
@@ -532,7 +562,8 @@ def reflection_lists_the_services(client):
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     (answer,) = stub.ServerReflectionInfo(iter([request]))
     names = {one.name for one in answer.list_services_response.service}
-    assert {"linmem.v1.MemoryService", "linmem.v1.AdminService"} <= names, names
+    wanted = {"linmem.v1.MemoryService", "linmem.v1.AdminService", "linmem.v1.EventService"}
+    assert wanted <= names, names
     wanted = reflection_pb2.ServerReflectionRequest(
         file_containing_symbol="linmem.v1.MemoryService"
     )
@@ -559,6 +590,8 @@ CLAIMS = [
     statistics_begin_anew,
     a_deadline_ends_a_stream_that_is_not_fed,
     a_wait_is_woken_by_a_notify_and_refused_where_nobody_may_wait,
+
+    what_happens_is_told_as_it_happens_and_from_where_it_was_left,
     another_tenant_is_not_named_by_a_stranger,
     the_host_is_told_and_a_drain_needs_the_socket,
     an_rpc_that_is_not_built_is_unimplemented,

@@ -14,6 +14,7 @@ use tonic::Code;
 
 const TABLE: &[(&str, Code, Retry)] = &[
     ("OUT_OF_BOUNDS", Code::OutOfRange, Retry::AfterChange),
+    ("SEQUENCE_COMPACTED", Code::OutOfRange, Retry::AfterChange),
     ("MAXIMUM_REACHED", Code::FailedPrecondition, Retry::Never),
     ("UID_MISMATCH", Code::FailedPrecondition, Retry::AfterChange),
     ("CAPABILITY_UNAVAILABLE", Code::FailedPrecondition, Retry::AfterChange),

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use linmemd::client::proto::{Memory, MemorySpec};
 use linmemd::client::{Client, ConnectOptions, RetryPolicy};
-use linmemd::config::{Config, Tenant};
+use linmemd::config::{self, Config};
 use linmemd::daemon::Daemon;
 use linmemd::memory::FixedAllocator;
 use linmemd::os::kernel::Linux;
+use linmemd::tenancy::Tenant;
 use linmemd::units::WasmPages;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -148,13 +149,17 @@ impl House {
         assert_eq!(self.scrape().await.value("linmemd_panics_total", &[]), self.panics);
     }
 
-    /// Whether nothing but request ids is charged to the host.
+    /// Whether nothing but request ids and events is charged to the host.
     fn is_empty(&self) -> bool {
         let server = &self.daemon.server;
+        let events = |tenant: &Arc<Tenant>| tenant.namespace.events().charged_bytes();
+        let events: u64 = server.tenants.iter().map(events).sum();
         server.in_flight_bytes() == 0
             && server.registry.host.holdings().iter().zip(&self.for_good).all(|(holding, good)| {
                 match holding.resource {
-                    "overhead_bytes" => (holding.used - good) % REQUEST_ID_BYTES == 0,
+                    "overhead_bytes" => {
+                        (holding.used - good - events).is_multiple_of(REQUEST_ID_BYTES)
+                    }
                     _ => holding.used == *good,
                 }
             })
@@ -203,8 +208,8 @@ pub(crate) fn pages(initial_pages: u64) -> MemorySpec {
 }
 
 /// A configured tenant with a quota of bytes.
-pub(crate) fn tenant(name: &str, quota_bytes: Option<u64>) -> Tenant {
-    Tenant { quota_bytes, ..Tenant::named(name) }
+pub(crate) fn tenant(name: &str, quota_bytes: Option<u64>) -> config::Tenant {
+    config::Tenant { quota_bytes, ..config::Tenant::named(name) }
 }
 
 /// Bytes that say where they belong.

@@ -25,7 +25,9 @@ fn named(service: &str) -> HealthCheckRequest {
 async fn health_is_told_by_service_and_watchers_see_the_drain() {
     let house = House::start();
     let mut health = HealthClient::new(channel(&house).await);
-    for service in ["", "linmem.v1.MemoryService", "linmem.v1.AdminService"] {
+    for service in
+        ["", "linmem.v1.MemoryService", "linmem.v1.AdminService", "linmem.v1.EventService"]
+    {
         let status = health.check(named(service)).await.unwrap().into_inner().status();
         assert_eq!(status, ServingStatus::Serving, "{service}");
     }

@@ -126,6 +126,8 @@ pub(crate) enum Verb {
     Rm(verbs::remove::RemoveArgs),
     /// Start a memory's lease anew.
     Keepalive(verbs::remove::KeepaliveArgs),
+    /// Tell what happens to memories, as it happens.
+    Watch(verbs::watch::WatchArgs),
     /// Show the server: version, capabilities, limits, the tenant's quotas.
     Info(verbs::server::InfoArgs),
     /// Show the host (for operators).
@@ -296,6 +298,9 @@ mod tests {
             "linmemctl stats reset m --uid 0",
             "linmemctl init m 1page s --from 4 --length 1KiB",
             "linmemctl create m 1 --segment 0x100=rodata.bin",
+            "linmemctl watch",
+            "linmemctl watch -l a=b --kind created,grown --snapshot --count 3",
+            "linmemctl watch --since 12 --json",
             "linmemctl dump m",
             "linmemctl dump m 0 16",
             "linmemctl upload m - --create --grow --offset 1page",

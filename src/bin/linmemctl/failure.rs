@@ -211,6 +211,7 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         }
         "OUT_OF_BOUNDS" => "grow the memory (`linmemctl grow ID PAGES`) or stay within its size",
         "UID_MISMATCH" => "another memory is behind this id now: see `linmemctl show ID`",
+        "SEQUENCE_COMPACTED" => "begin anew: `linmemctl watch --snapshot`",
         "SIZE_MISMATCH" => "somebody else grew it: read the size again and decide anew",
         "ETAG_MISMATCH" => "somebody else changed it: look again (`linmemctl show ID`) and repeat",
         "QUOTA_EXCEEDED" => {

@@ -59,7 +59,7 @@ impl Registry {
         let job_gate = Arc::clone(gate);
         let job = move || {
             let named = |record: &[Arc<Record>], counted: &dyn Fn() -> Result<(), Failure>| {
-                birth.namespace.directory.insert(record, counted)
+                birth.namespace.enter(record, counted)
             };
             let record = birth.make(vec![new], now, &job_gate, named)?.pop();
             let record = record.ok_or(Failure::InternalFault)?;

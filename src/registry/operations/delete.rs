@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::{LinearMemory, Unreleased, Wiping};
+use crate::registry::events::Happening;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{self, NotHad, Whole};
@@ -156,7 +157,7 @@ impl Death {
                 let (Some(memory), Some(namespace)) = (whole.end(), record.namespace()) else {
                     return Some(Err(not_had(&record, NotHad::Ended)));
                 };
-                namespace.directory.remove(&record);
+                namespace.leave(&record, Happening::Deleted);
                 namespace.note_less(record.size().bytes());
                 let memory = memory.ended();
                 registry.ages.forget(memory.ages());

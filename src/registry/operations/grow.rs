@@ -1,13 +1,15 @@
 //! Growth: ticket, checks, charge, pages on the pool, and last of all the size.
 //!
 //! Law: one growth of a memory runs and a few queue; reads and writes go on meanwhile, but of a memory
-//! that moves (`moves.rs`). Hooks will be asked between the charge and the pages.
+//! that moves (`moves.rs`). Hooks will be asked between the charge and the pages. It is told when the
+//! size is published, while the ticket is held, so that growths are told in their order.
 
 use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::AnyMemory;
 use crate::model::{Growth, Now, RequestKey, Uuid};
+use crate::registry::events::Happening;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle::{self, Growing, NotHad};
@@ -28,6 +30,10 @@ pub struct Grown {
 }
 
 impl Grown {
+    pub(super) const fn told(self) -> Happening {
+        Happening::Grown { previous: self.previous, current: self.current }
+    }
+
     pub(super) fn more(self) -> ByteCount {
         self.current.bytes().checked_sub(self.previous.bytes()).unwrap_or(ByteCount::ZERO)
     }
@@ -63,8 +69,9 @@ impl Registry {
         };
         let outcome =
             self.grow_alone(namespace, growing, delta_pages, expected_pages, running, gate).await;
-        if outcome.is_err() {
+        if let Err(failure) = &outcome {
             record.note_not_grown();
+            record.tell(Happening::not_grown(delta_pages, failure), || true);
         }
         outcome
     }
@@ -149,7 +156,10 @@ fn open(
         return Err(failure);
     }
     note(record, namespace, grown, charge);
-    memory.publish(grown.current, &record.size);
+    record.tell(grown.told(), || {
+        memory.publish(grown.current, &record.size);
+        true
+    });
     Ok(())
 }
 

@@ -165,7 +165,12 @@ impl<'a, W: Written> Removal<'a, W> {
                 if let Some(more) = self.more.take() {
                     note(record, namespace, *grown, more);
                 }
-                Some(Ok(here.settle(there, &record.size)))
+                let mut old = None;
+                record.tell(grown.told(), || {
+                    old = Some(here.settle(there, &record.size));
+                    true
+                });
+                old.map(Ok)
             }
             Err(fault) => {
                 self.there = Some(there);

@@ -66,9 +66,9 @@ impl Registry {
         let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace) };
         let job_gate = Arc::clone(gate);
         let job = move || {
-            let Namespace { sets, directory, .. } = &*birth.namespace;
+            let namespace = &birth.namespace;
             birth.make(newborns, now, &job_gate, |records, counted| {
-                sets.insert(&set, || directory.insert(records, counted))
+                namespace.sets.insert(&set, || namespace.enter(records, counted))
             })?;
             running.led_to(Led::Created { id: set.id.clone(), uid: set.uid });
             Ok(set)
@@ -94,7 +94,7 @@ impl Registry {
             namespace.sets.remove(&id, |set| {
                 job_gate.pass()?;
                 records.extend(set.members.iter().filter_map(|one| namespace.member(one)));
-                namespace.directory.remove_all(&records);
+                namespace.leave_all(&records);
                 Ok(())
             })?;
             for record in records {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use crate::error::Failure;
 use crate::memory::{Hand, MOST_RANGES, PurgeStep, TooManyVolatile};
 use crate::model::Volatility;
+use crate::registry::events::Happening;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle;
@@ -128,8 +129,10 @@ impl Registry {
         };
         let Ok(memory) = hand(writing.memory()) else { return Step::Over };
         match memory.purge(age, at_most) {
-            Ok(PurgeStep::Gone { bytes, given_back, more }) => {
+            Ok(PurgeStep::Gone { range, given_back, more }) => {
+                let bytes = range.length();
                 tracing::debug!(memory_id = %record.id, uid = %record.uid, %bytes, "purged");
+                record.tell(Happening::Purged { range }, || true);
                 Step::Gone { bytes: bytes.get(), given_back: given_back.get(), more }
             }
             Ok(PurgeStep::Nothing) => Step::Over,

@@ -7,6 +7,7 @@
 //! (`directory.rs`) nor what operations there are (`operations/`).
 
 mod stats;
+mod telling;
 mod term;
 
 use std::sync::atomic::AtomicU64;
@@ -17,6 +18,7 @@ use crate::error::Failure;
 use crate::memory::{AnyMemory, PublishedSize};
 use crate::model::{Form, Guard, MemoryId, Now, Presentation, Shape, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
+use crate::registry::events::Happening;
 use crate::registry::ledger::{Charge, Payer};
 use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
 use crate::registry::namespace::{Home, Namespace};
@@ -62,6 +64,10 @@ impl Lives for Record {
 
     fn end_waits(&self, why: &'static str) {
         self.home.waiters.end(self.uid, Over::Quarantined(why));
+    }
+
+    fn quarantining(&self, why: &'static str, change: impl FnOnce() -> bool) {
+        self.tell(Happening::Quarantined { why }, change);
     }
 }
 

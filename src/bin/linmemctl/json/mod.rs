@@ -5,6 +5,7 @@
 //! JSON has them. `flat` turns the same values into lines for people.
 
 mod beside;
+mod event;
 mod flat;
 mod memory;
 mod partition;
@@ -12,6 +13,7 @@ mod server;
 mod verification;
 
 pub(crate) use beside::{memory_set, segment};
+pub(crate) use event::event_item;
 pub(crate) use flat::flat;
 pub(crate) use memory::{memory, stats};
 pub(crate) use partition::partition;

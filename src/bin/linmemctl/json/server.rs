@@ -113,6 +113,7 @@ fn limits(limits: &proto::Limits) -> Value {
         max_views,
         min_view_ttl,
         max_view_ttl,
+        events,
     } = limits;
     json!({
         "max_read_bytes": max_read_bytes,
@@ -150,5 +151,6 @@ fn limits(limits: &proto::Limits) -> Value {
         "max_views": max_views,
         "min_view_ttl": text(min_view_ttl),
         "max_view_ttl": text(max_view_ttl),
+        "events": events,
     })
 }

@@ -24,6 +24,7 @@ pub(crate) mod verify;
 pub(crate) mod view;
 pub(crate) mod volatility;
 pub(crate) mod wait;
+pub(crate) mod watch;
 pub(crate) mod write;
 
 use crate::args::Verb;
@@ -57,6 +58,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Dump(args) => read::dump(args, session).await,
         Verb::Rm(args) => remove::run(args, session).await,
         Verb::Keepalive(args) => remove::keepalive(args, session).await,
+        Verb::Watch(args) => watch::run(args, session).await,
         Verb::Info(_) => server::info(session).await,
         Verb::Host(_) => server::host(session).await,
         Verb::Partition(args) => partition::run(*args, session).await,

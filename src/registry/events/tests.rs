@@ -1,0 +1,159 @@
+//! The ring by itself: what is kept, what it costs, what a watch that is behind sees. What is told when
+//! is tested over the wire.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Instant, SystemTime};
+
+use crate::memory::MmapAllocator;
+use crate::model::{Id, Now, Presentation, TenantName, Uuid};
+use crate::os::failing::FailingKernel;
+use crate::registry::events::{
+    Beginning, Event, EventKinds, EventSettings, Happening, STEP_BYTES, Seen, Unwatchable, Watch,
+};
+use crate::registry::presentation::Said;
+use crate::registry::{
+    Account, LabelSelector, Limits, Namespace, NamespaceLimits, Pool, Registry, Settings,
+};
+use crate::units::{ByteCount, WasmPages};
+
+const PLENTY: u64 = 1 << 40;
+
+fn namespace(ring: usize, quota: u64, host: u64) -> (Arc<Registry>, Arc<Namespace>) {
+    let settings = Settings {
+        host_page: ByteCount::new(4096),
+        default_maximum: WasmPages::new(16).unwrap(),
+        inline: ByteCount::new(1 << 18),
+        slice: ByteCount::new(1 << 20),
+        queued_grows: 16,
+        request_id_window: std::time::Duration::from_secs(600),
+        request_ids: 8,
+        events: EventSettings { ring, clock: || SystemTime::UNIX_EPOCH },
+    };
+    let limits =
+        |bytes| Limits { bytes, mappings: PLENTY, reserved_bytes: PLENTY, memories: PLENTY };
+    let allocator = Box::new(MmapAllocator::dedicated(Arc::new(FailingKernel::new())));
+    let now = Now { steady: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+    let pool = Pool::start(1, |_| ()).unwrap();
+    let registry = Registry::new(settings, Account::new(limits(host)), allocator, pool, now);
+    let limits = NamespaceLimits { account: limits(quota), maximum_pages: None, waiters: 9 };
+    let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &registry);
+    (registry, namespace)
+}
+
+fn happen(namespace: &Namespace, count: u64) {
+    for _ in 0..count {
+        let said = Said::new(&Presentation::default(), None);
+        let id = Id::new("m").unwrap();
+        let event =
+            || Event::new(SystemTime::UNIX_EPOCH, id, Uuid::nil(), said, Happening::Deleted);
+        namespace.events().tell(event, || true);
+    }
+}
+
+fn watch(namespace: &Arc<Namespace>, beginning: Beginning) -> Result<Watch, Unwatchable> {
+    namespace.watch(beginning, LabelSelector::default(), EventKinds::ALL)
+}
+
+fn next(watch: &mut Watch) -> Option<Seen> {
+    match watch.poll_next(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(seen) => Some(seen),
+        Poll::Pending => None,
+    }
+}
+
+/// The sequences that are there for it, none of them lost.
+fn sequences(watch: &mut Watch) -> Vec<u64> {
+    let sequence = |seen| match seen {
+        Seen::Event(sequence, _) => sequence,
+        other => panic!("{other:?}"),
+    };
+    std::iter::from_fn(|| next(watch)).map(sequence).collect()
+}
+
+#[test]
+fn events_are_numbered_from_1_and_a_watch_begins_at_any_that_is_kept_or_at_the_next() {
+    let (_registry, namespace) = namespace(4, PLENTY, PLENTY);
+    happen(&namespace, 6);
+    for (beginning, wanted) in
+        [(Beginning::At(3), vec![3, 4, 5, 6]), (Beginning::At(7), vec![]), (Beginning::Now, vec![])]
+    {
+        assert_eq!(sequences(&mut watch(&namespace, beginning).unwrap()), wanted);
+    }
+    for old in 0..3 {
+        let refused = watch(&namespace, Beginning::At(old)).unwrap_err();
+        assert_eq!(refused, Unwatchable::Compacted { oldest: 3 });
+    }
+    let refused = watch(&namespace, Beginning::At(8)).unwrap_err();
+    assert_eq!(refused, Unwatchable::Ahead { next: 7 });
+}
+
+#[test]
+fn a_watch_that_is_overtaken_is_told_what_it_lost_once_and_goes_on() {
+    let (_registry, namespace) = namespace(4, PLENTY, PLENTY);
+    let mut watch = watch(&namespace, Beginning::Now).unwrap();
+    happen(&namespace, 2);
+    assert_eq!(sequences(&mut watch), [1, 2]);
+    happen(&namespace, 9);
+    assert!(matches!(next(&mut watch), Some(Seen::Lost { first: 3, last: 7 })));
+    assert_eq!(sequences(&mut watch), [8, 9, 10, 11]);
+    assert_eq!((watch.position(), watch.newest()), (12, 12));
+}
+
+#[test]
+fn events_are_paid_in_steps_up_to_their_share_and_then_the_oldest_go() {
+    let (registry, namespace) = namespace(1 << 20, 64 * 3 * STEP_BYTES, PLENTY);
+    let events = namespace.events();
+    assert_eq!(events.charged_bytes(), 0, "before anything happens it costs nothing");
+    happen(&namespace, 1);
+    assert_eq!(events.charged_bytes(), STEP_BYTES);
+    happen(&namespace, 1000);
+    assert_eq!(events.charged_bytes(), 3 * STEP_BYTES);
+    let used = |account: &Account| account.holdings()[1].used;
+    assert_eq!(used(&namespace.account), 3 * STEP_BYTES);
+    assert_eq!(used(&registry.host), 3 * STEP_BYTES);
+    let oldest = match watch(&namespace, Beginning::At(1)).unwrap_err() {
+        Unwatchable::Compacted { oldest } => oldest,
+        other => panic!("{other:?}"),
+    };
+    let kept = 1002 - oldest;
+    assert!((150..200).contains(&kept), "{kept} of some 260 bytes in 48 KiB");
+}
+
+#[test]
+fn events_that_nobody_can_pay_for_are_lost_and_their_numbers_go_on() {
+    for (quota, host) in [(64, PLENTY), (PLENTY, 100)] {
+        let (_registry, namespace) = namespace(16, quota, host);
+        let mut watch = watch(&namespace, Beginning::Now).unwrap();
+        happen(&namespace, 3);
+        assert_eq!(namespace.events().charged_bytes(), 0);
+        assert!(matches!(next(&mut watch), Some(Seen::Lost { first: 1, last: 3 })));
+        assert!(next(&mut watch).is_none());
+    }
+}
+
+#[test]
+fn what_waits_is_woken_once_for_what_comes_and_never_when_it_has_gone() {
+    struct Counting(AtomicU64);
+    impl Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (_registry, namespace) = namespace(16, PLENTY, PLENTY);
+    let count = Arc::new(Counting(AtomicU64::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let mut context = Context::from_waker(&waker);
+    let mut watch = watch(&namespace, Beginning::Now).unwrap();
+    // Looked at twice, it still waits once.
+    assert!(watch.poll_next(&mut context).is_pending());
+    assert!(watch.poll_next(&mut context).is_pending());
+    happen(&namespace, 3);
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert_eq!(sequences(&mut watch), [1, 2, 3]);
+    assert!(watch.poll_next(&mut context).is_pending());
+    drop(watch);
+    happen(&namespace, 1);
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+}
