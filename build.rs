@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "linmem/v1/memory.proto",
     "linmem/v1/operation.proto",
     "linmem/v1/session.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 11] = [
     "linmem/v1/memory_service.proto",
     "linmem/v1/admin_service.proto",
     "linmem/v1/event_service.proto",
+    "linmem/v1/hook_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

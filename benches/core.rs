@@ -26,7 +26,10 @@ use linmemd::os::kernel::Linux;
 use linmemd::registry::{
     Account, EventSettings, Gate, Limits, NamespaceLimits, Pool, Registry, Settings,
 };
-use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
+use linmemd::rpc::ServingClock;
+use linmemd::tenancy::{
+    Access, Caller, Clock, EachMemory, GrowPolicy, Occasion, Target, TenantLimits, Tenants,
+};
 use linmemd::units::{ByteCount, ByteRange, WasmPages};
 
 const ROUNDS: usize = 15;
@@ -78,13 +81,15 @@ impl Floor {
             namespace: NamespaceLimits { account: limits, maximum_pages: None, waiters: 8 },
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
+            growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(
             vec![(TenantName::new("default").unwrap(), tenant)],
             8,
             registry,
             Arc::new(EachMemory::new(0)),
-            &Metrics::new(),
+            &(Arc::new(ServingClock) as Arc<dyn Clock>),
+            &Arc::new(Metrics::new()),
         );
         let access = tenants.access(Caller::Anonymous, None).unwrap();
         Self { access, occasion: Occasion { now, gate: Gate::new() } }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{Id, MemoryId, PartitionId, Protection, Resource, SegmentId, Uuid};
+use crate::model::{HookId, Id, MemoryId, PartitionId, Protection, Resource, SegmentId, Uuid};
 use crate::units::OutOfBounds;
 
 /// Why an operation did not happen. Unless said otherwise nothing has changed.
@@ -380,6 +380,34 @@ pub enum Failure {
         /// The part, and the segment's size.
         part: OutOfBounds,
     },
+    /// Someone who has a say in growth denied it, or nobody said anything in time.
+    #[error("{hook_id} denied the growth ({cause}): {why}", cause = .cause.word())]
+    GrowDenied {
+        /// How it came about.
+        cause: DenialCause,
+        /// The hook, or `policy:` and the key of a limit in the config.
+        hook_id: String,
+        /// Its reason, escaped and cut, or what to do.
+        why: String,
+    },
+    /// No such hook in this tenant.
+    #[error("there is no hook {hook_id}")]
+    HookNotFound {
+        /// The name.
+        hook_id: HookId,
+    },
+    /// The name is taken.
+    #[error("there is a hook {hook_id} already; choose another id or delete it")]
+    HookExists {
+        /// The name.
+        hook_id: HookId,
+    },
+    /// The hook is the config's.
+    #[error("hook {hook_id} is made by the daemon's config; an operator takes its [[hook]] out")]
+    HookConfigured {
+        /// The name.
+        hook_id: HookId,
+    },
     /// A defect of the daemon. Whatever memory it held is quarantined.
     #[error("internal fault; please report it with the call_id")]
     InternalFault,
@@ -394,6 +422,29 @@ impl Failure {
             Self::InvalidSpec { field, why } => Self::InvalidSpec { field, why: told(why) },
             Self::InvalidField { field, why } => Self::InvalidField { field, why: told(why) },
             other => other,
+        }
+    }
+}
+
+/// How a growth came to be denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenialCause {
+    /// A decider or a policy said so.
+    Denied,
+    /// No answer came in time.
+    Timeout,
+    /// There was nobody to ask.
+    Absent,
+}
+
+impl DenialCause {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Denied => "DENIED",
+            Self::Timeout => "TIMEOUT",
+            Self::Absent => "ABSENT",
         }
     }
 }

@@ -7,7 +7,7 @@
 //!               │                           │          │
 //! 4 rpc      front → messages → service → reply        │         the wire: framing, limits, status
 //!               │                                      │
-//! 3 tenancy  Tenants → Access                          │         who may do what
+//! 3 tenancy  Tenants → Access      Hooks               │         who may do what
 //!               │                                      │
 //! 2 registry Namespace → Record → Lifecycle   Ledger  Pool       which memories exist, locks, cost
 //!               │                                      │
@@ -175,6 +175,18 @@
 //!   answers MEMORY_NOT_FOUND, which says why, and the view waits for its close or its lease's end.
 //! - Statistics that are reset are a memory's own; counters in metrics, those of each memory among them,
 //!   go on. The last access is told as one access had it; one of 16 MiB or past 1 TiB is kept aside.
+//! - A growth waits for its deciders with the growth ticket and its charge, so that size, maximum and what
+//!   was expected stay true; life and lease are looked at again. A deletion queues behind it, as behind
+//!   any growth: for a hook's answer_timeout at most, and as long for each growth that queued before it.
+//! - A creation is a growth from 0 pages to policies and hooks alike; one without pages asks nobody.
+//! - A hook that is deleted has no say in what it was being asked. One that the config makes is PROTECTED.
+//! - Questions of one hook go to the stream with the fewest open, in turn among equals; those of a stream
+//!   that ends are asked again on another, within the same time. Question numbers are a stream's own.
+//! - Post: whoever allowed a growth is told on its stream whether it happened (`told`).
+//! - A policy of the config denies as DENIED by `policy:` and its key. Its rate is a bucket of one second;
+//!   a growth of more goes on when that is full and is paid off before the next. A tenant's own value
+//!   goes before the daemon's.
+//! - During a drain AnswerGrowHook stays until it owes no answer, then ends as DRAINING.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

@@ -17,6 +17,7 @@ use crate::client::endpoint::{Endpoint, EndpointError};
 use crate::client::error::ClientError;
 use crate::client::proto::admin_service_client::AdminServiceClient;
 use crate::client::proto::event_service_client::EventServiceClient;
+use crate::client::proto::hook_service_client::HookServiceClient;
 use crate::client::proto::memory_service_client::MemoryServiceClient;
 use crate::client::retry::RetryPolicy;
 
@@ -115,6 +116,11 @@ impl Client {
     /// The generated stub of the service of events over the next connection.
     pub fn event_service(&self) -> EventServiceClient<Channel> {
         EventServiceClient::new(self.channels.next()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The generated stub of the hooks' service over the next connection.
+    pub fn hook_service(&self) -> HookServiceClient<Channel> {
+        HookServiceClient::new(self.channels.next()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// A request that bears the tenant, and the deadline as grpc-timeout.

@@ -8,6 +8,7 @@
 //! endpoint  where the daemon is        calls     one method per RPC (groups, partitions, segments, sets,
 //!                                      views, waits: of these)
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
+//! hooks     who decides about growth
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! retry     when to try again          service_config  the same, for stock gRPC clients
 //! events    a watch that comes back
@@ -20,6 +21,7 @@ mod endpoint;
 mod error;
 mod events;
 mod groups;
+mod hooks;
 mod partitions;
 mod retry;
 mod segments;
@@ -38,6 +40,7 @@ pub use download::{Download, Downloaded};
 pub use endpoint::{DEFAULT_ENDPOINT, DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{ClientError, Failure, FieldViolation, Retry, code_name};
 pub use events::{EventItem, EventStream, Watch};
+pub use hooks::{Answers, Decider, Heard, Verdict};
 pub use retry::RetryPolicy;
 pub use service_config::SERVICE_CONFIG;
 pub use session::{Attached, Session};

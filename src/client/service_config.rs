@@ -24,7 +24,9 @@ pub const SERVICE_CONFIG: &str = r#"{
         {"service": "linmem.v1.AdminService", "method": "GetHost"},
         {"service": "linmem.v1.AdminService", "method": "GetPartition"},
         {"service": "linmem.v1.AdminService", "method": "ListPartitions"},
-        {"service": "linmem.v1.EventService", "method": "WatchEvents"}
+        {"service": "linmem.v1.EventService", "method": "WatchEvents"},
+        {"service": "linmem.v1.HookService", "method": "GetGrowHook"},
+        {"service": "linmem.v1.HookService", "method": "ListGrowHooks"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

@@ -10,7 +10,7 @@ use crate::config::draft::Findings;
 use crate::config::keys::TENANT;
 use crate::config::mistake::{Fault, Origin};
 use crate::config::sections::is_loopback;
-use crate::config::{Config, Entry, partitions};
+use crate::config::{Config, Entry, growth, partitions};
 
 /// Room for what surrounds the bytes of a write in its message: one page is plenty.
 const MESSAGE_BYTES: u64 = PAGE_BYTES;
@@ -22,6 +22,7 @@ pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) 
     sizes(config, &mut rules);
     tenants(config, findings, &mut rules);
     partitions::note(config, findings, &mut rules);
+    growth::note(config, findings);
     let shown: BTreeMap<&str, &str> = entries
         .iter()
         .map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap_or(entry.absent)))

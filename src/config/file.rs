@@ -8,10 +8,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::draft::Draft;
-use crate::config::keys::{Key, PARTITION, TABLES, TENANT, partition_keys, tenant_keys};
+use crate::config::keys::{
+    HOOK, Key, PARTITION, TABLES, TENANT, hook_keys, partition_keys, tenant_keys,
+};
 use crate::config::mistake::{Fault, Origin};
 use crate::config::raw::Raw;
-use crate::config::{Partition, Tenant, words};
+use crate::config::{Hook, Partition, Tenant, words};
 
 /// Lays the text of a file over the draft. `path` is for the messages.
 pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
@@ -37,6 +39,11 @@ pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
                 let one =
                     |(at, item)| lay_one(draft, &place, (PARTITION, at), item, blank(), &keys);
                 draft.config.partitions = items.iter().enumerate().map(one).collect();
+            }
+            DeValue::Array(items) if section.get_ref() == HOOK => {
+                let (blank, keys) = (Hook::default, hook_keys());
+                let one = |(at, item)| lay_one(draft, &place, (HOOK, at), item, blank(), &keys);
+                draft.config.hooks = items.iter().enumerate().map(one).collect();
             }
             DeValue::Table(table) if !TABLES.contains(&section.get_ref().as_ref()) => {
                 lay_section(draft, &place, section, table);

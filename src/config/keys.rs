@@ -6,20 +6,23 @@
 use std::time::Duration;
 
 use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
+use crate::config::growth::{Policy, Selector};
 use crate::config::kinds::{
     Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Optional, SocketPath, Switch, Time,
     Whole,
 };
 use crate::config::lists::{Ids, Nodes, Pages};
 use crate::config::raw::{Raw, Refusal};
-use crate::config::{Config, Partition, Tenant};
+use crate::config::{Config, Hook, Partition, Tenant};
 
 /// The section of tenants: an array of tables, in the file only.
 pub(super) const TENANT: &str = "tenant";
 /// The section of partitions, likewise.
 pub(super) const PARTITION: &str = "partition";
+/// The section of hooks of growth, likewise.
+pub(super) const HOOK: &str = "hook";
 /// The sections that are arrays of tables, in the file only.
-pub(super) const TABLES: [&str; 2] = [TENANT, PARTITION];
+pub(super) const TABLES: [&str; 3] = [TENANT, PARTITION, HOOK];
 
 /// What one atomic group may touch, bytes; a unary read or write is one.
 const GROUP_BYTES: u64 = 16 * MIB;
@@ -31,6 +34,8 @@ const MOST_BYTES: u64 = 256 * TIB;
 const I32_PAGES: u64 = 1 << 16;
 /// Pages of the whole index space of an I64 memory.
 const I64_PAGES: u64 = 1 << 48;
+/// Pages a second: more than any machine clears.
+const MOST_RATE: u64 = 1 << 40;
 /// More than any machine has.
 const MOST_CORES: u32 = 1_024;
 
@@ -114,6 +119,10 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("log", "filter", Filter, |c| &mut c.log.filter),
 
         key("drain", "limit", Time(Duration::ZERO, HOUR), |c| &mut c.drain.limit),
+
+        key("grow_policy", "largest_step_pages", Optional(Whole(1, I64_PAGES), "any number"), |c| &mut c.grow_policy.largest_step_pages),
+        key("grow_policy", "rate_pages_per_second", Optional(Whole(1, MOST_RATE), "any number"), |c| &mut c.grow_policy.rate_pages_per_second),
+        key("grow_policy", "budget_share", Optional(Factor(0.001, 1.0), "all of its quota"), |c| &mut c.grow_policy.budget_share),
     ]
 }
 
@@ -127,6 +136,9 @@ pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
         key(TENANT, "maximum_pages", Optional(Whole(1, I64_PAGES), "no cap of its own"), |t| &mut t.maximum_pages),
         key(TENANT, "reserved_bytes", Optional(Bytes(PAGE_BYTES, ADDRESS_SPACE), "memory.reserved_bytes_per_tenant"), |t| &mut t.reserved_bytes),
         key(TENANT, "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |t| &mut t.mappings),
+        key(TENANT, "grow_largest_step_pages", Optional(Whole(1, I64_PAGES), "grow_policy.largest_step_pages"), |t| &mut t.grow_policy.largest_step_pages),
+        key(TENANT, "grow_rate_pages_per_second", Optional(Whole(1, MOST_RATE), "grow_policy.rate_pages_per_second"), |t| &mut t.grow_policy.rate_pages_per_second),
+        key(TENANT, "grow_budget_share", Optional(Factor(0.001, 1.0), "grow_policy.budget_share"), |t| &mut t.grow_policy.budget_share),
     ]
 }
 
@@ -142,6 +154,19 @@ pub(super) fn partition_keys() -> Vec<Key<Partition>> {
         key(PARTITION, "page_kind", Optional(Pages, "its parent's, or base pages"), |p| &mut p.page_kind),
         key(PARTITION, "locked", Switch, |p| &mut p.locked),
         key(PARTITION, "tenants", Ids, |p| &mut p.tenants),
+    ]
+}
+
+/// The keys of one `[[hook]]`; its name first.
+#[rustfmt::skip]
+pub(super) fn hook_keys() -> Vec<Key<Hook>> {
+    vec![
+        key(HOOK, "name", Id, |h| &mut h.name),
+        key(HOOK, "tenant", Optional(Id, "every tenant"), |h| &mut h.tenant),
+        key(HOOK, "label_selector", Selector, |h| &mut h.label_selector),
+        key(HOOK, "failure_policy", Policy, |h| &mut h.failure_policy),
+        key(HOOK, "answer_timeout", Time(10 * MS, 10 * SECOND), |h| &mut h.answer_timeout),
+        key(HOOK, "rank", Whole(i32::MIN, i32::MAX), |h| &mut h.rank),
     ]
 }
 

@@ -60,8 +60,11 @@ pub enum Fault {
         /// The nearest name that exists, where one is near.
         nearest: Option<String>,
     },
-    /// A tenant or a partition given by environment.
-    #[error("tenants and partitions are given in the file only, as [[tenant]] and [[partition]]")]
+    /// A tenant, a partition or a hook given by environment.
+    #[error(
+        "tenants, partitions and hooks are given in the file only, as [[tenant]], [[partition]] and \
+         [[hook]]"
+    )]
     FileOnly,
     /// A variable whose name or value is not UTF-8.
     #[error("is not UTF-8")]

@@ -14,6 +14,9 @@ pub mod defaults;
 mod draft;
 mod environment;
 mod file;
+mod growth;
+#[cfg(test)]
+mod growth_tests;
 mod keys;
 mod kinds;
 mod lists;
@@ -33,6 +36,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
 pub use crate::config::mistake::{Fault, Mistake, Mistakes, Origin};
 pub use crate::config::sections::{
     Config, Drain, Grpc, Http, InsecureListener, Lease, Log, LogFormat, Memory, Metrics, PageKind,

@@ -1,13 +1,15 @@
 //! Owns `print-config`'s text: every effective value as TOML that reads back, with its origin as a
 //! comment behind it. Absent values are comments, for TOML has no word for nothing.
 
-use crate::config::keys::{Key, PARTITION, TENANT, keys, partition_keys, tenant_keys};
+use crate::config::keys::{
+    HOOK, Key, PARTITION, TENANT, hook_keys, keys, partition_keys, tenant_keys,
+};
 use crate::config::{Config, Entry, Origins};
 
 /// Where the origins begin, columns.
 const COLUMN: usize = 48;
 
-/// Every value in the order of the table, tenants and partitions last.
+/// Every value in the order of the table, arrays of tables last.
 pub(super) fn entries(config: &Config, origins: &Origins) -> Vec<Entry> {
     let mut copy = config.clone();
     let mut entries = Vec::new();
@@ -18,6 +20,7 @@ pub(super) fn entries(config: &Config, origins: &Origins) -> Vec<Entry> {
     }
     tables(TENANT, &mut copy.tenants, &tenant_keys(), origins, &mut entries);
     tables(PARTITION, &mut copy.partitions, &partition_keys(), origins, &mut entries);
+    tables(HOOK, &mut copy.hooks, &hook_keys(), origins, &mut entries);
     entries
 }
 

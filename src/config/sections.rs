@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::defaults;
+use crate::config::growth::{GrowPolicy, Hook};
 
 /// The daemon's whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,10 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Pools of the host budget, made at start. Default: none.
     pub partitions: Vec<Partition>,
+    /// How tenants' memories may grow.
+    pub grow_policy: GrowPolicy,
+    /// Who is asked before they do, made at start. Default: none.
+    pub hooks: Vec<Hook>,
 }
 
 /// `[grpc]`.
@@ -224,6 +229,8 @@ pub struct Tenant {
     pub reserved_bytes: Option<u64>,
     /// Mappings at a time. Default: none, which is what the host has left.
     pub mappings: Option<u32>,
+    /// How its memories may grow. Default: as `[grow_policy]` says.
+    pub grow_policy: GrowPolicy,
 }
 
 /// One `[[partition]]`.
@@ -347,6 +354,8 @@ impl Default for Config {
             drain: Drain { limit: defaults::DRAIN_LIMIT },
             tenants: vec![Tenant::named(defaults::TENANT_NAME)],
             partitions: Vec::new(),
+            grow_policy: GrowPolicy::default(),
+            hooks: Vec::new(),
         }
     }
 }
@@ -361,6 +370,7 @@ impl Tenant {
             maximum_pages: None,
             reserved_bytes: None,
             mappings: None,
+            grow_policy: GrowPolicy::default(),
         }
     }
 }

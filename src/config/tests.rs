@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::keys::{Key, keys, partition_keys, tenant_keys};
+use super::keys::{Key, hook_keys, keys, partition_keys, tenant_keys};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../config/linmemd.toml");
@@ -64,6 +64,9 @@ fn the_shipped_file_explains_every_key_and_its_default() {
     for key in partition_keys() {
         wanted.push(("# [[partition]]".into(), key.name.into(), None));
     }
+    for key in hook_keys() {
+        wanted.push(("# [[hook]]".into(), key.name.into(), None));
+    }
     for (header, name, value) in &wanted {
         let mut lines = SHIPPED.lines().skip_while(|line| line != header).skip(1);
         let mut section: Vec<&str> = lines.by_ref().take_while(|l| !l.starts_with('[')).collect();
@@ -88,11 +91,13 @@ fn the_shipped_examples_of_absent_keys_are_accepted() {
     let mut names: Vec<&str> = keys().iter().map(|k| k.name).collect();
     names.extend(tenant_keys().iter().map(|k| k.name));
     names.extend(partition_keys().iter().map(|k| k.name));
+    names.extend(hook_keys().iter().map(|k| k.name));
     let example = |line: &&str| {
         let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = "));
-        **line == *"# [[partition]]" || key.is_some_and(|(name, _)| names.contains(&name))
+        ["# [[partition]]", "# [[hook]]"].contains(line)
+            || key.is_some_and(|(name, _)| names.contains(&name))
     };
-    assert_eq!(SHIPPED.lines().filter(example).count(), 11 + 1 + 8);
+    assert_eq!(SHIPPED.lines().filter(example).count(), 17 + 1 + 8 + 1 + 6);
     let lines: Vec<&str> = SHIPPED.lines().map(|l| if example(&l) { &l[2..] } else { l }).collect();
     // The example's parent is another table's name.
     let lines = lines.join("\n").replace("parent = \"blue\"", "");

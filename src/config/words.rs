@@ -28,6 +28,18 @@ pub(super) fn is_host(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || (text.len() <= HOST && text.split('.').all(label))
 }
 
+/// A label selector, as ListMemories has it: `key`, `!key`, `key=value`, `key!=value`, joined by commas.
+pub(super) fn is_label_selector(text: &str) -> bool {
+    let term = |term: &str| {
+        let key = match term.split_once("!=").or_else(|| term.split_once('=')) {
+            Some((key, _value)) => key,
+            None => term.strip_prefix('!').unwrap_or(term),
+        };
+        is_id(key.trim())
+    };
+    text.trim().is_empty() || text.split(',').all(|one| term(one.trim()))
+}
+
 /// A filter that `EnvFilter` takes. A bare word must be a level: `EnvFilter` would take a
 /// misspelt level for a target and leave the log silent.
 pub(super) fn is_log_filter(text: &str) -> bool {

@@ -5,12 +5,12 @@
 use std::thread;
 use std::time::SystemTime;
 
-use crate::config::{Config, Tenant as TenantConfig};
+use crate::config::{Config, GrowPolicy as GrowPolicyConfig, Tenant as TenantConfig};
 use crate::model::TenantName;
 use crate::os::host::HostFacts;
 use crate::registry::{EventSettings, Limits as AccountLimits, NamespaceLimits, Settings};
 use crate::rpc::{ConnectionLimits, Limits};
-use crate::tenancy::TenantLimits;
+use crate::tenancy::{GrowPolicy, TenantLimits};
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
 /// The kernel's default, where it does not say.
@@ -91,6 +91,7 @@ pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName,
         },
         in_flight_bytes: config.grpc.in_flight_bytes_per_tenant,
         handlers: u64::from(config.grpc.handlers_per_tenant),
+        growth: growth(&config.grow_policy.with(&tenant.grow_policy)),
     };
     config
         .tenants
@@ -98,6 +99,14 @@ pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName,
         // The config has checked the names.
         .filter_map(|tenant| Some((TenantName::new(&tenant.name).ok()?, limits(tenant))))
         .collect()
+}
+
+fn growth(policy: &GrowPolicyConfig) -> GrowPolicy {
+    GrowPolicy {
+        largest_step_pages: policy.largest_step_pages,
+        rate_pages_per_second: policy.rate_pages_per_second,
+        budget_share_millionths: policy.budget_share.map(millionths),
+    }
 }
 
 pub(super) fn limits(config: &Config) -> Limits {
@@ -137,6 +146,16 @@ pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
 )]
 pub(super) fn per_mille(share: f64) -> u64 {
     (share * 1000.0).round() as u64
+}
+
+/// The same in millionths.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the config holds it between 0 and 1; casts saturate"
+)]
+fn millionths(share: f64) -> u32 {
+    (share * 1_000_000.0).round() as u32
 }
 
 /// The configured number, or one a core.

@@ -18,6 +18,7 @@ mod arrivals;
 mod capabilities;
 mod compose;
 pub mod flags;
+mod hooks;
 mod host_source;
 mod http;
 pub mod logging;

@@ -25,7 +25,7 @@ use crate::daemon::pressure::{self, Bell, Watcher};
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
-use crate::daemon::{capabilities, compose, partitions};
+use crate::daemon::{capabilities, compose, hooks, partitions};
 use crate::memory::{Allocators, MmapAllocator};
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -37,8 +37,8 @@ use crate::os::process::{own_user, raise_open_files};
 use crate::os::reservation::Absence;
 use crate::os::threads::set_nice;
 use crate::registry::{Account, Pool, Registry};
-use crate::rpc::{Fallback, Listener, Server};
-use crate::tenancy::{EachMemory, Tenants};
+use crate::rpc::{Fallback, Listener, Server, ServingClock};
+use crate::tenancy::{Clock, EachMemory, Tenants};
 
 /// Where a daemon listens.
 #[derive(Clone, Debug)]
@@ -282,8 +282,10 @@ impl Parts {
             config.metrics.tenants_cap as usize,
             Arc::clone(&registry),
             Arc::new(EachMemory::new(each as usize)),
+            &(Arc::new(ServingClock) as Arc<dyn Clock>),
             &metrics,
         );
+        hooks::make(config, &tenants)?;
         let absent = facts.absent.iter().chain(pressure.iter().flat_map(Pressure::absent));
         let absent = absent.map(|absent| (absent.what.to_string(), absent.reason.to_string()));
         let slabless = slabless.map(|error| ("slabs".to_owned(), error.to_string()));

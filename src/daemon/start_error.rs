@@ -35,6 +35,14 @@ pub enum StartError {
         /// Why not.
         failure: Failure,
     },
+    /// A configured hook could not be made.
+    #[error("cannot make [[hook]] {id:?}: {why}")]
+    Hook {
+        /// Its name.
+        id: String,
+        /// Why not.
+        why: String,
+    },
     /// The arena of fixed memories could not be set aside.
     #[error(transparent)]
     Arena(#[from] Unset),

@@ -8,10 +8,12 @@
 //! ```text
 //! tenant   accesses, growths, what a tenant holds      daemon   the process, its host, its limits
 //! purge    what volatile ranges lost
+//! hooks    what became of the questions to deciders of growth
 //! rpc      calls by method and code                    here     the families and the recorder
 //! ```
 
 mod daemon;
+mod hooks;
 mod purge;
 mod rpc;
 mod tenant;
@@ -26,6 +28,7 @@ use metrics_exporter_prometheus::{
 };
 
 pub use daemon::{DaemonFigures, DaemonMeters, ProcessFigures};
+pub use hooks::{HookEvent, HookMeters};
 pub use purge::PurgeMeters;
 pub use rpc::{CODES, RpcMeters};
 pub use tenant::{GrowOutcome, Occupancy, TenantMeters};
@@ -91,6 +94,8 @@ families! {
     EVENTS_DROPPED_TOTAL Counter "events_dropped_total" "Events that watchers were too slow for, once for each watcher."
     BUILD_INFO Gauge "build_info" "1; the release is in the label."
     WAITERS Gauge "waiters" "Callers of the tenant that wait for an address."
+    GROW_HOOK_EVENTS_TOTAL Counter "grow_hook_events_total" "What became of questions to hooks of growth, and of telling them."
+    GROW_HOOK_DURATION_SECONDS Histogram "grow_hook_duration_seconds" "Time from a question to a hook to its answer, or to its timeout."
     EACH_DROPPED_TOTAL Counter "each_memory_series_dropped_total" "Memories without a series of their own because the cap was reached."
 }
 
@@ -148,11 +153,14 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let builder = PrometheusBuilder::new();
-        let buckets = Matcher::Full(RPC_DURATION_SECONDS.to_owned());
-        // Refused only for an empty list of buckets, which this is not; then summaries would show.
-        let builder = builder
-            .set_buckets_for_metric(buckets, &SECONDS)
-            .unwrap_or_else(|_empty| PrometheusBuilder::new());
+        let in_seconds = |builder: PrometheusBuilder, name: &str| {
+            // Refused only for an empty list of buckets, which this is not; then summaries would show.
+            builder
+                .set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
+                .unwrap_or_else(|_empty| PrometheusBuilder::new())
+        };
+        let builder = in_seconds(builder, RPC_DURATION_SECONDS);
+        let builder = in_seconds(builder, GROW_HOOK_DURATION_SECONDS);
         let recorder = builder.build_recorder();
         for (name, kind, help) in FAMILIES.iter().chain(PROCESS) {
             let (name, help) = (KeyName::from(*name), SharedString::const_str(help));
@@ -190,8 +198,8 @@ impl Metrics {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
 
-    fn histogram(&self, name: &'static str, method: &str) -> Histogram {
-        self.recorder.register_histogram(&key(name, &[("method", method)]), &METADATA)
+    fn histogram(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Histogram {
+        self.recorder.register_histogram(&key(name, labels), &METADATA)
     }
 }
 

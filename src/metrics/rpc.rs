@@ -43,7 +43,7 @@ impl Metrics {
             metrics: Arc::clone(self),
             method,
             codes: std::array::from_fn(|_| OnceLock::new()),
-            duration: self.histogram(RPC_DURATION_SECONDS, method),
+            duration: self.histogram(RPC_DURATION_SECONDS, &[("method", method)]),
             received: OnceLock::new(),
             sent: OnceLock::new(),
         }

@@ -60,17 +60,20 @@ pub enum GrowOutcome {
     QuotaExceeded,
     /// HOST_EXHAUSTED.
     HostExhausted,
+    /// GROW_DENIED.
+    GrowDenied,
     /// Anything else.
     Failed,
 }
 
 impl GrowOutcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Grown,
         Self::MaximumReached,
         Self::SizeMismatch,
         Self::QuotaExceeded,
         Self::HostExhausted,
+        Self::GrowDenied,
         Self::Failed,
     ];
 
@@ -81,6 +84,7 @@ impl GrowOutcome {
             Self::SizeMismatch => "size_mismatch",
             Self::QuotaExceeded => "quota_exceeded",
             Self::HostExhausted => "host_exhausted",
+            Self::GrowDenied => "grow_denied",
             Self::Failed => "failed",
         }
     }
@@ -102,7 +106,7 @@ pub struct TenantMeters {
     purged: Counter,
     unaligned: Counter,
     expected_shared: Counter,
-    grows: [Counter; 6],
+    grows: [Counter; 7],
     events_dropped: Counter,
     memories: Gauge,
     size_bytes: Gauge,

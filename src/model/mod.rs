@@ -62,6 +62,8 @@ enum Name {
 pub type MemoryId = Id;
 /// A tenant's name.
 pub type TenantName = Id;
+/// A hook's name within its tenant.
+pub type HookId = Id;
 
 /// What is wrong with a would-be [`Id`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -171,6 +173,17 @@ pub struct Now {
     pub steady: Instant,
     /// For people.
     pub wall: SystemTime,
+}
+
+impl Now {
+    /// So much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self {
+            steady: self.steady.checked_add(time).unwrap_or(self.steady),
+            wall: self.wall.checked_add(time).unwrap_or(self.wall),
+        }
+    }
 }
 
 /// The width of a memory's addresses.

@@ -246,6 +246,11 @@ pub(super) fn write_now<R: Lives>(owner: Arc<R>) -> Option<Writing<R>> {
     Some(Writing(guard))
 }
 
+/// That it is alive still, for who has a guard of it and has waited since.
+pub(super) fn alive<R: Lives>(owner: &R) -> Result<(), NotHad> {
+    owner.life().admit()
+}
+
 /// Takes the growth ticket, in order of arrival, unless `room` wait already.
 pub(super) async fn grow<R: Lives>(
     owner: Arc<R>,

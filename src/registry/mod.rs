@@ -27,6 +27,7 @@ mod ages;
 mod amount;
 mod aside;
 mod by_name;
+mod consent;
 mod directory;
 mod events;
 mod gate;
@@ -67,6 +68,7 @@ mod waiters_loom;
 mod waiters_tests;
 
 pub use aside::Observation;
+pub use consent::{Agreement, Asking, Deciders, Wish};
 pub use directory::Listing;
 pub use events::{
     Beginning, Event, EventKind, EventKinds, EventSettings, Events, Happening, Present, Seen,
@@ -83,6 +85,7 @@ pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;
 pub use presentation::PresentationVersion;
 pub use quarantine::QuarantinedRange;
+pub use random::random_id;
 pub use record::Record;
 pub use segments::{MOST_SEGMENTS, Segment};
 pub use selector::LabelSelector;

@@ -71,7 +71,7 @@ impl Floor {
             segments: Vec::new(),
         };
         let id = Some(Id::new(id).unwrap());
-        self.registry.create(&self.namespace, id, spec, None, now, &Gate::new()).await
+        self.registry.create(&self.namespace, id, spec, None, &(), now, &Gate::new()).await
     }
 
     async fn delete(&self, record: &Arc<Record>) -> Result<(), Failure> {

@@ -21,6 +21,7 @@ use crate::rpc::admission::InFlight;
 use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
+use crate::rpc::deciding::Deciding;
 use crate::rpc::event_service::{self, Watching};
 use crate::rpc::method::Method;
 use crate::rpc::reply::{self, ReplyBody};
@@ -30,8 +31,8 @@ use crate::rpc::task::answered_within;
 use crate::rpc::transfer::{Download, Until};
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
-    admin_service, creation, memory_service, operations, partition_service, segment_service,
-    session, set_service, transfer, verify, view_service,
+    admin_service, creation, hook_service, memory_service, operations, partition_service,
+    segment_service, session, set_service, transfer, verify, view_service,
 };
 use crate::tenancy::Occasion;
 
@@ -47,6 +48,8 @@ pub(crate) enum Reply {
     Session(Box<Session>),
     /// A watch, which goes on until someone ends it.
     Watch(Box<Watching>),
+    /// A decider's stream, of which nothing has been read.
+    Deciding(Box<Body>),
 }
 
 /// Answers one call.
@@ -126,6 +129,9 @@ async fn answer(
         Ended::Over(Ok(Reply::Download(download))) => {
             reply::stream(transfer::stream(*download, call.clone(), deadline), served)
         }
+        Ended::Over(Ok(Reply::Deciding(body))) => {
+            reply::stream(Deciding::new(call.clone(), *body, deadline), served)
+        }
         Ended::Over(Ok(Reply::Watch(watching))) => {
             reply::stream(event_service::stream(*watching, call.clone(), deadline), served)
         }
@@ -204,6 +210,11 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::CloseView => Box::pin(view_service::close(call, body)).await,
         Method::ResetMemoryStats => Box::pin(verify::reset_stats(call, body)).await,
         Method::WatchEvents => Box::pin(event_service::watch(call, body)).await,
+        Method::CreateGrowHook => Box::pin(hook_service::create(call, body)).await,
+        Method::GetGrowHook => Box::pin(hook_service::get(call, body)).await,
+        Method::ListGrowHooks => Box::pin(hook_service::list(call, body)).await,
+        Method::DeleteGrowHook => Box::pin(hook_service::delete(call, body)).await,
+        Method::AnswerGrowHook => Ok(Reply::Deciding(Box::new(body))),
         // Answered in handle(), which has no Call for them.
         Method::HealthCheck
         | Method::HealthWatch

@@ -27,6 +27,7 @@ use crate::rpc::operations;
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::spec;
 use crate::rpc::status::Refusal;
+use crate::tenancy::{MAX_HOOK_STREAMS, MAX_HOOKS};
 use crate::units::{ByteCount, PAGE_BYTES};
 
 /// Longest message that carries no tenant bytes: a spec with all its labels at their longest.
@@ -36,7 +37,7 @@ pub(crate) const ENVELOPE_BYTES: u64 = 64 * 1024;
 /// The number of `ReadMemoryResponse.data`.
 const READ_DATA_FIELD: u32 = 1;
 
-const PLAIN: MessageLimit = MessageLimit {
+pub(crate) const PLAIN: MessageLimit = MessageLimit {
     bytes: PLAIN_MESSAGE_BYTES,
     name: "message_bytes",
     instead: "this RPC's messages are small",
@@ -393,5 +394,7 @@ fn limits(call: &Call) -> v1::Limits {
         min_view_ttl: MIN_VIEW_TTL.try_into().ok(),
         max_view_ttl: MAX_VIEW_TTL.try_into().ok(),
         events: tenant.namespace.events().most() as u64,
+        max_hooks: count(MAX_HOOKS),
+        max_hook_streams: count(MAX_HOOK_STREAMS),
     }
 }

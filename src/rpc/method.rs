@@ -98,6 +98,11 @@ methods! {
     CloseView "linmem.v1.MemoryService/CloseView" Unary
     ResetMemoryStats "linmem.v1.MemoryService/ResetMemoryStats" Unary
     WatchEvents "linmem.v1.EventService/WatchEvents" Stream
+    CreateGrowHook "linmem.v1.HookService/CreateGrowHook" Unary
+    GetGrowHook "linmem.v1.HookService/GetGrowHook" Unary
+    ListGrowHooks "linmem.v1.HookService/ListGrowHooks" Unary
+    DeleteGrowHook "linmem.v1.HookService/DeleteGrowHook" Unary
+    AnswerGrowHook "linmem.v1.HookService/AnswerGrowHook" Stream
     HealthCheck "grpc.health.v1.Health/Check" Unary
     HealthWatch "grpc.health.v1.Health/Watch" Stream
     ReflectionV1 "grpc.reflection.v1.ServerReflection/ServerReflectionInfo" Stream

@@ -25,8 +25,13 @@ use crate::rpc::observe::MethodMeters;
 use crate::tenancy::{Budget, Tenants};
 
 /// The services whose health is told by name.
-const SERVICES: [&str; 4] =
-    ["", "linmem.v1.MemoryService", "linmem.v1.AdminService", "linmem.v1.EventService"];
+const SERVICES: [&str; 5] = [
+    "",
+    "linmem.v1.MemoryService",
+    "linmem.v1.AdminService",
+    "linmem.v1.EventService",
+    "linmem.v1.HookService",
+];
 /// Longest message of a health or reflection request: both hold one name.
 const FOREIGN_MESSAGE_BYTES: usize = 64 * 1024;
 

@@ -125,9 +125,10 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         }
         Failure::Quarantined { .. } => ("QUARANTINED", Code::FailedPrecondition, AfterChange),
         // The table has no word of its own for a partition that its contents protect.
-        Failure::Protected { .. } | Failure::PartitionInUse { .. } => {
-            ("PROTECTED", Code::FailedPrecondition, AfterChange)
-        }
+        // Nor for a hook that the config makes.
+        Failure::Protected { .. }
+        | Failure::PartitionInUse { .. }
+        | Failure::HookConfigured { .. } => ("PROTECTED", Code::FailedPrecondition, AfterChange),
         Failure::Purged { .. } => ("PURGED", Code::FailedPrecondition, AfterChange),
         Failure::SizeMismatch { .. } => ("SIZE_MISMATCH", Code::Aborted, AtHigherLevel),
         Failure::EtagMismatch { .. } => ("ETAG_MISMATCH", Code::Aborted, AtHigherLevel),
@@ -156,6 +157,9 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::TenantMismatch { .. } => ("TENANT_MISMATCH", Code::PermissionDenied, Never),
         Failure::Corrupted { .. } => ("CORRUPTED", Code::DataLoss, Never),
         Failure::HardwareFault { .. } => ("HARDWARE_FAULT", Code::DataLoss, Never),
+        Failure::GrowDenied { .. } => ("GROW_DENIED", Code::FailedPrecondition, AfterChange),
+        Failure::HookNotFound { .. } => ("HOOK_NOT_FOUND", Code::NotFound, Never),
+        Failure::HookExists { .. } => ("HOOK_EXISTS", Code::AlreadyExists, Never),
         Failure::InternalFault => ("INTERNAL_FAULT", Code::Internal, Unknown),
         Failure::Unaligned { .. } => ("UNALIGNED", Code::InvalidArgument, Never),
         Failure::ExpectedShared => ("EXPECTED_SHARED", Code::FailedPrecondition, AfterChange),
@@ -227,6 +231,10 @@ fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::NotFound { .. }
         | Failure::Exists { .. }
         | Failure::OutOfSegment { .. }
+        | Failure::GrowDenied { .. }
+        | Failure::HookNotFound { .. }
+        | Failure::HookExists { .. }
+        | Failure::HookConfigured { .. }
         | Failure::InternalFault => None,
     }
 }
@@ -342,6 +350,12 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             ("length", part.length.to_string()),
             ("size_bytes", part.size.to_string()),
         ],
+        Failure::GrowDenied { cause, hook_id, .. } => {
+            vec![("cause", cause.word().to_owned()), ("hook_id", hook_id.clone())]
+        }
+        Failure::HookNotFound { hook_id }
+        | Failure::HookExists { hook_id }
+        | Failure::HookConfigured { hook_id } => vec![("hook_id", hook_id.to_string())],
         Failure::SessionProtocol { .. }
         | Failure::GrantReadOnly
         | Failure::Draining

@@ -110,8 +110,8 @@ impl Access {
         request: Option<RequestKey>,
     ) -> Result<Arc<Record>, Failure> {
         let Occasion { now, gate } = occasion;
-        let record =
-            self.registry.create(&self.tenant.namespace, id, spec, request, *now, gate).await?;
+        let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
+        let record = self.registry.create(namespace, id, spec, request, hooks, *now, gate).await?;
         self.each_memory.add(&self.tenant.label, &record);
         Ok(record)
     }
@@ -180,10 +180,10 @@ impl Access {
     ) -> Result<Grown, Failure> {
         let Occasion { now, gate } = occasion;
         let record = self.find(target, *now)?;
-        let namespace = &self.tenant.namespace;
+        let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
         let grown = self
             .registry
-            .grow(namespace, record, delta_pages, expected_pages, request, *now, gate)
+            .grow(namespace, record, delta_pages, expected_pages, request, hooks, *now, gate)
             .await;
         match &grown {
             Ok(grown) if grown.previous == grown.current => {}
@@ -390,6 +390,7 @@ const fn outcome(failure: &Failure) -> GrowOutcome {
         Failure::SizeMismatch { .. } => GrowOutcome::SizeMismatch,
         Failure::QuotaExceeded { .. } => GrowOutcome::QuotaExceeded,
         Failure::HostExhausted { .. } => GrowOutcome::HostExhausted,
+        Failure::GrowDenied { .. } => GrowOutcome::GrowDenied,
         _ => GrowOutcome::Failed,
     }
 }

@@ -2,7 +2,7 @@
 //! authenticated caller's only door down.
 //!
 //! Law: whoever has an [`Access`] has been recognised, and can reach one tenant's memories and no
-//! other's. Credentials, sharing and hooks will be checked here. Does not know tonic.
+//! other's. Credentials and sharing will be checked here. Does not know tonic.
 
 #![cfg_attr(
     not(test),
@@ -20,6 +20,7 @@ mod budget;
 mod each_memory;
 mod events;
 mod groups;
+mod hooks;
 mod partitions;
 mod segments;
 mod sets;
@@ -34,6 +35,10 @@ mod waits;
 pub use access::{Access, Occasion, Target};
 pub use budget::Budget;
 pub use each_memory::EachMemory;
+pub use hooks::{
+    Clock, DEFAULT_ANSWER_TIMEOUT, Decider, FailurePolicy, GrowPolicy, HookSpec, HookView, Hooks,
+    MAX_ANSWER_TIMEOUT, MAX_HOOK_STREAMS, MAX_HOOKS, MIN_ANSWER_TIMEOUT, Moment, Saying,
+};
 pub use segments::SegmentPart;
 pub use tenant::{Tenant, TenantLimits};
 pub use tenants::{Caller, Role, Tenants};

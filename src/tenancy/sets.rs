@@ -22,8 +22,9 @@ impl Access {
         request: Option<RequestKey>,
     ) -> Result<Arc<MemorySet>, Failure> {
         let Occasion { now, gate } = occasion;
-        let namespace = &self.tenant.namespace;
-        let set = self.registry.create_set(namespace, id, members, request, *now, gate).await?;
+        let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
+        let made = self.registry.create_set(namespace, id, members, request, hooks, *now, gate);
+        let set = made.await?;
         let there = set.members.iter().filter_map(|member| self.member(member, *now));
         there.for_each(|record| self.each_memory.add(&self.tenant.label, &record));
         Ok(set)

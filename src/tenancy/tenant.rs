@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::metrics::{Metrics, Occupancy, TenantMeters};
-use crate::registry::{Namespace, NamespaceLimits};
+use crate::registry::{Account, Namespace, NamespaceLimits};
 use crate::tenancy::budget::Budget;
+use crate::tenancy::hooks::{Clock, GrowPolicy, Hooks};
 
 /// What one tenant may have at once, beside what its memories cost.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub struct TenantLimits {
     pub in_flight_bytes: u64,
     /// Running calls.
     pub handlers: u64,
+    /// How its memories may grow.
+    pub growth: GrowPolicy,
 }
 
 /// One tenant.
@@ -26,6 +29,8 @@ pub struct Tenant {
     pub in_flight_bytes: Budget,
     /// Its running calls.
     pub handlers: Budget,
+    /// Who is asked before its memories grow.
+    pub hooks: Arc<Hooks>,
     /// The label of its series: its name, or [`crate::metrics::OTHER_TENANTS`].
     pub label: Arc<str>,
     pub(super) meters: TenantMeters,
@@ -36,11 +41,15 @@ impl Tenant {
         namespace: Arc<Namespace>,
         limits: TenantLimits,
         label: Arc<str>,
-        metrics: &Metrics,
+        host: &Arc<Account>,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
+        let accounts = [&namespace.account, host];
         Arc::new(Self {
             in_flight_bytes: Budget::new("tenant_in_flight_bytes", limits.in_flight_bytes),
             handlers: Budget::new("tenant_handlers", limits.handlers),
+            hooks: Hooks::new(limits.growth, accounts, clock, metrics.hooks(&label)),
             meters: metrics.tenant(&label),
             namespace,
             label,

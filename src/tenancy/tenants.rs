@@ -12,6 +12,7 @@ use crate::model::TenantName;
 use crate::registry::{Namespace, Registry};
 use crate::tenancy::access::Access;
 use crate::tenancy::each_memory::EachMemory;
+use crate::tenancy::hooks::Clock;
 use crate::tenancy::tenant::{Tenant, TenantLimits};
 
 /// The tenant of a caller that names none.
@@ -67,7 +68,8 @@ impl Tenants {
         label_cap: usize,
         registry: Arc<Registry>,
         each_memory: Arc<EachMemory>,
-        metrics: &Metrics,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         let mut by_name = HashMap::new();
         let mut folded = 0u64;
@@ -80,7 +82,10 @@ impl Tenants {
             };
             let lane = u32::try_from(number).unwrap_or(u32::MAX);
             let namespace = Namespace::new(name.clone(), lane, limits.namespace, &registry);
-            by_name.insert(name, Tenant::new(namespace, limits, label, metrics));
+            by_name.insert(
+                name,
+                Tenant::new(namespace, limits, label, &registry.host, clock, metrics),
+            );
         }
         let default = by_name.get(DEFAULT).cloned();
         Self { by_name, default, registry, each_memory, folded }

@@ -18,7 +18,10 @@ use linmemd::os::kernel::Kernel;
 use linmemd::registry::{
     Account, EventSettings, Gate, Limits, NamespaceLimits, Pool, Record, Registry, Settings,
 };
-use linmemd::tenancy::{Access, Caller, EachMemory, Occasion, Target, TenantLimits, Tenants};
+use linmemd::rpc::ServingClock;
+use linmemd::tenancy::{
+    Access, Caller, Clock, EachMemory, GrowPolicy, Occasion, Target, TenantLimits, Tenants,
+};
 use linmemd::units::{ByteCount, WasmPages};
 
 /// A page, as long as a vector is.
@@ -113,13 +116,15 @@ impl Floors {
             namespace: NamespaceLimits { account, maximum_pages: None, waiters: 8 },
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
+            growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(
             vec![(TenantName::new("default").unwrap(), limits)],
             8,
             Arc::clone(&registry),
             Arc::new(EachMemory::new(0)),
-            &Metrics::new(),
+            &(Arc::new(ServingClock) as Arc<dyn Clock>),
+            &Arc::new(Metrics::new()),
         );
         let access = tenants.access(Caller::Anonymous, None).unwrap();
         Self { kernel, arena, registry, access }

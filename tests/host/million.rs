@@ -130,7 +130,7 @@ impl Floor {
             segments: Vec::new(),
         };
         let (gate, namespace) = (Gate::new(), &self.namespace);
-        let record = self.registry.create(namespace, id, spec, None, self.now, &gate).await?;
+        let record = self.registry.create(namespace, id, spec, None, &(), self.now, &gate).await?;
         Ok(record.id.clone())
     }
 
@@ -150,7 +150,7 @@ impl Floor {
     async fn grow(&self, id: &MemoryId, by: u64) {
         let record = self.namespace.find(id.as_str(), None, self.now).expect("it lives");
         let (namespace, gate) = (&self.namespace, Gate::new());
-        let grown = self.registry.grow(namespace, record, by, None, None, self.now, &gate);
+        let grown = self.registry.grow(namespace, record, by, None, None, &(), self.now, &gate);
         grown.await.expect("growth");
     }
 

@@ -56,6 +56,9 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("SET_NOT_FOUND", Code::NotFound, Retry::Never),
     ("SET_EXISTS", Code::AlreadyExists, Retry::Never),
     ("VIEW_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("GROW_DENIED", Code::FailedPrecondition, Retry::AfterChange),
+    ("HOOK_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("HOOK_EXISTS", Code::AlreadyExists, Retry::Never),
 ];
 
 /// Asserts that the outcome is this failure with exactly these numbers, and gives it.

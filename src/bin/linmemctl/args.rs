@@ -144,6 +144,8 @@ pub(crate) enum Verb {
     View(verbs::view::ViewArgs),
     /// What has happened to a memory, and beginning that anew.
     Stats(verbs::stats::StatsArgs),
+    /// Who is asked before memories grow.
+    Hook(Box<verbs::hook::HookArgs>),
     /// Begin the daemon's drain (for operators).
     Drain(verbs::server::DrainArgs),
     /// Measure a daemon.
@@ -282,6 +284,11 @@ mod tests {
             "linmemctl partition ls",
             "linmemctl partition rm p --if-exists",
             "linmemctl create m --partition p",
+            "linmemctl hook create h -l env=prod --fail-open --answer-timeout 250ms --rank -1",
+            "linmemctl hook list",
+            "linmemctl hook show h",
+            "linmemctl hook remove h --if-exists",
+            "linmemctl hook answer h --at-most 64",
             "linmemctl verify m",
             "linmemctl wait m 0 0x7 --width 8 --for 1s",
             "linmemctl notify m 0 --count 1",

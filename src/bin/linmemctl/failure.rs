@@ -204,6 +204,9 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         "MEMORY_NOT_FOUND" => "see `linmemctl ls`; another tenant's memories need --tenant",
         "MEMORY_EXISTS" => "take another id, or remove it first: `linmemctl rm ID`",
         "PARTITION_NOT_FOUND" => "see `linmemctl partition ls`; some are for other tenants only",
+        "GROW_DENIED" => "grow by less, or ask who decides: `linmemctl hook list`",
+        "HOOK_NOT_FOUND" => "see `linmemctl hook list`",
+        "HOOK_EXISTS" => "take another id, or remove it first: `linmemctl hook remove ID`",
         "PARTITION_EXISTS" => "take another id, or delete it first: `linmemctl partition rm ID`",
         "MAXIMUM_REACHED" => {
             "a maximum is fixed at create: make a larger memory (`linmemctl create NEW --max ...`) \

@@ -65,7 +65,14 @@ pub enum Happening {
 impl Happening {
     /// What became of an attempt to grow by so much.
     pub(in crate::registry) fn not_grown(delta_pages: u64, failure: &Failure) -> Self {
-        Self::GrowFailed { delta_pages, failure: Box::new(failure.clone()) }
+        match failure {
+            Failure::GrowDenied { cause, hook_id, .. } => Self::GrowDenied {
+                delta_pages,
+                cause: cause.word(),
+                hook_id: hook_id.as_str().into(),
+            },
+            other => Self::GrowFailed { delta_pages, failure: Box::new(other.clone()) },
+        }
     }
 
     /// Its kind.

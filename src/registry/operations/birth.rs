@@ -8,13 +8,14 @@ use std::sync::Arc;
 use crate::error::Failure;
 use crate::memory::{AnyMemory, Layout, Plan, Refused, Sources, Uncreated, Undone};
 use crate::model::{ActiveSegment, MemoryId, Now, Presentation, Shape, Uuid};
+use crate::registry::consent::{Agreement, Deciders, Wish};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Charge, Payer};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::refused;
 use crate::registry::record::{NewRecord, Record};
 use crate::registry::settings::Registry;
-use crate::units::ByteCount;
+use crate::units::{ByteCount, WasmPages};
 
 /// A memory that is paid.
 pub(super) struct Newborn {
@@ -24,6 +25,28 @@ pub(super) struct Newborn {
     pub(super) presentation: Presentation,
     pub(super) segments: Vec<ActiveSegment>,
     pub(super) bids: Bids,
+}
+
+impl Newborn {
+    /// Asks those who have a say: nobody where it comes without pages.
+    pub(super) async fn consent(
+        &self,
+        deciders: &dyn Deciders,
+        gate: &Gate,
+    ) -> Result<Agreement, Failure> {
+        if self.shape.initial == WasmPages::ZERO || !deciders.mind() {
+            return Ok(Agreement::given());
+        }
+        let wish = Wish {
+            memory_id: self.id.clone(),
+            uid: self.uid,
+            labels: self.presentation.labels.clone(),
+            previous: WasmPages::ZERO,
+            current: self.shape.initial,
+            maximum: self.shape.maximum,
+        };
+        gate.guard(deciders.ask(wish)).await?
+    }
 }
 
 /// A layout that has been paid, and what may be had in its place.

@@ -1,4 +1,4 @@
-//! Creation: check, remember, pay, and what follows on the pool (`birth.rs`).
+//! Creation: check, remember, pay, ask, and what follows on the pool (`birth.rs`).
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use crate::model::{
     ActiveSegment, AddressSpace, Allocator, Growth, IndexType, MAX_ACTIVE_SEGMENTS, MemoryId,
     MemorySpec, Now, Presentation, RequestKey, Shape, Uuid,
 };
+use crate::registry::consent::Deciders;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge, Payer};
 use crate::registry::namespace::Namespace;
@@ -36,13 +37,16 @@ impl Registry {
     ///
     /// # Errors
     /// INVALID_SPEC, MEMORY_EXISTS, QUOTA_EXCEEDED, HOST_EXHAUSTED, HUGE_PAGES_EXHAUSTED,
-    /// CAPABILITY_UNAVAILABLE, REQUEST_ID_REUSED, and what ends any call; nothing is left behind.
+    /// CAPABILITY_UNAVAILABLE, GROW_DENIED, REQUEST_ID_REUSED, and what ends any call; nothing is left
+    /// behind.
+    #[expect(clippy::too_many_arguments, reason = "the request's fields and the call's")]
     pub async fn create(
         self: &Arc<Self>,
         namespace: &Arc<Namespace>,
         id: Option<MemoryId>,
         spec: MemorySpec,
         request: Option<RequestKey>,
+        deciders: &dyn Deciders,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Arc<Record>, Failure> {
@@ -55,6 +59,9 @@ impl Registry {
         let id = id.unwrap_or_else(|| MemoryId::random(random_bits()));
         self.admit(namespace, &id, now)?;
         let new = self.newborn(id, wanted)?;
+        // Its name is looked up once more when it is given, and its partition lives as long as the charge.
+        let agreement = new.consent(deciders, gate).await?;
+        let now = now.after(agreement.waited());
         let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace) };
         let job_gate = Arc::clone(gate);
         let job = move || {
@@ -64,6 +71,7 @@ impl Registry {
             let record = birth.make(vec![new], now, &job_gate, named)?.pop();
             let record = record.ok_or(Failure::InternalFault)?;
             running.led_to(Led::Created { id: record.id.clone(), uid: record.uid });
+            agreement.done();
             Ok(record)
         };
         self.pool.run_once(namespace.lane, Arc::clone(gate), job).await?

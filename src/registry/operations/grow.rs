@@ -1,14 +1,17 @@
-//! Growth: ticket, checks, charge, pages on the pool, and last of all the size.
+//! Growth: ticket, checks, charge, consent, pages on the pool, and last of all the size.
 //!
 //! Law: one growth of a memory runs and a few queue; reads and writes go on meanwhile, but of a memory
-//! that moves (`moves.rs`). Hooks will be asked between the charge and the pages. It is told when the
-//! size is published, while the ticket is held, so that growths are told in their order.
+//! that moves (`moves.rs`), and of that one too while consent is waited for. The ticket keeps size,
+//! maximum and what was expected of them as they were when it was asked for; life and lease are looked
+//! at again. It is told when the size is published, while the ticket is held, so that growths are told
+//! in their order.
 
 use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::AnyMemory;
 use crate::model::{Growth, Now, RequestKey, Uuid};
+use crate::registry::consent::{Agreement, Deciders, Wish};
 use crate::registry::events::Happening;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
@@ -43,8 +46,8 @@ impl Registry {
     /// Adds zeroed pages at the end.
     ///
     /// # Errors
-    /// SIZE_MISMATCH, MAXIMUM_REACHED, QUOTA_EXCEEDED, HOST_EXHAUSTED, OVERLOADED where too many
-    /// growths queue, REQUEST_ID_REUSED, and what ends any call; the size is unchanged.
+    /// SIZE_MISMATCH, MAXIMUM_REACHED, QUOTA_EXCEEDED, HOST_EXHAUSTED, GROW_DENIED, OVERLOADED where
+    /// too many growths queue, REQUEST_ID_REUSED, and what ends any call; the size is unchanged.
     #[expect(clippy::too_many_arguments, reason = "the request's fields and the call's")]
     pub async fn grow(
         self: &Arc<Self>,
@@ -53,6 +56,7 @@ impl Registry {
         delta_pages: u64,
         expected_pages: Option<u64>,
         request: Option<RequestKey>,
+        deciders: &dyn Deciders,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Grown, Failure> {
@@ -67,8 +71,16 @@ impl Registry {
             Ok(growing) => growing,
             Err(why) => return Err(not_had(&record, why)),
         };
-        let outcome =
-            self.grow_alone(namespace, growing, delta_pages, expected_pages, running, gate).await;
+        let outcome = async {
+            let grown = step(&record, delta_pages, expected_pages)?;
+            if delta_pages == 0 {
+                running.led_to(led(grown));
+                return Ok(grown);
+            }
+            let consent = Consent { deciders, now };
+            self.grow_alone(namespace, growing, grown, consent, running, gate).await
+        };
+        let outcome = outcome.await;
         if let Err(failure) = &outcome {
             record.note_not_grown();
             record.tell(Happening::not_grown(delta_pages, failure), || true);
@@ -80,45 +92,88 @@ impl Registry {
         self: &Arc<Self>,
         namespace: &Arc<Namespace>,
         growing: Growing<Record>,
-        delta_pages: u64,
-        expected_pages: Option<u64>,
+        grown: Grown,
+        consent: Consent<'_>,
         running: Running,
         gate: &Arc<Gate>,
     ) -> Result<Grown, Failure> {
-        let record = growing.owner();
-        let previous = record.size();
-        if let Some(expected_pages) = expected_pages
-            && expected_pages != previous.get()
-        {
-            return Err(Failure::SizeMismatch { expected_pages, current_pages: previous.get() });
-        }
-        let current = target(record, previous, delta_pages)?;
-        let grown = Grown { previous, current };
-        if delta_pages == 0 {
-            running.led_to(led(grown));
-            return Ok(grown);
-        }
-        let Some(AnyMemory::Mapped(memory)) = growing.memory() else {
-            return self.grow_elsewhere(namespace, growing, grown, running, gate).await;
-        };
-        let more = |of: &dyn Fn(WasmPages) -> ByteCount| {
-            of(current).checked_sub(of(previous)).unwrap_or(ByteCount::ZERO)
-        };
-        let amount = Amount {
-            overhead_bytes: more(&|size| memory.kept_bytes(size)).get(),
-            ..Amount::committed(more(&|size| memory.committed(size)))
+        let record = Arc::clone(growing.owner());
+        let Some(amount) = price(&growing, grown) else {
+            return self.grow_elsewhere(namespace, growing, grown, consent, running, gate).await;
         };
         let payer = record.payer().ok_or_else(|| record.not_found())?;
-        let charge = Charge::pay(&payer, priced(record, amount))?;
+        let charge = Charge::pay(&payer, amount)?;
+        let agreement = consent.of(&record, grown, gate).await?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool
             .run_once(namespace.lane, Arc::clone(gate), move || {
                 open(&growing, &namespace, grown, charge, &job_gate)
                     .inspect_err(|_refused| payer.take_up())?;
                 running.led_to(led(grown));
+                agreement.done();
                 Ok(grown)
             })
             .await?
+    }
+}
+
+/// Who is to be asked, and when the call came.
+#[derive(Clone, Copy)]
+pub(super) struct Consent<'a> {
+    deciders: &'a dyn Deciders,
+    now: Now,
+}
+
+impl Consent<'_> {
+    /// Asks, and looks at what may have changed meanwhile.
+    pub(super) async fn of(
+        self,
+        record: &Record,
+        grown: Grown,
+        gate: &Gate,
+    ) -> Result<Agreement, Failure> {
+        let Self { deciders, now } = self;
+        if !deciders.mind() {
+            return Ok(Agreement::given());
+        }
+        let asking = deciders.ask(Wish {
+            memory_id: record.id.clone(),
+            uid: record.uid,
+            labels: record.presentation().presentation.labels,
+            previous: grown.previous,
+            current: grown.current,
+            maximum: record.shape.maximum(),
+        });
+        let agreement = gate.guard(asking).await??;
+        lifecycle::alive(record).map_err(|why| not_had(record, why))?;
+        if record.has_expired(now.after(agreement.waited())) {
+            return Err(record.not_found());
+        }
+        Ok(agreement)
+    }
+}
+
+/// What growing costs in place; none of a memory that moves.
+fn price(growing: &Growing<Record>, grown: Grown) -> Option<Amount> {
+    let AnyMemory::Mapped(memory) = growing.memory()? else { return None };
+    let more = |of: &dyn Fn(WasmPages) -> ByteCount| {
+        of(grown.current).checked_sub(of(grown.previous)).unwrap_or(ByteCount::ZERO)
+    };
+    let amount = Amount {
+        overhead_bytes: more(&|size| memory.kept_bytes(size)).get(),
+        ..Amount::committed(more(&|size| memory.committed(size)))
+    };
+    Some(priced(growing.owner(), amount))
+}
+
+/// What is asked for, by who has the ticket.
+fn step(record: &Record, delta_pages: u64, expected_pages: Option<u64>) -> Result<Grown, Failure> {
+    let previous = record.size();
+    match expected_pages {
+        Some(expected_pages) if expected_pages != previous.get() => {
+            Err(Failure::SizeMismatch { expected_pages, current_pages: previous.get() })
+        }
+        _ => Ok(Grown { previous, current: target(record, previous, delta_pages)? }),
     }
 }
 

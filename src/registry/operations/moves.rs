@@ -2,7 +2,7 @@
 //! old block wiped and given back.
 //!
 //! ```text
-//! ticket │ charge: what is more, and all that was once again │ block │ body │ copy, slice by slice │ gate
+//! ticket │ charge: what is more, and all that was once again │ consent │ block │ body │ copy, slice by slice │ gate
 //!        └─ nothing has happened                                            └─ nobody reads or writes
 //! settle, publish │ both locks │ wipe the old, slice by slice │ free │ the second charge back
 //! ```
@@ -19,7 +19,7 @@ use crate::registry::ledger::{Amount, Charge};
 use crate::registry::lifecycle::{self, Growing, NotHad};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::delete::WIPE_SLICE;
-use crate::registry::operations::grow::{Grown, led, note};
+use crate::registry::operations::grow::{Consent, Grown, led, note};
 use crate::registry::operations::{faulted, hand, not_had, refused};
 use crate::registry::pool::{in_steps, onto_pool};
 use crate::registry::record::Record;
@@ -40,6 +40,7 @@ impl Registry {
         namespace: &Arc<Namespace>,
         growing: Growing<Record>,
         grown: Grown,
+        consent: Consent<'_>,
         running: Running,
         gate: &Arc<Gate>,
     ) -> Result<Grown, Failure> {
@@ -49,11 +50,12 @@ impl Registry {
         let whole = Amount { mappings: 1, ..Amount::committed(grown.current.bytes()) };
         let mut second = Charge::pay(payer, whole)?;
         let more = second.split(Amount::committed(grown.more()));
+        let record = Arc::clone(growing.owner());
+        let agreement = consent.of(&record, grown, gate).await?;
         let (registry, namespace) = (Arc::clone(self), Arc::clone(namespace));
         let (lane, job_gate) = (namespace.lane, Arc::clone(gate));
         let job = async move {
             onto_pool().await;
-            let record = Arc::clone(growing.owner());
             let block = registry.block(&record, grown, &job_gate)?;
             let whole = lifecycle::freeze(growing, &job_gate).await;
             let mut whole = whole.map_err(|why| not_had(&record, why))?;
@@ -89,6 +91,7 @@ impl Registry {
             let (old, second) = moved?;
             registry.wipe_away(&namespace, old, second).await;
             running.led_to(led(grown));
+            agreement.done();
             Ok(grown)
         };
         self.pool.run(lane, Arc::clone(gate), job).await?

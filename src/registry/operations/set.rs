@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::error::Failure;
 use crate::model::{Id, MemoryId, MemorySpec, Now, RequestKey, SetId, Uuid};
 use crate::registry::by_name::not_found;
+use crate::registry::consent::{Agreement, Deciders};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::namespace::Namespace;
@@ -35,6 +36,7 @@ impl Registry {
         id: Option<SetId>,
         members: Vec<(Option<MemoryId>, MemorySpec)>,
         request: Option<RequestKey>,
+        deciders: &dyn Deciders,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Arc<MemorySet>, Failure> {
@@ -55,6 +57,12 @@ impl Registry {
         let charge = Charge::pay(home, Amount::overhead(set_bytes(wanted.len())))?;
         let newborns = wanted.into_iter().map(|(id, wanted)| self.newborn(id, wanted));
         let newborns = newborns.collect::<Result<Vec<_>, Failure>>()?;
+        let mut agreements = Vec::with_capacity(newborns.len());
+        for newborn in &newborns {
+            agreements.push(newborn.consent(deciders, gate).await?);
+        }
+        let waited = agreements.iter().map(Agreement::waited).sum();
+        let now = now.after(waited);
         let member = |id: &MemoryId, uid| Member { id: id.clone(), uid };
         let set = Arc::new(MemorySet {
             id,
@@ -71,6 +79,7 @@ impl Registry {
                 namespace.sets.insert(&set, || namespace.enter(records, counted))
             })?;
             running.led_to(Led::Created { id: set.id.clone(), uid: set.uid });
+            agreements.into_iter().for_each(Agreement::done);
             Ok(set)
         };
         self.pool.run_once(namespace.lane, Arc::clone(gate), job).await?

@@ -7,6 +7,7 @@
 mod beside;
 mod event;
 mod flat;
+mod hook;
 mod memory;
 mod partition;
 mod server;
@@ -15,6 +16,7 @@ mod verification;
 pub(crate) use beside::{memory_set, segment};
 pub(crate) use event::event_item;
 pub(crate) use flat::flat;
+pub(crate) use hook::{hook, question};
 pub(crate) use memory::{memory, stats};
 pub(crate) use partition::partition;
 pub(crate) use server::{host, server_info};

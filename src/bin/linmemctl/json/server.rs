@@ -114,6 +114,8 @@ fn limits(limits: &proto::Limits) -> Value {
         min_view_ttl,
         max_view_ttl,
         events,
+        max_hooks,
+        max_hook_streams,
     } = limits;
     json!({
         "max_read_bytes": max_read_bytes,
@@ -152,5 +154,7 @@ fn limits(limits: &proto::Limits) -> Value {
         "min_view_ttl": text(min_view_ttl),
         "max_view_ttl": text(max_view_ttl),
         "events": events,
+        "max_hooks": max_hooks,
+        "max_hook_streams": max_hook_streams,
     })
 }

@@ -7,6 +7,7 @@ pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod download;
 pub(crate) mod grow;
+pub(crate) mod hook;
 pub(crate) mod list;
 pub(crate) mod partition;
 pub(crate) mod protect;
@@ -67,6 +68,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Set(args) => set::run(args, session).await,
         Verb::View(args) => view::run(args, session).await,
         Verb::Stats(args) => stats::run(args, session).await,
+        Verb::Hook(args) => hook::run(*args, session).await,
         Verb::Drain(_) => server::drain(session).await,
         Verb::Completions(args) => completions::run(&args, &session.output),
         // Both run without a session and are taken before one is opened.
