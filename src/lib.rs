@@ -137,6 +137,17 @@
 //!   tagged ones neither. A guards check passes beside a fixed slot's open rest and says so.
 //! - A heap growth that is called off in the middle of its copy is answered at once; what was copied
 //!   is wiped on the pool, and its charge comes back after that.
+//! - A group's compares are of the memory as it was before the group, wherever they stand in it: so all
+//!   that can fail is known before the first effect, and nothing need be undone.
+//! - A packed group's addresses are effective ones; its numbers are as wide as their type, operands and
+//!   results alike, and offsets in operands are 8 bytes. A list's atomics answer 64 bits. `expected` of a
+//!   cmpxchg is compared in full, as the threads proposal says.
+//! - A group of many ranges counts each of them; a copy counts two accesses, its source and its
+//!   destination; one that reads and stores a number counts one, as a write.
+//! - A group with a request id is remembered by its results, 1,024 bytes at most.
+//! - Who locks two memories locks the one of the smaller uid first.
+//! - In a session a group that is not atomic is as many groups of one operation; of those that fail a
+//!   packed result has zeros. A wait that is cancelled ends as WAIT_OUTCOME_CANCELLED.
 //! - A wait is looked at in the order of the threads proposal's own interpreter: alignment, shared, size.
 //!   It is no access to be counted: its bytes are compared and go nowhere.
 //! - Of a wake and the end of a wait's time that come together, the wake wins. A wake whose waiter goes

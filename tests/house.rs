@@ -44,7 +44,10 @@ const NEVER: [(&str, &[&str]); 9] = [
 ];
 
 /// Files past 400 lines, each with its reason.
-const LONG: [(&str, &str); 0] = [];
+const LONG: [(&str, &str); 2] = [
+    ("src/error.rs", "the one closed list of failures, a few lines each"),
+    ("tests/wire/groups.rs", "one claim after the other about one call"),
+];
 
 /// Every family that the API's page names, without its prefix, built or not.
 const FAMILIES: &[&str] = &[

@@ -8,16 +8,15 @@ use crate::metrics::{
     ACCESS_BYTES_TOTAL, ACCESSES_TOTAL, EVENTS_DROPPED_TOTAL, GROWS_TOTAL, Metrics, QUOTA_LIMIT,
     QUOTA_USED, TENANT_MEMORIES, TENANT_PEAK_BYTES, TENANT_SIZE_BYTES, TRAPS_TOTAL, WAITERS, float,
 };
-use crate::model::AccessKind;
 
 const QUOTAS: [&str; 5] =
     ["committed_bytes", "overhead_bytes", "mappings", "reserved_bytes", "memories"];
 
 impl Metrics {
-    /// The handles of one tenant.
+    /// The handles of one tenant, and of these kinds of access.
     #[must_use]
-    pub fn tenant(&self, label: &str) -> TenantMeters {
-        let of = |operation| AccessMeters {
+    pub fn tenant(&self, label: &str, kinds: &[&'static str]) -> TenantMeters {
+        let of = |operation: &str| AccessMeters {
             accesses: self.counter(ACCESSES_TOTAL, &[("tenant", label), ("operation", operation)]),
             bytes: self.counter(ACCESS_BYTES_TOTAL, &[("tenant", label), ("operation", operation)]),
         };
@@ -28,7 +27,7 @@ impl Metrics {
             (self.gauge(QUOTA_LIMIT, &labels), self.gauge(QUOTA_USED, &labels))
         };
         TenantMeters {
-            accesses: AccessKind::ALL.map(|kind| of(kind.word())),
+            accesses: kinds.iter().map(|kind| of(kind)).collect(),
             traps: traps("OUT_OF_BOUNDS"),
             protected: traps("PROTECTED"),
             purged: traps("PURGED"),
@@ -100,7 +99,7 @@ struct AccessMeters {
 /// The handles of one tenant.
 #[derive(Debug)]
 pub struct TenantMeters {
-    accesses: [AccessMeters; AccessKind::COUNT],
+    accesses: Vec<AccessMeters>,
     traps: Counter,
     protected: Counter,
     purged: Counter,
@@ -131,9 +130,10 @@ pub struct Occupancy {
 }
 
 impl TenantMeters {
-    /// So many contiguous ranges were accessed with success, of so many bytes in all.
-    pub fn accessed(&self, kind: AccessKind, accesses: u64, bytes: u64) {
-        if let Some(meters) = self.accesses.get(kind.index()) {
+    /// So many contiguous ranges were accessed with success, of so many bytes in all, in the kind of
+    /// that place.
+    pub fn accessed(&self, kind: usize, accesses: u64, bytes: u64) {
+        if let Some(meters) = self.accesses.get(kind) {
             meters.accesses.increment(accesses);
             meters.bytes.increment(bytes);
         }

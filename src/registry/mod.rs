@@ -59,6 +59,7 @@ mod segments;
 mod selector;
 mod sets;
 mod settings;
+mod state;
 mod unwound;
 mod views;
 mod waiters;

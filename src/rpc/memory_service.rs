@@ -20,9 +20,10 @@ use crate::registry::{
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::capability::Capability;
+use crate::rpc::carrier::WithData;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
-use crate::rpc::message::{Incoming, MessageLimit, Messages, WithData};
+use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::operations;
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::spec;
@@ -143,8 +144,7 @@ pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {
 
 pub(crate) async fn copy(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let mut request = plain::<v1::CopyMemoryRequest>(call, body).await?.message;
-    let request_id = request.request_id.take();
-    let key = convert::request_key(call.method, request_id, &request)?;
+    let key = convert::request_key(call.method, request.request_id.take(), &request)?;
     let from = convert::target(&request.source_memory_id, request.source_uid.as_deref())?;
     let to = convert::target(&request.destination_memory_id, request.destination_uid.as_deref())?;
     let ends = [(from, request.source_offset), (to, request.destination_offset)];

@@ -28,6 +28,7 @@ mod admin_service;
 mod admission;
 mod call;
 mod capability;
+mod carrier;
 mod clock;
 mod connection;
 mod convert;

@@ -274,7 +274,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let filled = self.registry.fill(lane, record, range, value, &occasion.gate).await;
         filled.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(AccessKind::Fill, 1, length);
+        self.tenant.meters.accessed(AccessKind::Fill.index(), 1, length);
         Ok(())
     }
 
@@ -294,7 +294,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let discarded = self.registry.discard(lane, record, range, &occasion.gate).await;
         let discarded = discarded.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(AccessKind::Discard, 1, length);
+        self.tenant.meters.accessed(AccessKind::Discard.index(), 1, length);
         Ok(discarded)
     }
 
@@ -361,7 +361,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let out = self.registry.read(lane, record, range, out, &occasion.gate).await;
         let out = out.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(kind, 1, range.length().get());
+        self.tenant.meters.accessed(kind.index(), 1, range.length().get());
         Ok(out)
     }
 
@@ -379,7 +379,7 @@ impl Access {
         let lane = self.tenant.namespace.lane();
         let said = self.registry.write(lane, record, offset, data, &occasion.gate, then).await;
         let said = said.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(kind, 1, length);
+        self.tenant.meters.accessed(kind.index(), 1, length);
         Ok(said)
     }
 }

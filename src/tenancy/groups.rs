@@ -50,7 +50,7 @@ impl Access {
     /// Counts what was accessed.
     pub fn count(&self, tally: &Tally) {
         for (kind, sum) in tally.kinds() {
-            self.tenant.meters.accessed(kind, sum.accesses, sum.bytes);
+            self.tenant.meters.accessed(kind.index(), sum.accesses, sum.bytes);
         }
     }
 
@@ -90,7 +90,7 @@ impl Access {
         let namespace = &self.tenant.namespace;
         let copied = self.registry.copy(namespace, from, to, request, *now, gate).await;
         copied.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(AccessKind::Copy, 2, length.saturating_mul(2));
+        self.tenant.meters.accessed(AccessKind::Copy.index(), 2, length.saturating_mul(2));
         Ok(())
     }
 

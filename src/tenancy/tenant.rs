@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::metrics::{Metrics, Occupancy, TenantMeters};
+use crate::model::AccessKind;
 use crate::registry::{Account, Namespace, NamespaceLimits};
 use crate::tenancy::budget::Budget;
 use crate::tenancy::hooks::{Clock, GrowPolicy, Hooks};
@@ -50,7 +51,7 @@ impl Tenant {
             in_flight_bytes: Budget::new("tenant_in_flight_bytes", limits.in_flight_bytes),
             handlers: Budget::new("tenant_handlers", limits.handlers),
             hooks: Hooks::new(limits.growth, accounts, clock, metrics.hooks(&label)),
-            meters: metrics.tenant(&label),
+            meters: metrics.tenant(&label, &AccessKind::ALL.map(AccessKind::word)),
             namespace,
             label,
         })

@@ -29,7 +29,7 @@ impl Access {
         let namespace = &self.tenant.namespace;
         let opened = self.registry.open_view(namespace, record, range, ttl, *now, gate).await;
         let opened = opened.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(AccessKind::Read, 1, length);
+        self.tenant.meters.accessed(AccessKind::Read.index(), 1, length);
         Ok(opened)
     }
 
@@ -46,7 +46,7 @@ impl Access {
         let (Occasion { now, gate }, lane) = (occasion, self.tenant.namespace.lane());
         let shown = self.registry.refresh_view(lane, view, version, *now, gate).await;
         let shown = shown.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(AccessKind::Read, 1, view.range.length().get());
+        self.tenant.meters.accessed(AccessKind::Read.index(), 1, view.range.length().get());
         Ok(shown)
     }
 

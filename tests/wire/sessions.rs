@@ -8,10 +8,9 @@ use linmemd::client::proto::operation_result::Result as Answer;
 use linmemd::client::proto::session_group::Group;
 use linmemd::client::proto::session_result::Outcome;
 use linmemd::client::proto::{
-    AtomicRmwOperation, CompareOperation, FillOperation, MemorySpec, NotifyOperation, Opcode,
-    OpenSessionRequest, OpenSessionResponse, Operation, OperationList, PackedOperations,
-    ReadOperation, SessionAttach, SessionCancel, SessionDetach, SessionGroup, SessionResult,
-    SessionStart, SessionWait, WaitOutcome, WriteOperation,
+    AtomicRmwOperation, CompareOperation, FillOperation, Opcode, OpenSessionRequest,
+    OpenSessionResponse, Operation, OperationList, PackedOperations, ReadOperation, SessionAttach,
+    SessionDetach, SessionGroup, SessionResult, SessionStart, WriteOperation,
 };
 use linmemd::client::{Client, ClientError};
 use tokio::sync::mpsc;
@@ -22,8 +21,8 @@ use crate::contract::refused;
 use crate::harness::{House, PAGE, eventually, pages, pattern, within};
 
 /// A session by hand.
-struct Raw {
-    requests: Option<mpsc::UnboundedSender<OpenSessionRequest>>,
+pub(crate) struct Raw {
+    pub(crate) requests: Option<mpsc::UnboundedSender<OpenSessionRequest>>,
     answers: Streaming<OpenSessionResponse>,
 }
 
@@ -36,7 +35,7 @@ impl Raw {
     }
 
     /// Started, with `m` attached as 1.
-    async fn attached(client: &Client) -> Self {
+    pub(crate) async fn attached(client: &Client) -> Self {
         let mut raw = Self::open(client).await;
         raw.say(Asked::Start(SessionStart::default()));
         raw.say(attach(1, 1, "m"));
@@ -46,17 +45,17 @@ impl Raw {
         raw
     }
 
-    fn say(&self, message: Asked) {
+    pub(crate) fn say(&self, message: Asked) {
         let message = OpenSessionRequest { message: Some(message) };
         self.requests.as_ref().unwrap().send(message).unwrap();
     }
 
-    async fn hear(&mut self) -> Option<Word> {
+    pub(crate) async fn hear(&mut self) -> Option<Word> {
         let next = within("the session says something", self.answers.message()).await;
         next.unwrap().map(|answer| answer.message.unwrap())
     }
 
-    async fn result(&mut self, tag: u64) -> SessionResult {
+    pub(crate) async fn result(&mut self, tag: u64) -> SessionResult {
         match self.hear().await {
             Some(Word::Result(result)) if result.tag == tag => result,
             other => panic!("the result of {tag} was due, not {other:?}"),
@@ -64,7 +63,7 @@ impl Raw {
     }
 
     /// That it ends, and how.
-    async fn ended(mut self) -> Result<(), ClientError> {
+    pub(crate) async fn ended(mut self) -> Result<(), ClientError> {
         loop {
             match within("the session ends", self.answers.message()).await {
                 Ok(Some(_)) => {}
@@ -80,23 +79,23 @@ fn attach(tag: u64, handle: u32, memory_id: &str) -> Asked {
     Asked::Attach(SessionAttach { tag, handle, memory_id, ..Default::default() })
 }
 
-fn group(tag: u64, handle: u32, atomic: bool, group: Group) -> Asked {
+pub(crate) fn group(tag: u64, handle: u32, atomic: bool, group: Group) -> Asked {
     Asked::Group(SessionGroup { tag, handle, atomic, group: Some(group), request_id: None })
 }
 
-fn single(tag: u64, kind: Kind) -> Asked {
+pub(crate) fn single(tag: u64, kind: Kind) -> Asked {
     group(tag, 1, false, Group::Single(Operation { operation: Some(kind) }))
 }
 
-fn read(offset: u64, length: u64) -> Kind {
+pub(crate) fn read(offset: u64, length: u64) -> Kind {
     Kind::Read(ReadOperation { offset, length })
 }
 
-fn write(offset: u64, data: &'static [u8]) -> Kind {
+pub(crate) fn write(offset: u64, data: &'static [u8]) -> Kind {
     Kind::Write(WriteOperation { offset, data: data.into() })
 }
 
-fn data(result: &SessionResult) -> &[u8] {
+pub(crate) fn data(result: &SessionResult) -> &[u8] {
     match &result.outcome {
         Some(Outcome::Single(single)) => match &single.result {
             Some(Answer::Data(data)) => data,
@@ -107,7 +106,7 @@ fn data(result: &SessionResult) -> &[u8] {
 }
 
 /// The failure that a result says.
-fn error(result: SessionResult) -> Result<(), ClientError> {
+pub(crate) fn error(result: SessionResult) -> Result<(), ClientError> {
     match result.outcome {
         Some(Outcome::Error(status)) => {
             use prost::Message;
@@ -260,7 +259,7 @@ async fn what_is_wrong_with_a_message_is_said_of_its_tag_and_the_session_goes_on
     house.stop().await;
 }
 
-fn reason(result: SessionResult) -> String {
+pub(crate) fn reason(result: SessionResult) -> String {
     match error(result) {
         Err(ClientError::Refused(failure)) => failure.reason,
         other => panic!("{other:?}"),
@@ -375,90 +374,5 @@ async fn the_typed_session_is_shared_by_many_and_each_gets_its_own() {
     refused(past, "OUT_OF_BOUNDS", numbers);
     memory.detach().await.unwrap();
     drop(session);
-    house.stop().await;
-}
-
-fn wait(tag: u64, address: u64, expected: u64) -> Asked {
-    Asked::Wait(SessionWait { tag, handle: 1, address, width: 4, expected, timeout: None })
-}
-
-fn waited(result: &SessionResult) -> WaitOutcome {
-    match result.outcome {
-        Some(Outcome::Waited(waited)) => waited.outcome(),
-        ref other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn waits_hold_nothing_up_and_end_by_a_notify_in_a_group_a_timeout_or_a_cancel() {
-    let house = House::start();
-    let client = house.client().await;
-    let shared = MemorySpec { shared: true, ..pages(1) };
-    client.create(Some("m"), shared).await.unwrap();
-    let mut raw = Raw::attached(&client).await;
-    raw.say(wait(2, 8, 1));
-    assert_eq!(waited(&raw.result(2).await), WaitOutcome::NotEqual);
-    raw.say(wait(3, 8, 0));
-    raw.say(wait(4, 8, 0));
-    raw.say(wait(5, 16, 0));
-    raw.say(single(6, read(0, 1)));
-    assert_eq!(data(&raw.result(6).await), [0]);
-    raw.say(wait(5, 16, 0));
-    assert_eq!(reason(raw.result(5).await), "INVALID_FIELD");
-    raw.say(Asked::Cancel(SessionCancel { tag: 7, wait_tag: 5 }));
-    assert!(matches!(raw.result(7).await.outcome, Some(Outcome::Done(_))));
-    assert_eq!(waited(&raw.result(5).await), WaitOutcome::Cancelled);
-    let timeout = Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 });
-    let late = SessionWait { tag: 8, handle: 1, address: 16, width: 8, expected: 0, timeout };
-    raw.say(Asked::Wait(late));
-    assert_eq!(waited(&raw.result(8).await), WaitOutcome::TimedOut);
-    let notify = NotifyOperation { address: 8, static_offset: 0, count: 1 };
-    let operations = [write(8, b"1"), Kind::Notify(notify), Kind::Notify(notify)];
-    let list = OperationList { operations: operations.map(Operation::from).to_vec() };
-    raw.say(group(9, 1, true, Group::List(list)));
-    let Some(Outcome::List(list)) = raw.result(9).await.outcome else { panic!() };
-    let woken = |place: usize| list.results[place].result.clone();
-    assert_eq!((woken(1), woken(2)), (Some(Answer::WokenCount(1)), Some(Answer::WokenCount(1))));
-    for tag in [3, 4] {
-        assert_eq!(waited(&raw.result(tag).await), WaitOutcome::Ok);
-    }
-    raw.say(wait(10, 0, 0));
-    client.delete("m").await.unwrap();
-    refused(error(raw.result(10).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
-    drop(raw);
-    house.stop().await;
-}
-
-#[tokio::test]
-async fn ten_thousand_waits_are_parked_in_one_session_and_each_is_woken_once() {
-    const WAITS: u64 = 10_000;
-    let house = House::start();
-    let client = house.client().await;
-    let shared = MemorySpec { shared: true, ..pages(1) };
-    client.create(Some("m"), shared).await.unwrap();
-    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
-    let mut raw = Raw::attached(&client).await;
-    let before = threads();
-    for tag in 0..WAITS {
-        raw.say(wait(100 + tag, 4 * (tag % 100), 0));
-    }
-    let waiters = [("tenant", "default")];
-    eventually("all wait", async || {
-        house.scrape().await.value("linmemd_waiters", &waiters) == WAITS as f64
-    })
-    .await;
-    assert_eq!(threads(), before);
-    let mut woken = 0;
-    for address in 0..100 {
-        woken += u64::from(client.notify("m", 4 * address, None).await.unwrap());
-    }
-    assert_eq!(woken, WAITS);
-    let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..WAITS {
-        let Some(Word::Result(result)) = raw.hear().await else { panic!() };
-        assert_eq!(waited(&result), WaitOutcome::Ok);
-        assert!(seen.insert(result.tag));
-    }
-    drop(raw);
     house.stop().await;
 }

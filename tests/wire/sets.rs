@@ -58,7 +58,7 @@ fn sizes(set: &MemorySet) -> Vec<Option<u64>> {
 
 #[tokio::test]
 async fn a_set_is_made_in_order_used_one_by_one_and_gone_with_all_of_its_memories() {
-    let house = House::start();
+    let house = House::with(|config| config.events.ring = 0);
     let client = house.client().await;
     let witness = Witness::of(&client, "w").await;
     let before = charged(&client).await;
@@ -96,6 +96,7 @@ async fn a_set_is_made_in_order_used_one_by_one_and_gone_with_all_of_its_memorie
 #[tokio::test]
 async fn where_one_memory_cannot_be_had_there_is_none_of_them_and_nothing_is_charged() {
     let house = House::with(|config| {
+        config.events.ring = 0;
         config.tenants = vec![tenant("default", Some(40 * PAGE))];
     });
     let client = house.client().await;
@@ -158,7 +159,7 @@ async fn a_set_that_is_being_made_is_seen_by_nobody_and_its_names_are_free_until
 
 #[tokio::test]
 async fn a_memory_that_is_deleted_by_itself_keeps_its_place_and_its_successor_is_no_member() {
-    let house = House::start();
+    let house = House::with(|config| config.events.ring = 0);
     let client = house.client().await;
     let members = ["a", "b"].map(|id| new(id, pages(1))).to_vec();
     let made = create(&client, "s", members).await.unwrap();
@@ -177,7 +178,7 @@ async fn a_memory_that_is_deleted_by_itself_keeps_its_place_and_its_successor_is
 
 #[tokio::test]
 async fn sets_are_listed_in_order_a_page_at_a_time_without_their_memories_descriptions() {
-    let house = House::start();
+    let house = House::with(|config| config.events.ring = 0);
     let client = house.client().await;
     for number in [2, 0, 1] {
         let member = new(&format!("m{number}"), pages(0));
@@ -205,7 +206,7 @@ async fn sets_are_listed_in_order_a_page_at_a_time_without_their_memories_descri
 
 #[tokio::test]
 async fn a_repeated_creation_gets_the_first_set_as_it_is_now() {
-    let house = House::start();
+    let house = House::with(|config| config.events.ring = 0);
     let client = house.client().await;
     let make = async |initial_pages| {
         let message = CreateMemorySetRequest {

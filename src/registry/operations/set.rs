@@ -30,6 +30,7 @@ impl Registry {
     ///
     /// # Errors
     /// SET_EXISTS, and as [`Self::create`] of each memory; nothing is left behind.
+    #[expect(clippy::too_many_arguments, reason = "the request's fields and the call's")]
     pub async fn create_set(
         self: &Arc<Self>,
         namespace: &Arc<Namespace>,

@@ -119,11 +119,15 @@ impl Outbound {
 
 /// A status as a message.
 pub(super) fn message(status: &Status) -> wire::Status {
-    wire::Status::decode(status.details()).unwrap_or_else(|_none| wire::Status {
-        code: status.code().into(),
-        message: status.message().to_owned(),
-        details: Vec::new(),
-    })
+    let details = status.details();
+    match wire::Status::decode(details) {
+        Ok(whole) if !details.is_empty() => whole,
+        _ => wire::Status {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        },
+    }
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
