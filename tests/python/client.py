@@ -24,6 +24,8 @@ from linmem.v1 import event_service_pb2_grpc as event_rpc
 from linmem.v1 import memory_pb2
 from linmem.v1 import memory_service_pb2 as pb
 from linmem.v1 import memory_service_pb2_grpc as rpc
+from linmem.v1 import operation_pb2
+from linmem.v1 import session_pb2
 from linmem.v1 import wait_pb2
 from linmem.v1 import memory_set_pb2
 from linmem.v1 import segment_pb2
@@ -541,8 +543,32 @@ def the_host_is_told_and_a_drain_needs_the_socket(client):
     )
 
 
+def a_group_a_copy_and_a_session_do_what_they_say(client):
+    client.create("group", initial_pages=1)
+    packed = operation_pb2.PackedOperations(
+        opcodes=[operation_pb2.OPCODE_I32_STORE, operation_pb2.OPCODE_I32_ATOMIC_RMW_ADD],
+        addresses=[8, 8], data=(41).to_bytes(4, "little") + (1).to_bytes(4, "little"))
+    request = pb.ExecuteOperationsRequest(memory_id="group", packed=packed)
+    assert client.memories.ExecuteOperations(request).packed.data == (41).to_bytes(4, "little")
+    client.memories.CopyMemory(pb.CopyMemoryRequest(
+        source_memory_id="group", source_offset=8,
+        destination_memory_id="group", destination_offset=16, length=4))
+
+    def say():
+        asked = session_pb2.OpenSessionRequest
+        yield asked(start=session_pb2.SessionStart())
+        yield asked(attach=session_pb2.SessionAttach(tag=1, handle=1, memory_id="group"))
+        read = operation_pb2.Operation(read=operation_pb2.ReadOperation(offset=16, length=4))
+        yield asked(group=session_pb2.SessionGroup(tag=2, handle=1, single=read))
+
+    answers = list(client.memories.OpenSession(say(), timeout=30))
+    assert [answer.WhichOneof("message") for answer in answers] == ["started", "result", "result"]
+    assert answers[2].result.single.data == (42).to_bytes(4, "little"), answers
+    client.delete("group")
+
+
 def an_rpc_that_is_not_built_is_unimplemented(client):
-    call = client.channel.unary_unary("/linmem.v1.MemoryService/CopyMemory")
+    call = client.channel.unary_unary("/linmem.v1.MemoryService/ShareMemory")
     try:
         call(b"")
         raise AssertionError("it is built?")
@@ -594,6 +620,7 @@ CLAIMS = [
     what_happens_is_told_as_it_happens_and_from_where_it_was_left,
     another_tenant_is_not_named_by_a_stranger,
     the_host_is_told_and_a_drain_needs_the_socket,
+    a_group_a_copy_and_a_session_do_what_they_say,
     an_rpc_that_is_not_built_is_unimplemented,
     health_says_serving,
     reflection_lists_the_services,

@@ -1,6 +1,6 @@
 //! ExecuteOperations: groups from the wire, in either form, and their results back.
 //!
-//! Law: both forms become one [`Group`](crate::memory::Group); what follows does not know which it
+//! Law: both forms become one [`Group`]; what follows does not know which it
 //! was. A failure names the operation. The limits are in GetServerInfo.
 
 pub(crate) mod list;

@@ -7,7 +7,7 @@
 //!                                    Decider (a stream of rpc's), of which a hook may have several
 //! ```
 //!
-//! Law: all that is known of questions is in one [`Board`](board::Board), a machine without time or
+//! Law: all that is known of questions is in one [`board::Board`], a machine without time or
 //! threads, behind one short mutex that is a leaf: wakers, counters and failures come out of it and are
 //! acted on without it. A question that waits holds no thread. Does not know streams, messages or
 //! runtimes: the time comes from a [`Clock`].
