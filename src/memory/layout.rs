@@ -52,7 +52,13 @@ impl Layout {
     /// # Errors
     /// [`Unrepresentable`] where one would not fit 64 bits.
     pub fn candidates(shape: &Shape, host_page: ByteCount) -> Result<Vec<Self>, Unrepresentable> {
-        shape.form.page_kinds.iter().map(|kind| Self::of(shape, *kind, host_page)).collect()
+        let kinds = &shape.form.page_kinds;
+        // Collecting results would make room for four.
+        let mut layouts = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            layouts.push(Self::of(shape, *kind, host_page)?);
+        }
+        Ok(layouts)
     }
 
     /// The layout with pages of one kind.

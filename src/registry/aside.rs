@@ -10,6 +10,7 @@ use crate::model::{Form, Guard, Now};
 use crate::registry::ledger::Charge;
 use crate::registry::presentation::Said;
 use crate::registry::record::RareStats;
+use crate::units::WasmPages;
 
 /// What is changed now and then, and never beside an operation on bytes.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Aside {
 /// What most memories never have.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
+    /// Size at create, where it has no room in the packed shape.
+    pub(super) initial: WasmPages,
     /// As asked and as given, where they are not the usual ones.
     pub(super) guards: Option<[Guard; 2]>,
     /// Where it is not the usual one.

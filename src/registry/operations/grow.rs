@@ -180,7 +180,7 @@ fn step(record: &Record, delta_pages: u64, expected_pages: Option<u64>) -> Resul
 fn target(record: &Record, size: WasmPages, delta_pages: u64) -> Result<WasmPages, Failure> {
     let most = match record.shape.growth() {
         Growth::Allowed => record.shape.maximum(),
-        Growth::Disallowed => record.shape.initial(),
+        Growth::Disallowed => record.initial(),
     };
     size.checked_add(delta_pages).filter(|target| *target <= most).ok_or(Failure::MaximumReached {
         current_pages: size.get(),
