@@ -81,6 +81,7 @@ impl Floor {
             namespace: NamespaceLimits { account: limits, maximum_pages: None, waiters: 8 },
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
+            sessions: u64::MAX,
             growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(

@@ -316,6 +316,24 @@ pub enum Failure {
         /// How many do.
         used: u64,
     },
+    /// The tenant has as many sessions open as it may.
+    #[error(
+        "{used} of {limit} sessions are open already; close some, or have grpc.sessions_per_tenant raised"
+    )]
+    TooManySessions {
+        /// How many may be.
+        limit: u64,
+        /// How many are.
+        used: u64,
+    },
+    /// A session's client takes nothing of what is there for it.
+    #[error(
+        "the client took nothing for {limit:?}; read what a session answers, or ask for less at once"
+    )]
+    Stalled {
+        /// How long that may be.
+        limit: Duration,
+    },
     /// Other bytes were there than a group expected.
     #[error(
         "the {length} bytes at offset {offset} are not the expected ones; nothing was done: read them \

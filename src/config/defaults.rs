@@ -40,6 +40,10 @@ pub const MAX_DEADLINE: Duration = Duration::from_secs(60 * 60);
 pub const HANDLERS_PER_TENANT: u32 = 1_024;
 /// `grpc.waiters_per_tenant`, parked calls.
 pub const WAITERS_PER_TENANT: u32 = 65_536;
+/// `grpc.sessions_per_tenant`, open sessions.
+pub const SESSIONS_PER_TENANT: u32 = 1_024;
+/// `grpc.stall_timeout`.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// `grpc.in_flight_bytes`, bytes.
 pub const IN_FLIGHT_BYTES: u64 = 256 * MIB;
 /// `grpc.in_flight_bytes_per_tenant`, bytes.

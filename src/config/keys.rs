@@ -71,6 +71,8 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("grpc", "max_deadline", Time(SECOND, DAY), |c| &mut c.grpc.max_deadline),
         key("grpc", "handlers_per_tenant", Whole(1, 1_000_000), |c| &mut c.grpc.handlers_per_tenant),
         key("grpc", "waiters_per_tenant", Whole(0, 1 << 24), |c| &mut c.grpc.waiters_per_tenant),
+        key("grpc", "sessions_per_tenant", Whole(0, 1_000_000), |c| &mut c.grpc.sessions_per_tenant),
+        key("grpc", "stall_timeout", Time(100 * MS, HOUR), |c| &mut c.grpc.stall_timeout),
         key("grpc", "in_flight_bytes", Bytes(MIB, TIB), |c| &mut c.grpc.in_flight_bytes),
         key("grpc", "in_flight_bytes_per_tenant", Bytes(MIB, TIB), |c| &mut c.grpc.in_flight_bytes_per_tenant),
         key("grpc", "max_read_bytes", Bytes(PAGE_BYTES, GROUP_BYTES), |c| &mut c.grpc.max_read_bytes),

@@ -74,6 +74,10 @@ pub struct Grpc {
     pub handlers_per_tenant: u32,
     /// Calls parked in `WaitOnAddress` at a time for one tenant. Default: 65,536.
     pub waiters_per_tenant: u32,
+    /// Sessions open at a time for one tenant. Default: 1,024.
+    pub sessions_per_tenant: u32,
+    /// A session whose client takes nothing for this long is ended. Default: 30 s.
+    pub stall_timeout: Duration,
     /// Bytes of messages held at a time, in all. Default: 256 MiB.
     pub in_flight_bytes: u64,
     /// Bytes of messages held at a time for one tenant. Default: 64 MiB.
@@ -303,6 +307,8 @@ impl Default for Config {
                 max_deadline: defaults::MAX_DEADLINE,
                 handlers_per_tenant: defaults::HANDLERS_PER_TENANT,
                 waiters_per_tenant: defaults::WAITERS_PER_TENANT,
+                sessions_per_tenant: defaults::SESSIONS_PER_TENANT,
+                stall_timeout: defaults::STALL_TIMEOUT,
                 in_flight_bytes: defaults::IN_FLIGHT_BYTES,
                 in_flight_bytes_per_tenant: defaults::IN_FLIGHT_BYTES_PER_TENANT,
                 max_read_bytes: defaults::MAX_READ_BYTES,

@@ -91,6 +91,7 @@ pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName,
         },
         in_flight_bytes: config.grpc.in_flight_bytes_per_tenant,
         handlers: u64::from(config.grpc.handlers_per_tenant),
+        sessions: u64::from(config.grpc.sessions_per_tenant),
         growth: growth(&config.grow_policy.with(&tenant.grow_policy)),
     };
     config
@@ -122,6 +123,7 @@ pub(super) fn limits(config: &Config) -> Limits {
         streams_per_connection: config.grpc.streams_per_connection,
         drain_limit: config.drain.limit,
         in_flight_bytes: config.grpc.in_flight_bytes,
+        stall_timeout: config.grpc.stall_timeout,
         progress_interval: config.events.progress_interval,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::memory::{Held, Placed};
 use crate::model::{Form, Guard, Now};
+use crate::registry::attachments::Attached;
 use crate::registry::ledger::Charge;
 use crate::registry::presentation::Said;
 use crate::registry::record::RareStats;
@@ -35,6 +36,7 @@ pub(super) struct Rare {
     /// Of what is said.
     pub(super) version: u64,
     pub(super) stats: RareStats,
+    pub(super) attached: Attached,
 }
 
 /// A look at the host's account of a memory.

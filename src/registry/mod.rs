@@ -7,7 +7,7 @@
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, what else has a name, a view's state, the views' ends, what is
 //! aside in a record, order of ages, request log, quarantine, pool queue, a job's state, a tenant's
-//! events, a shard of waiters), none of which is held while another is taken, save the shards, in their
+//! events, a shard of waiters, a session's inbox), none of which is held while another is taken, save the shards, in their
 //! order, around the name index, the sets' names around both, that around the events, these around a
 //! shard of waiters, and, of partitions, what is set aside around the books, and a partition's books
 //! around its parent's.
@@ -26,6 +26,7 @@
 mod ages;
 mod amount;
 mod aside;
+mod attachments;
 mod by_name;
 mod consent;
 mod directory;
@@ -69,6 +70,7 @@ mod waiters_loom;
 mod waiters_tests;
 
 pub use aside::Observation;
+pub use attachments::{Attachment, Attachments, Changed};
 pub use consent::{Agreement, Asking, Deciders, Wish};
 pub use directory::Listing;
 pub use events::{

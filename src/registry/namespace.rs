@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::error::Failure;
 use crate::model::{Id, Now, TenantName, Uuid};
+use crate::registry::attachments::Changed;
 use crate::registry::by_name::ByName;
 use crate::registry::directory::{Directory, Listing};
 use crate::registry::events::{Events, Happening};
@@ -166,6 +167,7 @@ impl Namespace {
         let events = &self.home.events;
         self.directory.remove_all(records, |record| events.put(record.event(Happening::Deleted)));
         events.wake();
+        records.iter().for_each(|record| record.tell_attached(Changed::Gone));
     }
 
     /// Takes a memory's name away and tells why, if it had it still.
@@ -174,6 +176,7 @@ impl Namespace {
         let event = record.event(why);
         if self.directory.remove(record, || events.put(event)) {
             events.wake();
+            record.tell_attached(Changed::Gone);
         }
     }
 

@@ -79,6 +79,31 @@ impl Door {
         self.access.tenant().handlers.take(1)?;
         Ok(Running(Arc::clone(self)))
     }
+
+    /// Takes a place among the tenant's sessions.
+    ///
+    /// # Errors
+    /// TOO_MANY_SESSIONS.
+    pub(crate) fn enter_session(self: &Arc<Self>) -> Result<Place, Failure> {
+        let sessions = &self.access.tenant().sessions;
+        let full = |_overloaded| Failure::TooManySessions {
+            limit: sessions.limit(),
+            used: sessions.limit(),
+        };
+        sessions.take(1).map_err(full)?;
+        Ok(Place(Arc::clone(self)))
+    }
+}
+
+/// A place among the tenant's sessions. Given back when dropped.
+#[must_use = "given back when dropped"]
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Door>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.access.tenant().sessions.give_back(1);
+    }
 }
 
 impl Drop for InFlight {

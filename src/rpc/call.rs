@@ -17,6 +17,7 @@ use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
 use crate::rpc::server::Server;
 use crate::rpc::status::{Refusal, status};
+use crate::rpc::task;
 use crate::tenancy::Occasion;
 
 /// Which call of which connection of which run of the daemon.
@@ -134,7 +135,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         if let Some(code) = self.code {
-            self.ended(code);
+            self.ended(if task::is_stalled() { Code::ResourceExhausted } else { code });
         }
         if self.method.is_waited_for() {
             self.connection.server.running.fetch_sub(1, Ordering::AcqRel);

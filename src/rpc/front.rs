@@ -32,7 +32,7 @@ use crate::rpc::transfer::{Download, Until};
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, creation, hook_service, memory_service, operations, partition_service,
-    segment_service, session, set_service, transfer, verify, view_service,
+    segment_service, server_info, session, set_service, transfer, verify, view_service,
 };
 use crate::tenancy::Occasion;
 
@@ -136,6 +136,8 @@ async fn answer(
             reply::stream(event_service::stream(*watching, call.clone(), deadline), served)
         }
         Ended::Over(Ok(Reply::Session(session))) => {
+            // It has a place among the tenant's sessions instead.
+            served.leave();
             reply::stream(Until::new(session, deadline, call.clone()), served)
         }
         Ended::Over(Ok(Reply::Parked(park))) => {
@@ -181,7 +183,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::SetVolatility => Box::pin(memory_service::set_volatility(call, body)).await,
         Method::DownloadMemory => Box::pin(transfer::download(call, body)).await,
         Method::UploadMemory => Box::pin(transfer::upload(call, body)).await,
-        Method::GetServerInfo => Box::pin(memory_service::server_info(call, body)).await,
+        Method::GetServerInfo => Box::pin(server_info::server_info(call, body)).await,
         Method::CreateMemory => Box::pin(creation::create(call, body)).await,
         Method::GetMemory => Box::pin(memory_service::get(call, body)).await,
         Method::ListMemories => Box::pin(memory_service::list(call, body)).await,

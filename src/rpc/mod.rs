@@ -51,6 +51,7 @@ mod partition_service;
 mod reply;
 mod segment_service;
 mod server;
+mod server_info;
 mod session;
 mod set_service;
 mod spec;

@@ -56,6 +56,8 @@ pub struct Limits {
     pub drain_limit: Duration,
     /// Request and reply bytes of all tenants.
     pub in_flight_bytes: u64,
+    /// How long a session's client may take nothing.
+    pub stall_timeout: Duration,
     /// Between two messages of a watch that say how far it is.
     pub progress_interval: Duration,
 }

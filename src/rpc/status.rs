@@ -84,7 +84,7 @@ pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
         Failure::Overloaded { after, .. } => {
             details.set_retry_info(Some(*after));
         }
-        Failure::Draining => {
+        Failure::Draining | Failure::Stalled { .. } => {
             details.set_retry_info(Some(AFTER_DRAIN));
         }
         _ => {}
@@ -166,6 +166,10 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::TooManyWaiters { .. } => {
             ("TOO_MANY_WAITERS", Code::ResourceExhausted, AfterChange)
         }
+        Failure::TooManySessions { .. } => {
+            ("TOO_MANY_SESSIONS", Code::ResourceExhausted, AfterChange)
+        }
+        Failure::Stalled { .. } => ("STALLED", Code::ResourceExhausted, Same),
         Failure::CompareFailed { .. } => ("COMPARE_FAILED", Code::FailedPrecondition, AfterChange),
         Failure::OperationUnknown { .. } => ("OPERATION_UNKNOWN", Code::InvalidArgument, Never),
         Failure::SessionProtocol { .. } => ("SESSION_PROTOCOL", Code::InvalidArgument, Never),
@@ -226,6 +230,8 @@ fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::HardwareFault { .. }
         | Failure::ExpectedShared
         | Failure::TooManyWaiters { .. }
+        | Failure::TooManySessions { .. }
+        | Failure::Stalled { .. }
         | Failure::CompareFailed { .. }
         | Failure::GrantReadOnly
         | Failure::NotFound { .. }
@@ -332,6 +338,11 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             ("limit", limit.to_string()),
             ("used", used.to_string()),
         ],
+        Failure::TooManySessions { limit, used } => vec![
+            ("limit_name", "tenant_sessions".to_owned()),
+            ("limit", limit.to_string()),
+            ("used", used.to_string()),
+        ],
         Failure::CompareFailed { offset, length } => {
             vec![("offset", offset.to_string()), ("length", length.to_string())]
         }
@@ -358,6 +369,7 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         | Failure::HookConfigured { hook_id } => vec![("hook_id", hook_id.to_string())],
         Failure::SessionProtocol { .. }
         | Failure::GrantReadOnly
+        | Failure::Stalled { .. }
         | Failure::Draining
         | Failure::DeadlinePassed
         | Failure::DeadlineExceeded

@@ -2,9 +2,10 @@
 //!
 //! hyper does not poll a reply while the peer's window is full, so a peer that never reads would
 //! keep its call for ever, whatever its deadline. Law: a task whose call has been answered is
-//! dropped a little after the call's deadline, which resets the stream; before that, and without a
-//! deadline, it is left alone. Answers nothing itself: a deadline that can be told is told by
-//! `deadline.rs` and `transfer.rs`.
+//! dropped a little after the call's deadline, and one whose reply handed something over that nobody
+//! took, once that is due; either resets the stream. Before that, and without a deadline, it is left
+//! alone. Answers nothing itself: a deadline that can be told is told by `deadline.rs` and
+//! `transfer.rs`.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -24,11 +25,41 @@ const GRACE: Duration = Duration::from_millis(100);
 thread_local! {
     /// The deadline of the call that was answered in the poll that is going on.
     static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// What the reply did last in the poll that is going on.
+    static HANDED: Cell<Handed> = const { Cell::new(Handed::Nothing) };
+    /// A call is being dropped because nobody takes its reply.
+    static STALLED: Cell<bool> = const { Cell::new(false) };
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Handed {
+    /// It was not polled.
+    #[default]
+    Nothing,
+    /// It was asked for more: what was there has been taken.
+    Taken,
+    /// It handed something over, which must be taken by then.
+    Over(Option<Instant>),
 }
 
 /// The call being served has its answer, which must have left by this deadline.
 pub(crate) fn answered_within(deadline: Option<Instant>) {
     ANSWERED.set(deadline);
+}
+
+/// The reply being polled is asked for more.
+pub(crate) fn taken() {
+    HANDED.set(Handed::Taken);
+}
+
+/// The reply being polled hands something over, which must be taken within `limit`.
+pub(crate) fn handed_over(now: Instant, limit: Duration) {
+    HANDED.set(Handed::Over(now.checked_add(limit)));
+}
+
+/// Whether the call being dropped is dropped because nobody takes its reply.
+pub(crate) fn is_stalled() -> bool {
+    STALLED.get()
 }
 
 /// Spawns hyper's tasks.
@@ -40,15 +71,19 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        tokio::spawn(CallTask { task, end: None });
+        tokio::spawn(CallTask { task: Some(task), end: None, due: None, stall: None });
     }
 }
 
 pin_project! {
     struct CallTask<F> {
         #[pin]
-        task: F,
+        task: Option<F>,
         end: Option<Pin<Box<Sleep>>>,
+        // When what was handed over must have been taken.
+        due: Option<Instant>,
+        // Fires no later than that, and looks again: a moment is cheaper to move than a timer.
+        stall: Option<Pin<Box<Sleep>>>,
     }
 }
 
@@ -56,11 +91,23 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let outcome = this.task.poll(context);
-        let answered = ANSWERED.take();
+        let mut this = self.project();
+        let Some(task) = this.task.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        let outcome = task.poll(context);
+        let (answered, handed) = (ANSWERED.take(), HANDED.take());
         if outcome.is_ready() {
             return outcome;
+        }
+        match handed {
+            Handed::Nothing => {}
+            Handed::Taken => *this.due = None,
+            Handed::Over(due) => *this.due = due,
+        }
+        if is_stuck(*this.due, this.stall, context) {
+            STALLED.set(true);
+            this.task.set(None);
+            STALLED.set(false);
+            return Poll::Ready(());
         }
         if let Some(deadline) = answered {
             *this.end = timer(deadline.checked_add(GRACE));
@@ -70,4 +117,22 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
             None => Poll::Pending,
         }
     }
+}
+
+/// Whether what was handed over should have been taken by now; if not, it will be looked at again.
+fn is_stuck(
+    due: Option<Instant>,
+    stall: &mut Option<Pin<Box<Sleep>>>,
+    context: &mut Context<'_>,
+) -> bool {
+    if stall.is_none() {
+        *stall = timer(due);
+    }
+    while stall.as_mut().is_some_and(|stall| stall.as_mut().poll(context).is_ready()) {
+        match due {
+            Some(due) if due <= Instant::now() => return true,
+            _ => *stall = timer(due),
+        }
+    }
+    false
 }

@@ -17,6 +17,8 @@ pub struct TenantLimits {
     pub in_flight_bytes: u64,
     /// Running calls.
     pub handlers: u64,
+    /// Open sessions.
+    pub sessions: u64,
     /// How its memories may grow.
     pub growth: GrowPolicy,
 }
@@ -30,6 +32,8 @@ pub struct Tenant {
     pub in_flight_bytes: Budget,
     /// Its running calls.
     pub handlers: Budget,
+    /// Its open sessions.
+    pub sessions: Budget,
     /// Who is asked before its memories grow.
     pub hooks: Arc<Hooks>,
     /// The label of its series: its name, or [`crate::metrics::OTHER_TENANTS`].
@@ -50,6 +54,7 @@ impl Tenant {
         Arc::new(Self {
             in_flight_bytes: Budget::new("tenant_in_flight_bytes", limits.in_flight_bytes),
             handlers: Budget::new("tenant_handlers", limits.handlers),
+            sessions: Budget::new("tenant_sessions", limits.sessions),
             hooks: Hooks::new(limits.growth, accounts, clock, metrics.hooks(&label)),
             meters: metrics.tenant(&label, &AccessKind::ALL.map(AccessKind::word)),
             namespace,

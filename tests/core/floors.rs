@@ -116,6 +116,7 @@ impl Floors {
             namespace: NamespaceLimits { account, maximum_pages: None, waiters: 8 },
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
+            sessions: u64::MAX,
             growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(

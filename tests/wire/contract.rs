@@ -47,6 +47,8 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("UNALIGNED", Code::InvalidArgument, Retry::Never),
     ("EXPECTED_SHARED", Code::FailedPrecondition, Retry::AfterChange),
     ("TOO_MANY_WAITERS", Code::ResourceExhausted, Retry::AfterChange),
+    ("TOO_MANY_SESSIONS", Code::ResourceExhausted, Retry::AfterChange),
+    ("STALLED", Code::ResourceExhausted, Retry::Same),
     ("COMPARE_FAILED", Code::FailedPrecondition, Retry::AfterChange),
     ("SESSION_PROTOCOL", Code::InvalidArgument, Retry::Never),
     ("GRANT_READ_ONLY", Code::PermissionDenied, Retry::Never),

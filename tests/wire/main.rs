@@ -37,6 +37,7 @@ mod promises;
 mod protections;
 mod request_ids;
 mod segments;
+mod session_ends;
 mod session_waits;
 mod sessions;
 mod sets;

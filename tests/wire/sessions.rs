@@ -27,7 +27,7 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    async fn open(client: &Client) -> Self {
+    pub(crate) async fn open(client: &Client) -> Self {
         let (requests, sent) = mpsc::unbounded_channel();
         let request = client.request(UnboundedReceiverStream::new(sent));
         let answers = client.memory_service().open_session(request).await.unwrap().into_inner();
@@ -55,10 +55,14 @@ impl Raw {
         next.unwrap().map(|answer| answer.message.unwrap())
     }
 
+    /// The next result, whatever is noticed meanwhile.
     pub(crate) async fn result(&mut self, tag: u64) -> SessionResult {
-        match self.hear().await {
-            Some(Word::Result(result)) if result.tag == tag => result,
-            other => panic!("the result of {tag} was due, not {other:?}"),
+        loop {
+            match self.hear().await {
+                Some(Word::Notice(_)) => {}
+                Some(Word::Result(result)) if result.tag == tag => return result,
+                other => panic!("the result of {tag} was due, not {other:?}"),
+            }
         }
     }
 
@@ -74,7 +78,7 @@ impl Raw {
     }
 }
 
-fn attach(tag: u64, handle: u32, memory_id: &str) -> Asked {
+pub(crate) fn attach(tag: u64, handle: u32, memory_id: &str) -> Asked {
     let memory_id = memory_id.to_owned();
     Asked::Attach(SessionAttach { tag, handle, memory_id, ..Default::default() })
 }

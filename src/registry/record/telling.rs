@@ -5,7 +5,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::registry::events::{Event, Happening};
+use crate::registry::attachments::Changed;
+use crate::registry::events::{Event, EventKind, Happening};
 use crate::registry::record::Record;
 
 impl Record {
@@ -19,6 +20,10 @@ impl Record {
     pub(in crate::registry) fn tell(&self, happening: Happening, change: impl FnOnce() -> bool) {
         // A growth or a fault may outlive the name of a memory whose lease ran out.
         let change = || change() && self.expiry.load(Ordering::Acquire) != 0;
+        let is_growth = happening.kind() == EventKind::Grown;
         self.home.events.tell(|| self.event(happening), change);
+        if is_growth {
+            self.tell_attached(Changed::Grown);
+        }
     }
 }

@@ -9,11 +9,14 @@ use crate::error::Failure;
 use crate::model::Now;
 use crate::proto::v1::open_session_request::Message as Asked;
 use crate::proto::v1::open_session_response::Message as Word;
+use crate::proto::v1::session_notice::Notice;
 use crate::proto::v1::session_result::Outcome;
-use crate::proto::v1::{self, SessionDone};
+use crate::proto::v1::{self, SessionDone, SessionNotice};
+use crate::registry::Changed;
 use crate::rpc::message::Incoming;
 use crate::rpc::operations::invalid;
 use crate::rpc::session::group::{self, Kind, Work};
+use crate::rpc::session::outbound::message;
 use crate::rpc::session::{Session, Stage};
 use crate::rpc::{capability, convert};
 use crate::tenancy::Target;
@@ -62,7 +65,7 @@ impl Session {
                 let Some(attached) = self.handles.get(wait.handle) else {
                     return self.refuse(wait.tag, unknown_handle());
                 };
-                let (tag, record) = (wait.tag, Arc::clone(&attached.record));
+                let (tag, record) = (wait.tag, Arc::clone(attached.record()));
                 if let Err(failure) = self.waits.begin(&self.call, record, wait) {
                     self.refuse(tag, failure);
                 }
@@ -97,11 +100,15 @@ impl Session {
     ) -> Result<v1::SessionAttached, Failure> {
         let uid = convert::target(&attach.memory_id, attach.uid.as_deref())?.uid;
         let target = Target { id: &attach.memory_id, uid };
-        let record = self.call.door.access.find(target, now)?;
-        let attached =
-            v1::SessionAttached { uid: record.uid.to_string(), size_pages: record.size().get() };
-        self.handles.attach(attach.handle, record, attach.read_only)?;
-        Ok(attached)
+        let (access, inbox) = (&self.call.door.access, &self.inbox);
+        let attachment = || {
+            let attachment = inbox.attach(access.find(target, now)?, attach.handle);
+            // What goes from here on is told; what went just before was not.
+            access.find(target, now).map(|_same| attachment)
+        };
+        let attached = self.handles.attach(attach.handle, attachment, attach.read_only)?;
+        let (uid, size_pages) = (attached.record().uid.to_string(), attached.told.get());
+        Ok(v1::SessionAttached { uid, size_pages })
     }
 
     fn group(&mut self, asked: v1::SessionGroup, now: Now) {
@@ -110,7 +117,7 @@ impl Session {
         let Some(attached) = self.handles.get(handle) else {
             return self.refuse(tag, unknown_handle());
         };
-        let (record, read_only) = (Arc::clone(&attached.record), attached.read_only);
+        let (record, read_only) = (Arc::clone(attached.record()), attached.read_only);
         let is_free = attached.is_free();
         if record.has_expired(now) {
             return self.refuse(tag, Failure::MemoryNotFound { memory_id: record.id.clone() });
@@ -131,6 +138,23 @@ impl Session {
         self.reply_bytes = self.reply_bytes.saturating_add(work.reply);
         self.handles.queue(handle, Box::new(work));
         self.begin(handle, now);
+    }
+
+    /// Tells what became of an attached memory.
+    pub(super) fn noticed(&mut self, handle: u32, changed: Changed) {
+        let notice = match changed {
+            Changed::Grown => match self.handles.grown(handle) {
+                Some(size) => Notice::GrownToPages(size.get()),
+                None => return,
+            },
+            Changed::Gone => {
+                let Some(record) = self.handles.gone(handle) else { return };
+                let memory_id = record.id.clone();
+                let status = self.call.refuse(&Failure::MemoryNotFound { memory_id }.into());
+                Notice::Detached(message(&status))
+            }
+        };
+        self.out.put(Word::Notice(SessionNotice { handle, notice: Some(notice) }));
     }
 
     /// Carries a group out without waiting; whether it could.

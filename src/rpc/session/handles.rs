@@ -8,17 +8,22 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::registry::Record;
+use crate::registry::{Attachment, Record};
 use crate::rpc::operations::invalid;
 use crate::rpc::session::group::Work;
+use crate::units::WasmPages;
 
 /// Handles at once.
 pub(super) const MAX_HANDLES: u32 = 1_024;
 
 /// A memory that is attached.
 pub(super) struct Attached {
-    pub(super) record: Arc<Record>,
+    pub(super) attachment: Attachment,
     pub(super) read_only: bool,
+    /// The size that the client has been told.
+    pub(super) told: WasmPages,
+    /// It is gone, and the client has been told.
+    is_gone: bool,
     runs: bool,
     queue: VecDeque<Queued>,
 }
@@ -45,6 +50,10 @@ pub(super) struct Handles {
 }
 
 impl Attached {
+    pub(super) const fn record(&self) -> &Arc<Record> {
+        self.attachment.record()
+    }
+
     /// Whether a group would be the next.
     pub(super) fn is_free(&self) -> bool {
         !self.runs && self.queue.is_empty()
@@ -56,16 +65,37 @@ impl Handles {
         self.all.get(&handle)
     }
 
+    /// The size that a memory has grown to, if the client has not been told of it.
+    pub(super) fn grown(&mut self, handle: u32) -> Option<WasmPages> {
+        let attached = self.all.get_mut(&handle)?;
+        let size = attached.record().size();
+        (size > attached.told).then(|| {
+            attached.told = size;
+            size
+        })
+    }
+
+    /// The memory of a handle is gone: what is asked of it from now on says so, until another is
+    /// attached in its place.
+    pub(super) fn gone(&mut self, handle: u32) -> Option<&Arc<Record>> {
+        let attached = self.all.get_mut(&handle)?;
+        attached.is_gone = true;
+        Some(attached.record())
+    }
+
     /// Gives a memory a handle.
     ///
     /// # Errors
-    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many.
+    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory.
     pub(super) fn attach(
         &mut self,
         handle: u32,
-        record: Arc<Record>,
+        attach: impl FnOnce() -> Result<Attachment, Failure>,
         read_only: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<&Attached, Failure> {
+        if self.all.get(&handle).is_some_and(|attached| attached.is_gone) {
+            self.detach(handle);
+        }
         if self.all.contains_key(&handle) || self.leaving.contains_key(&handle) {
             return Err(invalid("handle", "is in use"));
         }
@@ -79,9 +109,11 @@ impl Handles {
                 instead: "detach one, or open another session",
             });
         }
-        let attached = Attached { record, read_only, runs: false, queue: VecDeque::new() };
-        self.all.insert(handle, attached);
-        Ok(())
+        let attachment = attach()?;
+        let told = attachment.record().size();
+        let queue = VecDeque::new();
+        let attached = Attached { attachment, read_only, told, is_gone: false, runs: false, queue };
+        Ok(self.all.entry(handle).insert_entry(attached).into_mut())
     }
 
     /// Takes a handle back, after what was sent on it; whether there was one.

@@ -9,7 +9,8 @@
 //! Law: everything of a session happens where its reply is polled, on one serving thread: messages are
 //! taken while there is room for what they lead to, results are joined into large frames while there are
 //! more, and handed over at once where there are none. Groups of a handle run and answer in order. A
-//! session that is dropped has its groups called off before their first effect, and its waits ended.
+//! session that is dropped has its groups called off before their first effect, and its waits ended; so
+//! is one whose client takes nothing for a while (`task.rs`).
 //! Every tag has one result. What is wrong with a message's framing, or with the order of messages, ends
 //! the session; what is wrong with a group is said of its tag.
 
@@ -36,6 +37,8 @@ use crate::model::Now;
 use crate::proto::v1::open_session_response::Message as Word;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionGoAway, SessionStarted};
+use crate::registry::Attachments;
+use crate::rpc::admission::Place;
 use crate::rpc::call::Call;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
@@ -47,6 +50,7 @@ use crate::rpc::session::handles::{Handles, MAX_HANDLES};
 use crate::rpc::session::outbound::{FRAME, Outbound};
 use crate::rpc::session::waits::Waits;
 use crate::rpc::status::Refusal;
+use crate::rpc::task;
 use crate::tenancy::Occasion;
 
 /// Groups without a result yet.
@@ -66,6 +70,10 @@ pub(crate) struct Session {
     handles: Handles,
     running: FuturesUnordered<Running>,
     waits: Waits,
+    /// What becomes of the attached memories.
+    inbox: Arc<Attachments>,
+    /// Its place among the tenant's.
+    _place: Place,
     /// Ready when the daemon drains.
     drain: Pin<Box<dyn Future<Output = ()> + Send>>,
     stage: Stage,
@@ -94,17 +102,18 @@ enum Stage {
 
 pub(crate) async fn open(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let limits = &call.door.server.limits;
+    let place = call.door.enter_session()?;
     let limit = MessageLimit {
         bytes: limits.max_write_bytes.saturating_add(operations::BESIDE_DATA_BYTES),
         name: "max_message_bytes",
         instead: "send the operations in more groups",
     };
     let messages = Messages::new(body, limit, Arc::clone(&call.door));
-    Ok(Reply::Session(Box::new(Session::new(call.clone(), messages, limit.bytes))))
+    Ok(Reply::Session(Box::new(Session::new(call.clone(), place, messages, limit.bytes))))
 }
 
 impl Session {
-    fn new(call: Call, messages: Messages<Body>, max_message_bytes: u64) -> Self {
+    fn new(call: Call, place: Place, messages: Messages<Body>, max_message_bytes: u64) -> Self {
         let mut phase = call.door.server.phase();
         let drain = Box::pin(async move {
             // The sender lives as long as the server does.
@@ -124,6 +133,8 @@ impl Session {
             handles: Handles::default(),
             running: FuturesUnordered::new(),
             waits: Waits::default(),
+            inbox: Arc::default(),
+            _place: place,
             drain,
             stage: Stage::New,
             limits,
@@ -241,12 +252,23 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        if task::is_stalled() {
+            // Who takes nothing cannot be told; the log and the count of its code can.
+            let limit = self.call.door.server.limits.stall_timeout;
+            let _untold = self.call.refuse(&Failure::Stalled { limit }.into());
+        }
+    }
+}
+
 impl ReplyStream for Session {
     fn poll_message(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Bytes, Status>> {
         let this = &mut *self;
+        task::taken();
         if this.frames >= FRAMES_A_TURN {
             // Others of this thread have their turn.
             this.frames = 0;
@@ -259,6 +281,9 @@ impl ReplyStream for Session {
         {
             this.go_away();
         }
+        while let Poll::Ready((handle, changed)) = this.inbox.poll_changed(context) {
+            this.noticed(handle, changed);
+        }
         while this.out.len() < FRAME && this.step(now, context) {}
         this.count();
         if let Some((bytes, messages)) = this.out.take() {
@@ -266,6 +291,7 @@ impl ReplyStream for Session {
             if let Some(meters) = this.call.meters() {
                 meters.sent_many(messages);
             }
+            task::handed_over(now.steady, this.call.door.server.limits.stall_timeout);
             return Poll::Ready(Ok(bytes));
         }
         this.frames = 0;

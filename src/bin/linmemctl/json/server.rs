@@ -116,6 +116,8 @@ fn limits(limits: &proto::Limits) -> Value {
         events,
         max_hooks,
         max_hook_streams,
+        tenant_sessions,
+        stall_timeout,
     } = limits;
     json!({
         "max_read_bytes": max_read_bytes,
@@ -156,5 +158,7 @@ fn limits(limits: &proto::Limits) -> Value {
         "events": events,
         "max_hooks": max_hooks,
         "max_hook_streams": max_hook_streams,
+        "tenant_sessions": tenant_sessions,
+        "stall_timeout": text(stall_timeout),
     })
 }
