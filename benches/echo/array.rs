@@ -26,13 +26,18 @@ impl Array {
 
     /// A copy of a range; none if it is not all inside.
     pub(crate) fn read(&self, offset: u64, length: u64) -> Option<Bytes> {
-        let range = inside(offset, length)?;
-        let mut copy = BytesMut::with_capacity(range.len());
-        for (part, within) in parts(range) {
-            let bytes = self.0[part].read().unwrap_or_else(PoisonError::into_inner);
-            copy.extend_from_slice(&bytes[within]);
-        }
+        let mut copy = BytesMut::with_capacity(inside(offset, length)?.len());
+        self.append(offset, length, &mut copy)?;
         Some(copy.freeze())
+    }
+
+    /// The same behind what there is.
+    pub(crate) fn append(&self, offset: u64, length: u64, to: &mut BytesMut) -> Option<()> {
+        for (part, within) in parts(inside(offset, length)?) {
+            let bytes = self.0[part].read().unwrap_or_else(PoisonError::into_inner);
+            to.extend_from_slice(&bytes[within]);
+        }
+        Some(())
     }
 
     /// Copies bytes in; none, and nothing done, if they would not all be inside.

@@ -17,9 +17,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::Failure;
+use crate::groups::{self, Form};
 use crate::peer::Peer;
 use crate::shape::{
-    CALL_BYTES, CHUNK_BYTES, CONNECTION_WINDOW_BYTES, DOWNLOAD_OFFSET, MEMORY, MEMORY_BYTES,
+    CALL_BYTES, CHUNK_BYTES, CONNECTION_WINDOW_BYTES, DOWNLOAD_OFFSET, GROUP, MEMORY, MEMORY_BYTES,
     MEMORY_PAGES, Operation, READ_BYTES, READ_OFFSET, STREAM_WINDOW_BYTES, pattern,
 };
 
@@ -80,6 +81,11 @@ impl Checker {
         match operation {
             Operation::Read => self.read(READ_OFFSET, READ_BYTES).await,
             Operation::Download => self.download().await,
+            Operation::Packed => self.group(Form::Packed).await,
+            Operation::List => self.group(Form::List).await,
+            Operation::Gather => self.group(Form::Gather).await,
+            // Every byte of the load itself is compared.
+            Operation::Session => Ok(0),
             Operation::Upload => {
                 self.spoil().await?;
                 let reply = self.upload(0).await?;
@@ -117,6 +123,18 @@ impl Checker {
         let reply = self.client.read_memory(read_request(offset, length)).await;
         let reply = reply.map_err(|status| self.failed("read", &status))?.into_inner();
         self.same(&reply.data, offset, length)?;
+        Ok(PREFIX_BYTES + reply.encoded_len())
+    }
+
+    async fn group(&mut self, form: Form) -> Result<usize, Failure> {
+        let reply = self.client.execute_operations(groups::request(form)).await;
+        let reply = reply.map_err(|status| self.failed("group", &status))?.into_inner();
+        let data = groups::data(&reply).ok_or_else(|| self.wrong("no data"))?;
+        let wanted: Vec<u8> =
+            (0..GROUP).flat_map(|number| pattern(groups::offset(number), READ_BYTES)).collect();
+        if data != wanted {
+            return Err(self.wrong("other bytes of a group"));
+        }
         Ok(PREFIX_BYTES + reply.encoded_len())
     }
 
@@ -177,6 +195,10 @@ pub(crate) fn body(operation: Operation) -> Result<Vec<u8>, Failure> {
     match operation {
         Operation::Read => frame(&read_request(READ_OFFSET, READ_BYTES), &mut body)?,
         Operation::Download => frame(&download_request(), &mut body)?,
+        Operation::Packed => frame(&groups::request(Form::Packed), &mut body)?,
+        Operation::List => frame(&groups::request(Form::List), &mut body)?,
+        Operation::Gather => frame(&groups::request(Form::Gather), &mut body)?,
+        Operation::Session => {}
         Operation::Upload => {
             for message in upload_requests(0) {
                 frame(&message, &mut body)?;
@@ -186,7 +208,8 @@ pub(crate) fn body(operation: Operation) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-fn frame(message: &impl Message, body: &mut Vec<u8>) -> Result<(), Failure> {
+/// A message with its header.
+pub(crate) fn frame(message: &impl Message, body: &mut Vec<u8>) -> Result<(), Failure> {
     body.push(0);
     body.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
     message.encode(body)?;

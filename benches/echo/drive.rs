@@ -7,13 +7,15 @@
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::task::LocalSet;
 
 use crate::check::Checker;
 use crate::load::Load;
 use crate::peer::Peer;
+use crate::redis::Redis;
 use crate::report::{Found, Round};
-use crate::shape::Operation;
-use crate::{Comparison, Failure};
+use crate::shape::{GROUP, Operation};
+use crate::{Comparison, Failure, pipeline};
 
 struct Side {
     peer: Peer,
@@ -31,12 +33,21 @@ impl Side {
         self.checker.before(operation).await?;
         // On another thread: this one goes on answering the servers' pings.
         let (load, url) = (load.clone(), self.peer.url.clone());
-        let rate = tokio::task::spawn_blocking(move || load.run(&url, calls, reply_bytes))
-            .await?
-            .map_err(|error| format!("{}: {error}\n{}", self.peer.name, self.peer.log()))?;
+        let rate = tokio::task::spawn_blocking(move || match operation {
+            Operation::Session => alone(pipeline::run(&url, calls)),
+            _ => load.run(&url, calls, reply_bytes),
+        })
+        .await?
+        .map_err(|error| format!("{}: {error}\n{}", self.peer.name, self.peer.log()))?;
         self.checker.after(operation).await?;
         Ok(rate)
     }
+}
+
+/// Runs to its end on a thread.
+fn alone(work: impl Future<Output = Result<f64, Failure>>) -> Result<f64, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, work)
 }
 
 /// Runs and prints the comparison; whether it kept `--at-least`.
@@ -51,17 +62,21 @@ pub(crate) async fn compare(asked: &Comparison) -> Result<bool, Failure> {
         None => Peer::echo(folder.path())?,
     };
     let mut sides = [Side::new(linmemd).await?, Side::new(echo).await?];
+    let redis = asked.redis.map(|_| Redis::start(folder.path())).transpose()?;
 
     let mut all = Vec::new();
     for operation in Operation::ALL {
         if asked.only.is_none_or(|only| only == operation) {
             let load = Load::new(operation, folder.path())?;
-            all.push(rounds(asked, operation, &load, &mut sides).await?);
+            let redis = redis.as_ref().filter(|_| operation.beside_redis().is_some());
+            all.push(rounds(asked, operation, &load, &mut sides, redis).await?);
         }
     }
 
     let slowest = all.iter().map(Found::median_of_ratios).fold(f64::INFINITY, f64::min);
-    let kept = asked.at_least.is_none_or(|least| slowest >= least);
+    let beside = all.iter().filter_map(Found::beside_redis).fold(f64::INFINITY, f64::min);
+    let kept = asked.at_least.is_none_or(|least| slowest >= least)
+        && asked.redis.is_none_or(|least| beside >= least);
     if asked.json {
         let found: Vec<_> = all.iter().map(Found::json).collect();
         println!("{}", json!({ "operations": found, "at_least": asked.at_least, "kept": kept }));
@@ -70,6 +85,10 @@ pub(crate) async fn compare(asked: &Comparison) -> Result<bool, Failure> {
         if let Some(least) = asked.at_least {
             let word = if kept { "kept" } else { "NOT kept" };
             println!("at least {least}: {word} (slowest {slowest:.3})");
+        }
+        if let Some(least) = asked.redis {
+            let word = if kept { "kept" } else { "NOT kept" };
+            println!("{least} of what is promised beside Redis: {word} (least {beside:.3})");
         }
     }
     for side in sides {
@@ -84,6 +103,7 @@ async fn rounds(
     operation: Operation,
     load: &Load,
     sides: &mut [Side; 2],
+    redis: Option<&Redis>,
 ) -> Result<Found, Failure> {
     let [linmemd, echo] = sides;
     let first = operation.first_calls();
@@ -100,12 +120,20 @@ async fn rounds(
             plain = echo.run(load, operation, calls).await?;
             ours = linmemd.run(load, operation, calls).await?;
         }
-        let line = found.add(Round { linmemd: operation.rate(ours), echo: operation.rate(plain) });
+        // As many reads, so that it takes as long or longer.
+        let beside =
+            redis.map(|redis| redis.run(operation, reads(operation, calls))).transpose()?;
+        let (linmemd, echo) = (operation.rate(ours), operation.rate(plain));
+        let line = found.add(Round { linmemd, echo, redis: beside });
         if !asked.json {
             println!("{line}");
         }
     }
     Ok(found)
+}
+
+fn reads(operation: Operation, calls: u64) -> u64 {
+    if operation == Operation::Session { calls } else { calls * GROUP as u64 }
 }
 
 // As many as every stream of every connection can share alike, one each at least.

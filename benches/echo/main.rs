@@ -9,8 +9,11 @@
 mod array;
 mod check;
 mod drive;
+mod groups;
 mod load;
 mod peer;
+mod pipeline;
+mod redis;
 mod report;
 mod serve;
 mod shape;
@@ -62,7 +65,7 @@ struct Comparison {
     /// How long each side's part of a round is meant to last.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// One operation instead of all three.
+    /// One operation instead of all.
     #[arg(long)]
     only: Option<Operation>,
     /// One JSON object at the end instead of lines.
@@ -71,6 +74,10 @@ struct Comparison {
     /// Exit with 1 if an operation's median of ratios is below this (2: it could not be measured).
     #[arg(long)]
     at_least: Option<f64>,
+    /// Redis in the same rounds, beside groups and sessions; exit with 1 if one of these makes less than
+    /// so much of what is promised (1: packed 3 times Redis, list and session 1.5, gather 5).
+    #[arg(long)]
+    redis: Option<f64>,
     /// Another linmemd than the one built with this bench.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_linmemd"))]
     linmemd: PathBuf,

@@ -139,7 +139,8 @@ impl Drop for Started {
     }
 }
 
-fn free_address() -> Result<SocketAddr, Failure> {
+/// A port of the loopback that nobody has.
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

@@ -14,11 +14,22 @@ pub(crate) struct Round {
     pub(crate) linmemd: f64,
     /// The plain server's.
     pub(crate) echo: f64,
+    /// Redis's, where it was measured.
+    pub(crate) redis: Option<f64>,
 }
 
 impl Round {
     fn ratio(self) -> f64 {
         self.linmemd / self.echo
+    }
+
+    fn to_redis(self) -> Option<f64> {
+        self.redis.map(|redis| self.linmemd / redis)
+    }
+
+    fn redis_words(self, unit: &str) -> String {
+        let words = |(redis, ratio)| format!(" redis {redis:>9.0} {unit:<8} ratio {ratio:.2}");
+        self.redis.zip(self.to_redis()).map(words).unwrap_or_default()
     }
 }
 
@@ -41,11 +52,12 @@ impl Found {
         self.rounds.push(round);
         let (name, unit) = (self.operation.name(), self.operation.unit());
         format!(
-            "{name:<9} round {:<3} linmemd {:>9.0} {unit:<8} echo {:>9.0} {unit:<8} ratio {:.3}",
+            "{name:<9} round {:<3} linmemd {:>9.0} {unit:<8} echo {:>9.0} {unit:<8} ratio {:.3}{}",
             self.rounds.len(),
             round.linmemd,
             round.echo,
-            round.ratio()
+            round.ratio(),
+            round.redis_words(unit)
         )
     }
 
@@ -54,10 +66,23 @@ impl Found {
         median(self.rounds.iter().map(|round| round.ratio()))
     }
 
+    /// What it makes beside Redis, as a part of what is promised.
+    pub(crate) fn beside_redis(&self) -> Option<f64> {
+        let promised = self.operation.beside_redis()?;
+        let ratios: Option<Vec<f64>> = self.rounds.iter().map(|round| round.to_redis()).collect();
+        ratios.map(|ratios| median(ratios.into_iter()) / promised)
+    }
+
     fn medians(&self) -> Round {
         Round {
             linmemd: median(self.rounds.iter().map(|round| round.linmemd)),
             echo: median(self.rounds.iter().map(|round| round.echo)),
+            redis: self
+                .rounds
+                .iter()
+                .map(|round| round.redis)
+                .collect::<Option<Vec<f64>>>()
+                .map(|rates| median(rates.into_iter())),
         }
     }
 
@@ -67,12 +92,13 @@ impl Found {
         let medians = self.medians();
         format!(
             "{name:<9} median    linmemd {:>9.0} {unit:<8} echo {:>9.0} {unit:<8} ratio {:.3} \
-             (median of {} ratios; ratio of medians {:.3})",
+             (median of {} ratios; ratio of medians {:.3}){}",
             medians.linmemd,
             medians.echo,
             self.median_of_ratios(),
             self.rounds.len(),
-            medians.ratio()
+            medians.ratio(),
+            medians.redis_words(unit)
         )
     }
 
@@ -84,7 +110,10 @@ impl Found {
             .rounds
             .iter()
             .map(|round| {
-                json!({ "linmemd": round.linmemd, "echo": round.echo, "ratio": round.ratio() })
+                json!({
+                    "linmemd": round.linmemd, "echo": round.echo, "ratio": round.ratio(),
+                    "redis": round.redis, "ratio_to_redis": round.to_redis(),
+                })
             })
             .collect();
         json!({
@@ -96,6 +125,8 @@ impl Found {
             "rounds": rounds,
             "linmemd_median": medians.linmemd,
             "echo_median": medians.echo,
+            "redis_median": medians.redis,
+            "part_of_what_is_promised_beside_redis": self.beside_redis(),
             "ratio_of_medians": medians.ratio(),
             "median_of_ratios": self.median_of_ratios(),
         })

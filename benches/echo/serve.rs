@@ -1,6 +1,6 @@
 //! The plain server: what `tonic` generates from the proto, and nothing around it.
 //!
-//! Owns: the handlers of the four RPCs that the comparison calls, one current-thread runtime a
+//! Owns: the handlers of the RPCs that the comparison calls, one current-thread runtime a
 //! core, and the one listener that deals connections to them in turn. Law: no layer, no limit, no
 //! metric; a copy in or out of the array is all that a handler does. Does not: serve the other
 //! RPCs, check who calls, or keep any promise of linmemd's.
@@ -13,13 +13,14 @@ use std::{io, iter, thread};
 
 use linmemd::proto::v1::{self, *};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tonic::codegen::tokio_stream::{self, Stream};
+use tonic::codegen::tokio_stream::{self, Stream, StreamExt};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::generated::memory_service_server::{MemoryService, MemoryServiceServer};
 use crate::Failure;
 use crate::array::Array;
+use crate::groups::{self, outside};
 use crate::shape::{
     CHUNK_BYTES, CONNECTION_WINDOW_BYTES, FRAME_BYTES, MEMORY_BYTES, STREAM_WINDOW_BYTES, STREAMS,
 };
@@ -101,12 +102,10 @@ struct Plain {
     array: Arc<Array>,
 }
 
-fn outside() -> Status {
-    Status::out_of_range("outside the array")
-}
-
 fn not_served<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("the plain server reads, writes, uploads and downloads"))
+    Err(Status::unimplemented(
+        "the plain server reads, writes, uploads, downloads and reads groups",
+    ))
 }
 
 #[tonic::async_trait]
@@ -238,9 +237,11 @@ impl MemoryService for Plain {
 
     async fn open_session(
         &self,
-        _: Request<Streaming<OpenSessionRequest>>,
+        request: Request<Streaming<OpenSessionRequest>>,
     ) -> Result<Response<Self::OpenSessionStream>, Status> {
-        not_served()
+        let array = Arc::clone(&self.array);
+        let answers = request.into_inner().map(move |message| groups::session(&array, message?));
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn copy_memory(
@@ -252,9 +253,9 @@ impl MemoryService for Plain {
 
     async fn execute_operations(
         &self,
-        _: Request<ExecuteOperationsRequest>,
+        request: Request<ExecuteOperationsRequest>,
     ) -> Result<Response<ExecuteOperationsResponse>, Status> {
-        not_served()
+        groups::answer(&self.array, request.into_inner()).map(Response::new)
     }
 
     async fn protect_memory(

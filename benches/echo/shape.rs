@@ -32,6 +32,11 @@ pub(crate) const READ_BYTES: usize = 64;
 /// Where it begins: at no page's or cache line's edge.
 pub(crate) const READ_OFFSET: usize = (3 << 20) + 4_000 + 9;
 
+/// Reads of one group, and of one pipeline of Redis.
+pub(crate) const GROUP: usize = 128;
+/// Reads of a session that have no answer yet.
+pub(crate) const WINDOW: usize = 128;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Operation {
@@ -41,11 +46,27 @@ pub(crate) enum Operation {
     Upload,
     /// DownloadMemory, 64 messages of 1 MiB a call.
     Download,
+    /// ExecuteOperations, 128 reads of 64 bytes in columns.
+    Packed,
+    /// The same as a list of messages.
+    List,
+    /// The same as one gather.
+    Gather,
+    /// OpenSession, reads of 64 bytes each by itself, 128 on their way.
+    Session,
 }
 
 impl Operation {
     /// Each, in the order in which they are run.
-    pub(crate) const ALL: [Self; 3] = [Self::Read, Self::Upload, Self::Download];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Upload,
+        Self::Download,
+        Self::Packed,
+        Self::List,
+        Self::Gather,
+        Self::Session,
+    ];
 
     /// Its word in lines and JSON.
     pub(crate) fn name(self) -> &'static str {
@@ -53,6 +74,10 @@ impl Operation {
             Self::Read => "read",
             Self::Upload => "upload",
             Self::Download => "download",
+            Self::Packed => "packed",
+            Self::List => "list",
+            Self::Gather => "gather",
+            Self::Session => "session",
         }
     }
 
@@ -62,6 +87,10 @@ impl Operation {
             Self::Read => "/linmem.v1.MemoryService/ReadMemory",
             Self::Upload => "/linmem.v1.MemoryService/UploadMemory",
             Self::Download => "/linmem.v1.MemoryService/DownloadMemory",
+            Self::Packed | Self::List | Self::Gather => {
+                "/linmem.v1.MemoryService/ExecuteOperations"
+            }
+            Self::Session => "/linmem.v1.MemoryService/OpenSession",
         }
     }
 
@@ -69,7 +98,7 @@ impl Operation {
     pub(crate) fn concurrency(self) -> (u64, u64) {
         match self {
             Self::Read => (8, 16),
-            Self::Upload | Self::Download => (8, 1),
+            _ => (8, 1),
         }
     }
 
@@ -78,6 +107,8 @@ impl Operation {
         match self {
             Self::Read => 32_768,
             Self::Upload | Self::Download => 16,
+            Self::Packed | Self::List | Self::Gather => 4_096,
+            Self::Session => 1 << 19,
         }
     }
 
@@ -85,6 +116,7 @@ impl Operation {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Read => "calls/s",
+            Self::Packed | Self::List | Self::Gather | Self::Session => "reads/s",
             Self::Upload | Self::Download => "MB/s",
         }
     }
@@ -92,8 +124,21 @@ impl Operation {
     /// Its rate, from calls a second.
     pub(crate) fn rate(self, calls_per_second: f64) -> f64 {
         match self {
-            Self::Read => calls_per_second,
+            Self::Read | Self::Session => calls_per_second,
+            Self::Packed | Self::List | Self::Gather => calls_per_second * GROUP as f64,
             Self::Upload | Self::Download => calls_per_second * CALL_BYTES as f64 / 1e6,
+        }
+    }
+}
+
+impl Operation {
+    /// How many times Redis's reads a second it is to make.
+    pub(crate) fn beside_redis(self) -> Option<f64> {
+        match self {
+            Self::Packed => Some(3.0),
+            Self::List | Self::Session => Some(1.5),
+            Self::Gather => Some(5.0),
+            Self::Read | Self::Upload | Self::Download => None,
         }
     }
 }
