@@ -102,6 +102,8 @@ pub(crate) enum Verb {
     Store(verbs::scalar::StoreArgs),
     /// Load, store or change a number atomically.
     Atomic(verbs::scalar::AtomicArgs),
+    /// Carry lines of operations out in one session, as a pipeline.
+    Session(verbs::pipeline::SessionArgs),
     /// Make a range zero and give its RAM back to the host.
     Discard(verbs::write::DiscardArgs),
     /// Set what may be done with a range: nothing, reading, or reading and writing.

@@ -77,7 +77,7 @@ impl Output {
         error.exit_code()
     }
 
-    fn complain(&self, text: &str) {
+    pub(crate) fn complain(&self, text: &str) {
         // Where standard error is gone there is nobody left to tell.
         drop(writeln!(io::stderr().lock(), "{text}"));
     }

@@ -10,6 +10,7 @@ pub(crate) mod grow;
 pub(crate) mod hook;
 pub(crate) mod list;
 pub(crate) mod partition;
+pub(crate) mod pipeline;
 pub(crate) mod protect;
 pub(crate) mod read;
 pub(crate) mod remove;
@@ -47,6 +48,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Load(args) => scalar::load(args, session).await,
         Verb::Store(args) => scalar::store(args, session).await,
         Verb::Atomic(args) => scalar::atomic(args, session).await,
+        Verb::Session(args) => pipeline::run(args, session).await,
         Verb::Discard(args) => write::discard(args, session).await,
         Verb::Protect(args) => protect::run(args, session).await,
         Verb::Volatile(args) => volatility::let_go(args, session).await,

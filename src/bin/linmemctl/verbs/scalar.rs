@@ -27,6 +27,13 @@ Examples:
 pub(crate) struct LoadArgs {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// A load.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
     /// WebAssembly's name of the load.
     #[arg(value_parser = opcode)]
     instruction: Opcode,
@@ -47,6 +54,13 @@ Examples:
 pub(crate) struct StoreArgs {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    store: Store,
+}
+
+/// A store.
+#[derive(Debug, Args)]
+pub(crate) struct Store {
     /// WebAssembly's name of the store.
     #[arg(value_parser = opcode)]
     instruction: Opcode,
@@ -69,6 +83,13 @@ Examples:
 pub(crate) struct AtomicArgs {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    atomic: Atomic,
+}
+
+/// Something atomic.
+#[derive(Debug, Args)]
+pub(crate) struct Atomic {
     /// Where; a multiple of the width.
     #[arg(value_parser = size::bytes)]
     address: u64,
@@ -130,9 +151,7 @@ struct Operand {
 
 /// Loads a number.
 pub(crate) async fn load(args: LoadArgs, session: &Session) -> Result<(), CtlError> {
-    let LoadArgs { target, instruction, address } = args;
-    let load = LoadOperation { opcode: instruction.into(), address, ..Default::default() };
-    let answer = one(target, Kind::Load(load), session).await?;
+    let answer = one(args.target, args.load.kind(), session).await?;
     let Some(Answer::Value(Number { value: Some(bits) })) = answer else { return Ok(()) };
     let (text, object) = shown(&bits);
     session.output.either(&object, &text)
@@ -140,47 +159,73 @@ pub(crate) async fn load(args: LoadArgs, session: &Session) -> Result<(), CtlErr
 
 /// Stores a number.
 pub(crate) async fn store(args: StoreArgs, session: &Session) -> Result<(), CtlError> {
-    let StoreArgs { target, instruction, address, number } = args;
-    let value = Some(Number { value: Some(read(instruction, &number)?) });
-    let opcode = instruction.into();
-    let store = StoreOperation { opcode, address, value, ..Default::default() };
-    one(target, Kind::Store(store), session).await?;
+    let StoreArgs { target, store } = args;
+    one(target, store.kind()?, session).await?;
+    let Store { instruction, address, number } = store;
     let object = json!({ "instruction": name(instruction), "address": address, "stored": number });
     session.output.either(&object, &format!("stored {number} at {address}"))
 }
 
 /// Does something to a number, atomically.
 pub(crate) async fn atomic(args: AtomicArgs, session: &Session) -> Result<(), CtlError> {
-    let AtomicArgs { target, address, width, deed } = args;
-    let static_offset = 0;
-    let rmw = |operator: AtomicOperator, operand: Operand| {
-        let (operator, operand) = (operator.into(), operand.number);
-        Kind::AtomicRmw(AtomicRmwOperation { width, address, static_offset, operator, operand })
-    };
-    let kind = match deed {
-        Deed::Load => Kind::AtomicLoad(AtomicLoadOperation { width, address, static_offset }),
-        Deed::Store { number: operand } => {
-            Kind::AtomicStore(AtomicStoreOperation { width, address, static_offset, operand })
-        }
-        Deed::Cmpxchg { expected, replacement } => Kind::AtomicCmpxchg(AtomicCmpxchgOperation {
-            width,
-            address,
-            static_offset,
-            expected,
-            replacement,
-        }),
-        Deed::Rmw(Rmw::Add(operand)) => rmw(AtomicOperator::Add, operand),
-        Deed::Rmw(Rmw::Sub(operand)) => rmw(AtomicOperator::Sub, operand),
-        Deed::Rmw(Rmw::And(operand)) => rmw(AtomicOperator::And, operand),
-        Deed::Rmw(Rmw::Or(operand)) => rmw(AtomicOperator::Or, operand),
-        Deed::Rmw(Rmw::Xor(operand)) => rmw(AtomicOperator::Xor, operand),
-        Deed::Rmw(Rmw::Xchg(operand)) => rmw(AtomicOperator::Xchg, operand),
-    };
-    match one(target, kind, session).await? {
+    let AtomicArgs { target, atomic } = args;
+    let address = atomic.address;
+    match one(target, atomic.kind(), session).await? {
         Some(Answer::OldValue(old)) => {
             session.output.either(&json!({ "address": address, "value": old }), &old.to_string())
         }
         _ => session.output.either(&json!({ "address": address }), &format!("stored at {address}")),
+    }
+}
+
+impl Load {
+    /// As an operation.
+    pub(crate) fn kind(self) -> Kind {
+        let Self { instruction, address } = self;
+        let opcode = instruction.into();
+        Kind::Load(LoadOperation { opcode, address, ..Default::default() })
+    }
+}
+
+impl Store {
+    /// As an operation.
+    pub(crate) fn kind(&self) -> Result<Kind, CtlError> {
+        let value = Some(Number { value: Some(read(self.instruction, &self.number)?) });
+        let (opcode, address) = (self.instruction.into(), self.address);
+        Ok(Kind::Store(StoreOperation { opcode, address, value, ..Default::default() }))
+    }
+}
+
+impl Atomic {
+    /// As an operation.
+    pub(crate) fn kind(self) -> Kind {
+        let Self { address, width, deed } = self;
+        let static_offset = 0;
+        let rmw = |operator: AtomicOperator, operand: Operand| {
+            let (operator, operand) = (operator.into(), operand.number);
+            Kind::AtomicRmw(AtomicRmwOperation { width, address, static_offset, operator, operand })
+        };
+        match deed {
+            Deed::Load => Kind::AtomicLoad(AtomicLoadOperation { width, address, static_offset }),
+            Deed::Store { number: operand } => {
+                Kind::AtomicStore(AtomicStoreOperation { width, address, static_offset, operand })
+            }
+            Deed::Cmpxchg { expected, replacement } => {
+                Kind::AtomicCmpxchg(AtomicCmpxchgOperation {
+                    width,
+                    address,
+                    static_offset,
+                    expected,
+                    replacement,
+                })
+            }
+            Deed::Rmw(Rmw::Add(operand)) => rmw(AtomicOperator::Add, operand),
+            Deed::Rmw(Rmw::Sub(operand)) => rmw(AtomicOperator::Sub, operand),
+            Deed::Rmw(Rmw::And(operand)) => rmw(AtomicOperator::And, operand),
+            Deed::Rmw(Rmw::Or(operand)) => rmw(AtomicOperator::Or, operand),
+            Deed::Rmw(Rmw::Xor(operand)) => rmw(AtomicOperator::Xor, operand),
+            Deed::Rmw(Rmw::Xchg(operand)) => rmw(AtomicOperator::Xchg, operand),
+        }
     }
 }
 
@@ -257,7 +302,7 @@ fn read(opcode: Opcode, text: &str) -> Result<Bits, CtlError> {
 }
 
 /// A number for people and for programs.
-fn shown(bits: &Bits) -> (String, Value) {
+pub(crate) fn shown(bits: &Bits) -> (String, Value) {
     match bits {
         Bits::I32(number) => {
             let bits = format!("{number:#010x}");
