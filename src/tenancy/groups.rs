@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::error::Failure;
 use crate::memory::{Group, Tally};
-use crate::model::{AccessKind, RequestKey};
+use crate::model::{AccessKind, Now, RequestKey};
 use crate::registry::{Part, Record};
 use crate::tenancy::access::{Access, Occasion, Target};
 
@@ -58,6 +58,16 @@ impl Access {
     pub fn trapped(&self, record: &Record, failure: &Failure) {
         if self.note_refused(failure) {
             record.note_refused();
+        }
+    }
+
+    /// What is wrong with a group of a memory that was found before, or that it is gone since: then it has
+    /// no size to be measured by. Its name is asked, for a memory goes with its name.
+    pub fn unless_gone(&self, record: &Record, failure: Failure, now: Now) -> Failure {
+        let target = Target { id: record.id.as_str(), uid: Some(record.uid) };
+        match self.find(target, now) {
+            Ok(_there) => failure,
+            Err(_gone) => Failure::MemoryNotFound { memory_id: record.id.clone() },
         }
     }
 

@@ -255,6 +255,9 @@ async fn what_is_wrong_with_a_message_is_said_of_its_tag_and_the_session_goes_on
     client.create(Some("m"), pages(1)).await.unwrap();
     raw.say(single(11, read(0, 1)));
     refused(error(raw.result(11).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
+    // Whatever is asked of it: it has no size any more.
+    raw.say(single(14, read(PAGE, 1)));
+    refused(error(raw.result(14).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
     raw.say(attach(12, 2, "m"));
     raw.say(group(13, 2, false, one(read(0, 1))));
     raw.result(12).await;

@@ -122,11 +122,14 @@ impl Session {
         if record.has_expired(now) {
             return self.refuse(tag, Failure::MemoryNotFound { memory_id: record.id.clone() });
         }
-        let work = match Work::new(&self.call, asked, record, read_only) {
+        let work = match Work::new(&self.call, asked, Arc::clone(&record), read_only) {
             Ok(work) => work,
             // In its turn: those before it answer first.
-            Err(failure) if is_free => return self.refuse(tag, failure),
             Err(failure) => {
+                let failure = self.call.door.access.unless_gone(&record, failure, now);
+                if is_free {
+                    return self.refuse(tag, failure);
+                }
                 self.groups = self.groups.saturating_add(1);
                 return self.handles.queue_failure(handle, tag, failure);
             }

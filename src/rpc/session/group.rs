@@ -259,7 +259,7 @@ impl<'a> Each<'a> {
             }
             Err(failure) => {
                 access.trapped(&self.record, &failure);
-                Err(failure)
+                Err(access.unless_gone(&self.record, failure, self.occasion.now))
             }
         };
         match done {
