@@ -96,13 +96,16 @@ impl Registry {
         if group.touched() > self.settings.inline {
             return None;
         }
-        let size = record.size();
+        // The size is looked at under the lock: a growth needs none, and what was written after one must
+        // not be seen with the size before it.
         let ran = if group.writes() {
             let mut writing = lifecycle::write_now(Arc::clone(record))?;
+            let size = record.size();
             let ran = hand(writing.memory()).map(|mut memory| group.run(&mut memory, size, out));
             ended(writing.owner(), group, ran)
         } else {
             let mut reading = lifecycle::read_now(Arc::clone(record))?;
+            let size = record.size();
             let ran = hand(reading.memory()).map(|mut memory| group.run(&mut memory, size, out));
             ended(reading.owner(), group, ran)
         };
