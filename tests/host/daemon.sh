@@ -2,6 +2,7 @@
 #
 # start_daemon PROGRAM [FLAG...]   sets DAEMON, GRPC, HTTP and DAEMON_LOG
 # scrape                           prints the metrics page
+# ended_by_its_drain               waits for one that a client drains; fails where it did not end in exit 0
 # stop_daemon                      fails where it counted a panic or a drain did not end in exit 0
 
 # Waits until a command succeeds, 30 s at most.
@@ -67,6 +68,19 @@ stop_daemon() {
     DAEMON=
     if [[ $panics != 0 || $code != 0 ]]; then
         echo "linmemd ended with $code, panics: $panics" >&2
+        tail -n 20 "$DAEMON_LOG" >&2
+        return 1
+    fi
+    rm -f "$DAEMON_LOG"
+}
+
+ended_by_its_drain() {
+    local code=0
+    wait "$DAEMON" || code=$?
+    DAEMON=
+    # Nobody can scrape it any more: its log says whether something broke.
+    if [[ $code != 0 ]] || grep -qi 'panic' "$DAEMON_LOG"; then
+        echo "linmemd ended with $code" >&2
         tail -n 20 "$DAEMON_LOG" >&2
         return 1
     fi
