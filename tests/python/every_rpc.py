@@ -10,18 +10,24 @@ import sys
 
 import grpc
 from google.protobuf import descriptor_pool, duration_pb2, field_mask_pb2
-
 from linmem.v1 import admin_service_pb2 as admin_pb
 from linmem.v1 import admin_service_pb2_grpc as admin_rpc
 from linmem.v1 import event_service_pb2 as event_pb
 from linmem.v1 import event_service_pb2_grpc as event_rpc
 from linmem.v1 import hook_service_pb2 as hook_pb
 from linmem.v1 import hook_service_pb2_grpc as hook_rpc
-from linmem.v1 import memory_pb2
+from linmem.v1 import (
+    memory_pb2,
+    memory_set_pb2,
+    operation_pb2,
+    segment_pb2,
+    session_pb2,
+    stats_pb2,
+    view_pb2,
+    wait_pb2,
+)
 from linmem.v1 import memory_service_pb2 as pb
 from linmem.v1 import memory_service_pb2_grpc as rpc
-from linmem.v1 import memory_set_pb2, operation_pb2, segment_pb2, session_pb2, stats_pb2, view_pb2
-from linmem.v1 import wait_pb2
 
 PAGE = 65536
 FILES = [pb, hook_pb, event_pb, admin_pb]

@@ -10,12 +10,12 @@ from itertools import islice
 import grpc
 import pytest
 from daemon import BOUND, Daemon, eventually
+from linmem.v1 import event_service_pb2 as pb
+from linmem.v1 import event_service_pb2_grpc as rpc
 
 import linmem
 from linmem import Compacted, Happened, Lost, Position, Present, SnapshotEnd, Started
 from linmem.reasons import InvalidField, SequenceCompacted
-from linmem.v1 import event_service_pb2 as pb
-from linmem.v1 import event_service_pb2_grpc as rpc
 
 
 @pytest.fixture

@@ -8,14 +8,25 @@ from datetime import datetime, timezone
 
 import pytest
 from daemon import eventually
+from linmem.v1 import admin_service_pb2, memory_pb2
 
 import linmem
 from linmem import PAGE
 from linmem.reasons import (
-    EtagMismatch, ExpectedShared, HookExists, MaximumReached, MemoryExists, MemoryNotFound,
-    RoleMissing, SegmentNotFound, SetNotFound, SizeMismatch, TenantMismatch, UidMismatch, ViewNotFound,
+    EtagMismatch,
+    ExpectedShared,
+    HookExists,
+    MaximumReached,
+    MemoryExists,
+    MemoryNotFound,
+    RoleMissing,
+    SegmentNotFound,
+    SetNotFound,
+    SizeMismatch,
+    TenantMismatch,
+    UidMismatch,
+    ViewNotFound,
 )
-from linmem.v1 import admin_service_pb2, memory_pb2
 
 
 def test_a_memory_is_made_described_grown_and_ended(client):

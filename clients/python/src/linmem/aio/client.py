@@ -43,7 +43,8 @@ def connect(
     """A client of the daemon at `http://HOST:PORT`, `https://HOST:PORT`, `unix:///PATH` or any other
     target of gRPC's, for a tenant (absent: the one that the credentials or the listener imply).
 
-    `timeout` is the time in seconds that each call may take, repeats included. `retry` says how calls
+    `timeout` is the time in seconds that each call may take, repeats included; a session, a watch and a
+    transfer are one call each. `retry` says how calls
     are repeated. `credentials` are grpcio's own, for TLS; `options` go to the channel."""
     wire = Wire(endpoint(target, credentials, options))
     return Client(wire, tenant_metadata(tenant), timeout, retry or RetryPolicy())

@@ -37,6 +37,7 @@ class Decider:
         self._asked: set[asyncio.Task[None]] = set()
         self._answers = Answers(calls, hook_id)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def begin(self) -> Self:
         """From when this returns on it is asked."""
@@ -47,7 +48,7 @@ class Decider:
     async def _run(self) -> None:
         policy = self._calls.retry
         pause = first = max(policy.first_pause, SHORTEST_PAUSE)
-        while True:
+        while not self._closed:
             ended: LinmemError | None = None
             try:
                 async for heard in self._answers:
@@ -58,7 +59,7 @@ class Decider:
                         task.add_done_callback(self._asked.discard)
             except LinmemError as error:
                 ended = error
-            while True:
+            while not self._closed:
                 if not may_come_back(ended):
                     self.error = ended
                     return
@@ -87,6 +88,7 @@ class Decider:
     async def close(self) -> None:
         """Decides no more. What it has not answered goes to another decider of the hook, or the failure
         policy decides."""
+        self._closed = True
         self._answers.close()
         tasks = [*self._asked, *([self._task] if self._task is not None else [])]
         for task in tasks:

@@ -43,6 +43,7 @@ class Incoming(Generic[A]):
 
     def __init__(self, call: Any) -> None:
         self._call = call
+        self._ended = False
 
     async def receive(self) -> A | None:
         """The next answer; None at the end."""
@@ -51,21 +52,23 @@ class Incoming(Generic[A]):
         except grpc.RpcError as error:
             raise failure(error) from error
         except asyncio.CancelledError:
-            # Whose was it: the stream's end, or the waiting task's?
-            if self._call.cancelled() and not _task_is_cancelled():
+            # Whose was it: the stream's, or the waiting task's?
+            if self._call.cancelled() and not _task_is_cancelled(self._ended):
                 raise Cancelled("the stream was cancelled") from None
             raise
         return None if message is _EOF else cast(A, message)
 
     def cancel(self) -> None:
         """Ends it from this side."""
+        self._ended = True
         self._call.cancel()
 
 
-def _task_is_cancelled() -> bool:
-    task = asyncio.current_task()
-    cancelling = getattr(task, "cancelling", None)
-    return bool(cancelling and cancelling())
+def _task_is_cancelled(ended: bool) -> bool:
+    """Whether the running task is being cancelled; before Python 3.11, which cannot say, it is unless the
+    stream was ended from this side."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return not ended if cancelling is None else bool(cancelling())
 
 
 class Duplex(Incoming[A], Generic[Q, A]):
