@@ -74,10 +74,16 @@ def _task_is_cancelled(ended: bool) -> bool:
 class Duplex(Incoming[A], Generic[Q, A]):
     """A stream both ways."""
 
+    def __init__(self, call: Any) -> None:
+        super().__init__(call)
+        # grpc.aio takes one write at a time, and loses the second of two at once.
+        self._sending = asyncio.Lock()
+
     async def send(self, message: Q) -> None:
         """Sends a message, once there is room for it."""
         try:
-            await self._call.write(message)
+            async with self._sending:
+                await self._call.write(message)
         except (grpc.RpcError, asyncio.InvalidStateError):
             # The reading side says why it ended.
             pass
