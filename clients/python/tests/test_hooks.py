@@ -88,8 +88,8 @@ def test_a_function_vetoes_growth_beyond_a_size(client, counted):
 
 
 def test_a_decider_that_says_nothing_is_a_timeout_and_its_late_answer_changes_nothing(client, counted):
-    with counted(timeout=1, late=1), client.create_hook("mute", answer_timeout=0.2) as hook:
-        with hook.answers() as answers, ThreadPoolExecutor() as pool:
+    with client.create_hook("mute", answer_timeout=0.2) as hook:
+        with hook.answers() as answers, ThreadPoolExecutor() as pool, counted(timeout=1, late=1):
             begin = time.monotonic()
             growing = pool.submit(client.create, "never", pages=1)
             asked = hear(answers, Question)
@@ -103,8 +103,9 @@ def test_a_decider_that_says_nothing_is_a_timeout_and_its_late_answer_changes_no
 
 
 def test_an_answer_too_late_twice_or_to_nothing_is_counted_and_ignored(client, counted):
-    with counted(allowed=1, told=1, unknown=1, duplicate=1), client.create_hook("odd") as hook:
-        with hook.answers() as answers, ThreadPoolExecutor() as pool:
+    added = counted(allowed=1, told=1, unknown=1, duplicate=1)
+    with client.create_hook("odd") as hook:
+        with hook.answers() as answers, ThreadPoolExecutor() as pool, added:
             making = pool.submit(client.create, pages=1)
             asked = hear(answers, Question)
             answers.answer(99, False)
@@ -145,7 +146,8 @@ def test_the_last_decider_that_goes_leaves_its_question_to_the_policy(client, co
 async def test_a_caller_that_goes_takes_its_question_with_it(daemon, client, counted):
     with client.create(pages=1, maximum_pages=64) as memory, client.create_hook("patient") as hook:
         before = committed(client)
-        with counted(withdrawn=1, late=1), hook.answers() as answers:
+        # Counted while the stream is open: closed at once, it would take its last answer along.
+        with hook.answers() as answers, counted(withdrawn=1, late=1):
             async with aio.connect(daemon.endpoint) as caller:
                 import asyncio
 
