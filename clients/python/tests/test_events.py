@@ -17,6 +17,9 @@ import linmem
 from linmem import Compacted, Happened, Lost, Position, Present, SnapshotEnd, Started
 from linmem.reasons import InvalidField, SequenceCompacted
 
+#: A connection of its own: others wait before they try an address anew that refused them.
+OWN = [("grpc.use_local_subchannel_pool", 1)]
+
 
 @pytest.fixture
 def daemon():
@@ -121,7 +124,7 @@ def test_after_a_restart_the_gap_is_told_and_a_fresh_snapshot_follows():
         assert present.event.memory_id == "old"
         first.kill()
         with Daemon(listen=first.grpc) as second, client, events:
-            with linmem.connect(second.endpoint) as other:
+            with linmem.connect(second.endpoint, options=OWN) as other:
                 boot_id = other.server_info().boot_id
                 assert boot_id != started.position.boot_id
                 new = other.create("new", pages=2)

@@ -16,6 +16,8 @@ import linmem
 from linmem import Cancelled, Question, Told, Withdrawn, aio
 from linmem.reasons import GrowDenied, HookNotFound, MemoryNotFound
 
+#: A connection of its own: others wait before they try an address anew that refused them.
+OWN = [("grpc.use_local_subchannel_pool", 1)]
 PHASES = {
     "allowed": "pre", "denied": "pre", "timeout": "pre", "absent": "pre", "withdrawn": "pre",
     "late": "pre", "duplicate": "pre", "unknown": "pre", "told": "post",
@@ -230,7 +232,7 @@ def test_a_decider_comes_back_after_a_restart():
         decider = client.on_grow("again")(lambda question: "never")
         first.kill()
     with Daemon(listen=first.grpc) as second, client, decider:
-        with linmem.connect(second.endpoint) as other:
+        with linmem.connect(second.endpoint, options=OWN) as other:
             other.create_hook("again")
             # The hooks of RPCs end with the daemon: until the new one is there the decider is refused.
             eventually(lambda: decider.wait(0) or other.hook("again").info().streams)
