@@ -66,7 +66,7 @@ pub(crate) async fn compare(asked: &Comparison) -> Result<bool, Failure> {
 
     let mut all = Vec::new();
     for operation in Operation::ALL {
-        if asked.only.is_none_or(|only| only == operation) {
+        if asked.only.is_empty() || asked.only.contains(&operation) {
             let load = Load::new(operation, folder.path())?;
             let redis = redis.as_ref().filter(|_| operation.beside_redis().is_some());
             all.push(rounds(asked, operation, &load, &mut sides, redis).await?);

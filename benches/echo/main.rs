@@ -65,9 +65,9 @@ struct Comparison {
     /// How long each side's part of a round is meant to last.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// One operation instead of all.
-    #[arg(long)]
-    only: Option<Operation>,
+    /// These operations, joined by commas, instead of all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Operation>,
     /// One JSON object at the end instead of lines.
     #[arg(long)]
     json: bool,
