@@ -94,8 +94,8 @@ impl RpcMeters {
     }
 
     /// A message of a stream came in.
-    pub fn received(&self) {
-        self.message(&self.received, "received", 1);
+    pub fn received(&self, messages: u64) {
+        self.message(&self.received, "received", messages);
     }
 
     /// Messages of a stream went out.

@@ -82,7 +82,7 @@ pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
 pub use operations::{
     Deletion, Expected, Grown, MAX_REMEMBERED, Parked, Part, PresentationChange, PurgeOutcome,
-    VerificationReport, Waited,
+    Reads, VerificationReport, Waited,
 };
 pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;

@@ -43,7 +43,11 @@ impl MethodMeters {
     }
 
     pub(crate) fn received(&self) {
-        self.meters.received();
+        self.meters.received(1);
+    }
+
+    pub(crate) fn received_many(&self, messages: u64) {
+        self.meters.received(messages);
     }
 
     pub(crate) fn sent(&self) {

@@ -45,13 +45,8 @@ impl Sum {
 }
 
 impl Tally {
-    pub(super) fn add(
-        &mut self,
-        kind: AccessKind,
-        range: ByteRange,
-        stores: bool,
-        maximum: WasmPages,
-    ) {
+    /// Adds an access.
+    pub fn add(&mut self, kind: AccessKind, range: ByteRange, stores: bool, maximum: WasmPages) {
         let bytes = range.length().get();
         if let Some(sum) = self.kinds.get_mut(kind.index()) {
             sum.add(bytes);

@@ -1,5 +1,5 @@
 //! What can be done to memories. One file a kind: `create` (and `birth`), `grow`, `bytes` (read, write,
-//! fill), `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
+//! fill), `reads` (several short ones), `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
 //! observe), `wait` (and notify); and of what there is beside memories `partition`, the pools that they
 //! live in, `segment`, `set` and `view`.
 //!
@@ -18,6 +18,7 @@ mod grow;
 mod moves;
 mod partition;
 mod protect;
+mod reads;
 mod segment;
 mod set;
 mod verify;
@@ -30,6 +31,7 @@ pub use delete::Deletion;
 pub use describe::PresentationChange;
 pub use group::MAX_REMEMBERED;
 pub use grow::Grown;
+pub use reads::Reads;
 pub use verify::VerificationReport;
 pub use volatility::PurgeOutcome;
 pub use wait::{Expected, Parked, Waited};

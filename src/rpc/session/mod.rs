@@ -37,11 +37,11 @@ use crate::model::Now;
 use crate::proto::v1::open_session_response::Message as Word;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionGoAway, SessionStarted};
-use crate::registry::Attachments;
+use crate::registry::{Attachments, Reads};
 use crate::rpc::admission::Place;
 use crate::rpc::call::Call;
 use crate::rpc::front::Reply;
-use crate::rpc::message::{Incoming, MessageLimit, Messages};
+use crate::rpc::message::{MessageLimit, Messages};
 use crate::rpc::operations;
 use crate::rpc::reply::ReplyStream;
 use crate::rpc::server::Phase;
@@ -60,6 +60,8 @@ const MAX_REPLY_BYTES: u64 = 8 << 20;
 /// Frames handed over before other connections have their turn.
 const FRAMES_A_TURN: u32 = 8;
 
+/// Reads of the memory of a handle, as long as nothing else is asked for.
+type Turn = Option<(u32, Reads)>;
 type Running = Pin<Box<dyn Future<Output = (u32, u64, u64, Made)> + Send>>;
 
 /// One session.
@@ -82,6 +84,8 @@ pub(crate) struct Session {
     reply_bytes: u64,
     /// What was accessed and is not counted yet.
     tally: Tally,
+    /// Messages that came and are not counted yet.
+    received: u64,
     /// Results, for as long as it takes to tell them.
     scratch: Vec<u8>,
     last_tag: Option<u64>,
@@ -141,6 +145,7 @@ impl Session {
             groups: 0,
             reply_bytes: 0,
             tally: Tally::default(),
+            received: 0,
             scratch: Vec::new(),
             last_tag: None,
             frames: 0,
@@ -167,19 +172,34 @@ impl Session {
                 return true;
             }
         }
-        while matches!(self.stage, Stage::New | Stage::Open) && self.has_room() {
-            let Poll::Ready(came) = self.poll_message(context) else { break };
-            did = true;
-            self.accept(came, now);
-            if self.out.len() >= FRAME {
-                return true;
-            }
-        }
+        did |= self.take_messages(now, context);
         if matches!(self.stage, Stage::Closing) && self.groups == 0 && self.waits.is_empty() {
             self.stage = Stage::Over(None);
             did = true;
         }
         did
+    }
+
+    /// Takes the messages that are there; whether there was one. Reads of one memory after each other are
+    /// made under one hold of its lock, which ends here.
+    fn take_messages(&mut self, now: Now, context: &mut Context<'_>) -> bool {
+        let (mut did, mut turn) = (false, None);
+        while matches!(self.stage, Stage::New | Stage::Open)
+            && self.has_room()
+            && self.out.len() < FRAME
+        {
+            let Poll::Ready(came) = self.poll_message(context) else { break };
+            did = true;
+            self.accept(came, &mut turn, now);
+        }
+        self.end_turn(&mut turn);
+        did
+    }
+
+    fn end_turn(&mut self, turn: &mut Turn) {
+        if let Some((_, reads)) = turn.take() {
+            self.tally.merge(&reads.end());
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -190,7 +210,7 @@ impl Session {
     fn poll_message(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Incoming<v1::OpenSessionRequest>>, Failure>> {
+    ) -> Poll<Result<Option<v1::OpenSessionRequest>, Failure>> {
         self.messages.poll_next(&self.call.occasion.gate, context)
     }
 
@@ -248,6 +268,12 @@ impl Session {
     fn count(&mut self) {
         if self.tally != Tally::default() {
             self.call.door.access.count(&std::mem::take(&mut self.tally));
+        }
+        let received = std::mem::take(&mut self.received);
+        if received > 0
+            && let Some(meters) = self.call.meters()
+        {
+            meters.received_many(received);
         }
     }
 }
