@@ -97,8 +97,8 @@ impl Operation {
     /// Connections, and streams on each.
     pub(crate) fn concurrency(self) -> (u64, u64) {
         match self {
-            Self::Read => (8, 16),
-            _ => (8, 1),
+            Self::Read | Self::Packed | Self::List | Self::Gather => (8, 16),
+            Self::Upload | Self::Download | Self::Session => (8, 1),
         }
     }
 
