@@ -4,45 +4,26 @@
 //! that the README mentions. Law: what a newcomer is told to type works, and ends with 0. Does not
 //! run blocks that need more than Rust and a shell.
 
+mod serving;
+
 use std::env;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
+
+use crate::serving::Serving;
 
 const README: &str = include_str!("../README.md");
 const MAIN: &str = include_str!("../src/main.rs");
 const STATUS: &str = include_str!("../src/rpc/status.rs");
 const LINMEMCTL: &str = env!("CARGO_BIN_EXE_linmemctl");
 
-/// A daemon on ports of its own; it ends with this value.
-struct Daemon {
-    child: Child,
-    grpc: String,
-    http: String,
-}
+/// A daemon, and a shell beside it.
+struct Daemon(Serving);
 
 impl Daemon {
     fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_linmemd"))
-            .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("linmemd starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let serving = lines
-            .by_ref()
-            .map(|line| line.expect("text"))
-            .find(|line| line.contains(" grpc="))
-            .expect("linmemd says where it serves");
-        // The rest is read too, so that the log never blocks.
-        std::thread::spawn(move || lines.for_each(drop));
-        let after = |key: &str| {
-            let (_, rest) = serving.split_once(key).expect("an address");
-            rest.split(' ').next().expect("a word").to_owned()
-        };
-        Self { child, grpc: after(" grpc="), http: after(" http=") }
+        Self(Serving::start(Command::new(env!("CARGO_BIN_EXE_linmemd"))))
     }
 
     /// Runs a script as a newcomer's shell does, in the checkout.
@@ -55,27 +36,10 @@ impl Daemon {
             .args(["-eu", "-c", script])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("PATH", path)
-            .env("LINMEMCTL_ENDPOINT", format!("http://{}", self.grpc))
+            .env("LINMEMCTL_ENDPOINT", format!("http://{}", self.0.grpc))
             .env("XDG_CONFIG_HOME", env!("CARGO_TARGET_TMPDIR"))
             .output()
             .expect("a shell")
-    }
-
-    fn scrape(&self) -> String {
-        let mut stream = TcpStream::connect(&self.http).expect("the metrics listener");
-        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("a request");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("a page");
-        page
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // A daemon that ended by itself has failed the test already.
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 
@@ -109,6 +73,7 @@ fn the_tour_works_as_it_is_printed() {
     assert!(!said.contains("18446744073709551615"), "a limit that is none is a word:\n{said}");
     let left = succeeds(&daemon.shell("linmemctl ls --quiet"), "ls");
     assert_eq!(left, "", "the tour leaves nothing behind");
+    daemon.0.stop();
 }
 
 #[test]
@@ -118,19 +83,21 @@ fn the_dump_that_the_readme_shows_is_the_one_that_is_printed() {
     succeeds(&daemon.shell(script), script);
     let dump = succeeds(&daemon.shell("linmemctl dump demo 0 64"), "dump");
     assert_eq!(blocks("text"), [dump]);
+    daemon.0.stop();
 }
 
 #[test]
 fn every_metric_that_the_readme_names_is_on_the_page() {
     let daemon = Daemon::start();
     succeeds(&daemon.shell("linmemctl create m 1"), "create");
-    let page = daemon.scrape();
+    let page = daemon.0.scrape();
     let named = README.split('`').filter(|word| word.starts_with("linmemd_"));
     let named: Vec<&str> = named.collect();
     assert!(named.len() >= 5, "{named:?}");
     for name in named {
         assert!(page.contains(&format!("# TYPE {name} ")), "{name} is not in\n{page}");
     }
+    daemon.0.stop();
 }
 
 #[test]
@@ -192,4 +159,5 @@ fn the_commands_that_the_greeting_suggests_work() {
         let command = line.split("\\n").next().unwrap_or_default();
         succeeds(&daemon.shell(&format!("linmemctl {command}")), command);
     }
+    daemon.0.stop();
 }

@@ -20,6 +20,8 @@ mod history;
 mod model;
 mod recorder;
 mod script;
+#[path = "../serving/mod.rs"]
+mod serving;
 mod wording;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,8 @@ mod million;
 mod neighbour;
 mod partition;
 mod purge;
+#[path = "../serving/mod.rs"]
+mod serving;
 
 use std::io::{Write, stderr};
 

@@ -27,6 +27,8 @@ mod module;
 mod numeric;
 mod report;
 mod script;
+#[path = "../serving/mod.rs"]
+mod serving;
 mod store;
 mod tables;
 mod value;
@@ -165,6 +167,7 @@ fn every_official_assertion_holds_where_memory_instructions_are_calls_on_a_daemo
     for (kind, count) in report::sum(&done).carried_out {
         assert_eq!(process.accesses(kind), count, "{kind}");
     }
+    process.stop();
     assert_eq!(done.len(), files.len());
     for (name, _) in WITHOUT_ASSERTION {
         assert!(files.iter().any(|file| file.name == name), "{name} is not there");

@@ -102,6 +102,11 @@ impl HexView {
     }
 }
 
+/// Bytes in pairs of digits, as [`parse`] reads them.
+pub(crate) fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Bytes from pairs of hexadecimal digits; white space, colons and a leading 0x are passed over.
 pub(crate) fn parse(text: &str) -> Result<Vec<u8>, HexError> {
     let text = text.trim();

@@ -21,6 +21,7 @@ use crate::bench::load::{Load, Place};
 use crate::bench::record::{Record, Report};
 use crate::context::Settings;
 use crate::failure::CtlError;
+use crate::hex;
 use crate::output::Output;
 use crate::session::{connect, options};
 use crate::size::{self, human, pages_for};
@@ -148,7 +149,7 @@ fn run_id() -> Result<String, CtlError> {
     let mut bytes = [0; 6];
     let filled = getrandom::fill(&mut bytes);
     filled.map_err(|error| CtlError::Host(format!("no random bytes from this host: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::digits(&bytes))
 }
 
 /// One memory a connection; grow and create make theirs as they go.

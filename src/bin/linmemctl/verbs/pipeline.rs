@@ -161,10 +161,7 @@ pub(crate) async fn run(args: SessionArgs, session: &Session) -> Result<(), CtlE
 }
 
 async fn carry_out(attached: Attached, number: u64, line: String) -> Said {
-    let kind = Line::try_parse_from(line.split_whitespace())
-        .map_err(|bad| CtlError::Usage(first_line(&bad.to_string())))
-        .and_then(|line| line.deed.kind());
-    let answer = match kind {
+    let answer = match kind(&line) {
         Ok(kind) => attached
             .execute_one(Operation::from(kind))
             .await
@@ -175,9 +172,14 @@ async fn carry_out(attached: Attached, number: u64, line: String) -> Said {
     (number, answer)
 }
 
-fn first_line(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.trim_start_matches("error: ").to_owned()
+/// What a line asks for.
+fn kind(line: &str) -> Result<Kind, CtlError> {
+    let line = Line::try_parse_from(line.split_whitespace()).map_err(|bad| {
+        let bad = bad.to_string();
+        let first = bad.lines().next().unwrap_or_default();
+        CtlError::Usage(first.trim_start_matches("error: ").to_owned())
+    })?;
+    line.deed.kind()
 }
 
 /// Says what became of a line; the exit code that it is worth.
@@ -214,7 +216,7 @@ fn tell(
 fn shown(answer: Option<Answer>) -> (String, Value) {
     match answer {
         Some(Answer::Data(data)) => {
-            let digits: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = hex::digits(&data);
             (digits.clone(), json!({ "bytes": digits }))
         }
         Some(Answer::Value(number)) => match &number.value {
@@ -231,12 +233,6 @@ fn shown(answer: Option<Answer>) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kind(line: &str) -> Result<Kind, CtlError> {
-        Line::try_parse_from(line.split_whitespace())
-            .map_err(|bad| CtlError::Usage(bad.to_string()))
-            .and_then(|line| line.deed.kind())
-    }
 
     #[test]
     fn a_line_is_an_operation_and_a_slip_is_said() {

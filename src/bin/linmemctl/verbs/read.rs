@@ -12,7 +12,7 @@ use linmemd::client::proto::{DownloadMemoryRequest, ReadMemoryRequest};
 use serde_json::json;
 
 use crate::failure::CtlError;
-use crate::hex::HexView;
+use crate::hex::{self, HexView};
 use crate::session::{Session, Target};
 use crate::size;
 
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: ReadArgs, session: &Session) -> Result<(), CtlErro
     if output.json {
         let mut digits = String::new();
         fetch(session, &range, |data| {
-            digits.extend(data.iter().map(|byte| format!("{byte:02x}")));
+            digits.push_str(&hex::digits(data));
             Ok(())
         })
         .await?;

@@ -321,7 +321,7 @@ pub(crate) fn shown(bits: &Bits) -> (String, Value) {
             (number.to_string(), json!({ "type": "f64", "value": number, "bits": bits }))
         }
         Bits::V128(bytes) => {
-            let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let bytes = crate::hex::digits(bytes);
             (bytes.clone(), json!({ "type": "v128", "bytes": bytes }))
         }
     }

@@ -7,7 +7,7 @@ use linmemd::client::proto::{OpenViewRequest, RefreshViewRequest};
 use serde_json::json;
 
 use crate::failure::CtlError;
-use crate::hex::HexView;
+use crate::hex::{self, HexView};
 use crate::session::{Session, Target};
 use crate::size;
 use crate::verbs::create::lease;
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: ViewArgs, session: &Session) -> Result<(), CtlErro
     let show = |data: &[u8], version: u64, crc32c: u32| {
         let output = &session.output;
         if output.json {
-            let digits: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = hex::digits(data);
             return output.value(&json!({
                 "offset": offset, "version": version, "crc32c": crc32c, "data_hex": digits,
             }));
