@@ -28,7 +28,7 @@ use linmemd::registry::{
 };
 use linmemd::rpc::ServingClock;
 use linmemd::tenancy::{
-    Access, Caller, Clock, EachMemory, GrowPolicy, Occasion, Target, TenantLimits, Tenants,
+    Access, Clock, EachMemory, GrowPolicy, Occasion, Peer, Shown, Target, TenantLimits, Tenants,
 };
 use linmemd::units::{ByteCount, ByteRange, WasmPages};
 
@@ -92,7 +92,7 @@ impl Floor {
             &(Arc::new(ServingClock) as Arc<dyn Clock>),
             &Arc::new(Metrics::new()),
         );
-        let access = tenants.access(Caller::Anonymous, None).unwrap();
+        let access = tenants.access(Shown::by(&Peer::Anonymous), SystemTime::now()).unwrap();
         Self { access, occasion: Occasion { now, gate: Gate::new() } }
     }
 

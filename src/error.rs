@@ -270,6 +270,21 @@ pub enum Failure {
         /// How to come by it.
         how: &'static str,
     },
+    /// Credentials are asked for, and none were shown.
+    #[error(
+        "this listener asks for credentials and none were shown; send `authorization: Bearer TOKEN`, \
+         or connect with a client certificate"
+    )]
+    CredentialsMissing,
+    /// What was shown is nobody's. Which part of it does not count is not told.
+    #[error("the credentials that were shown do not count here; ask whoever runs this daemon")]
+    CredentialsRefused,
+    /// What was shown counted until it ran out.
+    #[error("the credentials that were shown have run out; get new ones")]
+    CredentialsExpired,
+    /// What a call was let in by has changed since.
+    #[error("what this call was let in by counts for less now; show credentials again")]
+    GrantRevoked,
     /// The tenant named is not one that this caller may name.
     #[error("tenant {tenant} is not one this caller may use; check the linmem-tenant metadata")]
     TenantMismatch {

@@ -19,7 +19,7 @@
 //!
 //! A floor uses only floors below it; `tests/house.rs` reads every `crate::` path and fails on an
 //! upward one. Beside the floors stand [`config`] (seen by daemon only), [`proto`] (rpc and client),
-//! [`metrics`] (every family), [`checksum`] (of streams, and of stored pages) and [`client`] (what the
+//! [`metrics`] (every family), [`checksum`] (of streams, and of stored pages), [`token`] (what a bearer shows) and [`client`] (what the
 //! command line, tests and benches share).
 //!
 //! # The life of a write
@@ -145,6 +145,16 @@
 //! - A group of many ranges counts each of them; a copy counts two accesses, its source and its
 //!   destination; one that reads and stores a number counts one, as a write.
 //! - A group with a request id is remembered by its results, 1,024 bytes at most.
+//! - A caller that shows something goes by it, even where nothing is asked: what cannot be checked is
+//!   refused, not passed over. A certificate that names two mapped identities is refused as one that
+//!   names none.
+//! - An operator that names another tenant has the role operator there and no other: it sees which
+//!   memories there are (Get, List), and is refused their bytes, their events and their hooks.
+//! - A reader may send groups that only read, and attaches memories for reading; `writer` includes
+//!   `reader`, and no other role includes one.
+//! - TLS sessions are not resumed: a resumed one would not be asked for its certificate again. Revocation
+//!   lists are asked about the client's own certificate; one whose authority has no list is refused.
+//! - The HTTP listener asks who scrapes once anybody has the role `metrics`, and asks for tokens only.
 //! - Who locks two memories locks the one of the smaller uid first.
 //! - In a session a group that is not atomic is as many groups of one operation; of those that fail a
 //!   packed result has zeros. A wait that is cancelled ends as WAIT_OUTCOME_CANCELLED.
@@ -214,4 +224,5 @@ pub mod proto;
 pub mod registry;
 pub mod rpc;
 pub mod tenancy;
+pub mod token;
 pub mod units;

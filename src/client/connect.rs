@@ -5,13 +5,14 @@
 //! the tenant and the time that is left. It makes no calls: `calls.rs`, `upload.rs` and
 //! `download.rs` do.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{self, Channel};
+use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Identity};
 
 use crate::client::endpoint::{Endpoint, EndpointError};
 use crate::client::error::ClientError;
@@ -23,6 +24,9 @@ use crate::client::retry::RetryPolicy;
 
 /// The metadata key that names a tenant.
 pub const TENANT_METADATA: &str = "linmem-tenant";
+
+/// The metadata key of a bearer token.
+const AUTHORIZATION_METADATA: &str = "authorization";
 
 /// How to reach a daemon.
 #[derive(Clone, Debug)]
@@ -41,6 +45,55 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How calls are repeated.
     pub retry: RetryPolicy,
+    /// What every call shows as its bearer token; absent: none.
+    pub token: Option<BearerToken>,
+    /// What `https://` is spoken with; without it: nobody's certificate counts.
+    pub tls: Option<TlsOptions>,
+}
+
+/// What TLS is spoken with. All of it is PEM.
+#[derive(Clone, Default)]
+pub struct TlsOptions {
+    /// The authorities whose certificate the daemon must show.
+    pub ca: Vec<u8>,
+    /// The certificate to show, and its private key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// The name that the daemon's certificate must have; absent: the endpoint's host.
+    pub server_name: Option<String>,
+}
+
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shows = self.identity.is_some();
+        f.debug_struct("TlsOptions").field("shows_certificate", &shows).finish_non_exhaustive()
+    }
+}
+
+/// A bearer token. It is shown to nobody but the daemon.
+#[derive(Clone)]
+pub struct BearerToken(MetadataValue<Ascii>);
+
+impl BearerToken {
+    /// A token as it was given out: one line of visible ASCII.
+    ///
+    /// # Errors
+    /// [`EndpointError::Token`].
+    pub fn new(text: &str) -> Result<Self, EndpointError> {
+        let text = text.trim();
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(EndpointError::Token);
+        }
+        let value = MetadataValue::try_from(format!("Bearer {text}"));
+        let mut value = value.map_err(|_| EndpointError::Token)?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(..)")
+    }
 }
 
 /// A client of one daemon for one tenant. Clones share its connections.
@@ -48,6 +101,7 @@ pub struct ConnectOptions {
 pub struct Client {
     channels: Arc<Channels>,
     tenant: Option<MetadataValue<Ascii>>,
+    token: Option<BearerToken>,
     deadline: Option<Duration>,
     retry: RetryPolicy,
 }
@@ -62,6 +116,8 @@ impl ConnectOptions {
             connections: 1,
             connect_timeout: Duration::from_secs(5),
             retry: RetryPolicy::default(),
+            token: None,
+            tls: None,
         }
     }
 }
@@ -143,6 +199,9 @@ impl Client {
         if let Some(tenant) = &self.tenant {
             request.metadata_mut().insert(TENANT_METADATA, tenant.clone());
         }
+        if let Some(BearerToken(token)) = &self.token {
+            request.metadata_mut().insert(AUTHORIZATION_METADATA, token.clone());
+        }
         if let Some(left) = left {
             request.set_timeout(left);
         }
@@ -157,6 +216,7 @@ impl Client {
         Self {
             channels: Arc::new(Channels { all: channels, next: AtomicUsize::new(0) }),
             tenant,
+            token: options.token.clone(),
             deadline: options.deadline,
             retry: options.retry.clone(),
         }
@@ -203,7 +263,11 @@ fn transport_endpoint(options: &ConnectOptions) -> Result<transport::Endpoint, C
         Some(deadline) => deadline.min(options.connect_timeout),
         None => options.connect_timeout,
     };
-    Ok(transport::Endpoint::from_shared(options.endpoint.to_string())?
+    let mut endpoint = transport::Endpoint::from_shared(options.endpoint.to_string())?;
+    if matches!(options.endpoint, Endpoint::Https { .. }) {
+        endpoint = endpoint.tls_config(tls(options))?;
+    }
+    Ok(endpoint
         .user_agent(concat!("linmemd-client/", env!("CARGO_PKG_VERSION")))?
         .connect_timeout(connect_timeout)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -212,6 +276,18 @@ fn transport_endpoint(options: &ConnectOptions) -> Result<transport::Endpoint, C
         .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20)))
+}
+
+fn tls(options: &ConnectOptions) -> ClientTlsConfig {
+    let TlsOptions { ca, identity, server_name } = options.tls.clone().unwrap_or_default();
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    if let Some((certificate, key)) = identity {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    match server_name {
+        Some(name) => tls.domain_name(name),
+        None => tls,
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where a daemon is: `http://HOST:PORT` or `unix:///PATH`.
+//! Where a daemon is: `https://HOST:PORT`, `http://HOST:PORT` or `unix:///PATH`.
 //!
 //! Its law: a form that cannot work is refused here, with what is accepted, before any socket is
 //! opened. It does not resolve names and does not connect.
@@ -23,6 +23,13 @@ pub enum Endpoint {
         /// The port.
         port: u16,
     },
+    /// A TCP listener, with TLS.
+    Https {
+        /// A name or an address; IPv6 in brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A Unix socket, by its absolute path.
     Unix(PathBuf),
 }
@@ -30,18 +37,17 @@ pub enum Endpoint {
 /// Why a text is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// `https://`.
-    #[error(
-        "endpoint `{0}`: TLS is not built yet; use http://HOST:PORT on a trusted network, or \
-         unix:///PATH on the daemon's own host"
-    )]
-    Tls(String),
     /// Any other form.
-    #[error("endpoint `{0}`: expected http://HOST:PORT or unix:///ABSOLUTE/PATH{1}")]
+    #[error(
+        "endpoint `{0}`: expected https://HOST:PORT, http://HOST:PORT or unix:///ABSOLUTE/PATH{1}"
+    )]
     Form(String, String),
     /// A tenant that cannot stand in metadata.
     #[error("tenant `{0}`: expected visible ASCII characters without spaces")]
     Tenant(String),
+    /// A token that cannot stand in metadata. It is not repeated.
+    #[error("the token is not one line of visible ASCII characters")]
+    Token,
 }
 
 impl FromStr for Endpoint {
@@ -49,16 +55,14 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let form = |hint: String| EndpointError::Form(text.to_owned(), hint);
-        if text.starts_with("https://") {
-            return Err(EndpointError::Tls(text.to_owned()));
-        }
         if let Some(path) = text.strip_prefix("unix://") {
             return match path.starts_with('/') && path.len() > 1 {
                 true => Ok(Self::Unix(PathBuf::from(path))),
                 false => Err(form(" (three slashes: the path is absolute)".to_owned())),
             };
         }
-        let Some(rest) = text.strip_prefix("http://") else {
+        let secured = text.strip_prefix("https://");
+        let Some(rest) = secured.or_else(|| text.strip_prefix("http://")) else {
             let bare = !text.contains("://") && !text.is_empty() && !text.contains('/');
             return Err(form(match bare {
                 true => format!("; did you mean http://{text}?"),
@@ -77,7 +81,11 @@ impl FromStr for Endpoint {
             }
             None => DEFAULT_PORT,
         };
-        Ok(Self::Http { host: authority.host().to_owned(), port })
+        let host = authority.host().to_owned();
+        Ok(match secured {
+            Some(_) => Self::Https { host, port },
+            None => Self::Http { host, port },
+        })
     }
 }
 
@@ -85,6 +93,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Https { host, port } => write!(f, "https://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
@@ -96,7 +105,12 @@ mod tests {
 
     #[test]
     fn accepted_forms_read_back_as_they_were_written() {
-        for text in ["http://127.0.0.1:7420", "http://[::1]:9", "unix:///run/linmemd.sock"] {
+        for text in [
+            "http://127.0.0.1:7420",
+            "http://[::1]:9",
+            "https://memories.example:7420",
+            "unix:///run/linmemd.sock",
+        ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
         assert!(DEFAULT_ENDPOINT.parse::<Endpoint>().is_ok());
@@ -106,12 +120,6 @@ mod tests {
     fn an_absent_port_is_the_daemons_own() {
         let endpoint: Endpoint = "http://memories.example/".parse().unwrap();
         assert_eq!(endpoint.to_string(), "http://memories.example:7420");
-    }
-
-    #[test]
-    fn tls_is_refused_by_name() {
-        let error = "https://host:1".parse::<Endpoint>().unwrap_err();
-        assert!(error.to_string().contains("TLS is not built yet"), "{error}");
     }
 
     #[test]

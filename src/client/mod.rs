@@ -35,7 +35,8 @@ mod waits;
 
 pub use crate::checksum::{crc32c, crc32c_append};
 pub use crate::proto::v1 as proto;
-pub use connect::{Client, ConnectOptions, TENANT_METADATA};
+pub use crate::token::{Token, TokenHash};
+pub use connect::{BearerToken, Client, ConnectOptions, TENANT_METADATA, TlsOptions};
 pub use download::{Download, Downloaded};
 pub use endpoint::{DEFAULT_ENDPOINT, DEFAULT_PORT, Endpoint, EndpointError};
 pub use error::{ClientError, Failure, FieldViolation, Retry, code_name};

@@ -9,8 +9,7 @@ use crate::config::defaults::PAGE_BYTES;
 use crate::config::draft::Findings;
 use crate::config::keys::TENANT;
 use crate::config::mistake::{Fault, Origin};
-use crate::config::sections::is_loopback;
-use crate::config::{Config, Entry, growth, partitions};
+use crate::config::{Config, Entry, exposure, growth, identities, partitions};
 
 /// Room for what surrounds the bytes of a write in its message: one page is plenty.
 const MESSAGE_BYTES: u64 = PAGE_BYTES;
@@ -18,11 +17,13 @@ const MESSAGE_BYTES: u64 = PAGE_BYTES;
 /// Notes every contradiction. `entries` are the same values, for the messages.
 pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) {
     let mut rules = Vec::new();
-    exposure(config, &mut rules);
     sizes(config, &mut rules);
     tenants(config, findings, &mut rules);
     partitions::note(config, findings, &mut rules);
     growth::note(config, findings);
+    identities::note(config, findings, &mut rules);
+    exposure::note(config, &mut rules);
+    ports(config, &mut rules);
     let shown: BTreeMap<&str, &str> = entries
         .iter()
         .map(|entry| (entry.key.as_str(), entry.value.as_deref().unwrap_or(entry.absent)))
@@ -64,21 +65,8 @@ pub(super) fn rule(
     Rule { key: key.into(), other: other.to_owned(), holds, accepted: accepted.into() }
 }
 
-fn exposure(config: &Config, rules: &mut Vec<Rule>) {
+fn ports(config: &Config, rules: &mut Vec<Rule>) {
     let Config { grpc, http, .. } = config;
-    for (section, listen, allowed) in
-        [("grpc", grpc.listen, grpc.allow_anonymous), ("http", http.listen, http.allow_anonymous)]
-    {
-        rules.push(rule(
-            format!("{section}.listen"),
-            &format!("{section}.allow_anonymous"),
-            allowed || is_loopback(listen),
-            format!(
-                "a loopback address, or {section}.allow_anonymous = true to let anyone who \
-                 reaches this address call it without credentials"
-            ),
-        ));
-    }
     rules.push(rule(
         "grpc.listen",
         "http.listen",

@@ -24,6 +24,12 @@ pub const GRPC_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::L
 pub const MAX_CONNECTIONS: u32 = 10_000;
 /// `grpc.streams_per_connection`, streams.
 pub const STREAMS_PER_CONNECTION: u32 = 256;
+/// `grpc.tls_timeout`.
+pub const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// `tls.max_connection_age`.
+pub const CERTIFICATE_AGE: Duration = Duration::from_secs(60 * 60);
+/// `tls.reload_interval`.
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 /// `grpc.preface_timeout`.
 pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// `grpc.header_timeout`.

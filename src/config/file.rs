@@ -9,11 +9,12 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::draft::Draft;
 use crate::config::keys::{
-    HOOK, Key, PARTITION, TABLES, TENANT, hook_keys, partition_keys, tenant_keys,
+    HOOK, IDENTITY, JWT_ISSUER, Key, PARTITION, TABLES, TENANT, hook_keys, identity_keys,
+    jwt_issuer_keys, partition_keys, tenant_keys,
 };
 use crate::config::mistake::{Fault, Origin};
 use crate::config::raw::Raw;
-use crate::config::{Hook, Partition, Tenant, words};
+use crate::config::{Hook, Identity, JwtIssuer, Partition, Tenant, words};
 
 /// Lays the text of a file over the draft. `path` is for the messages.
 pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
@@ -44,6 +45,17 @@ pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
                 let (blank, keys) = (Hook::default, hook_keys());
                 let one = |(at, item)| lay_one(draft, &place, (HOOK, at), item, blank(), &keys);
                 draft.config.hooks = items.iter().enumerate().map(one).collect();
+            }
+            DeValue::Array(items) if section.get_ref() == IDENTITY => {
+                let (blank, keys) = (Identity::default, identity_keys());
+                let one = |(at, item)| lay_one(draft, &place, (IDENTITY, at), item, blank(), &keys);
+                draft.config.identities = items.iter().enumerate().map(one).collect();
+            }
+            DeValue::Array(items) if section.get_ref() == JWT_ISSUER => {
+                let (blank, keys) = (JwtIssuer::default, jwt_issuer_keys());
+                let one =
+                    |(at, item)| lay_one(draft, &place, (JWT_ISSUER, at), item, blank(), &keys);
+                draft.config.jwt_issuers = items.iter().enumerate().map(one).collect();
             }
             DeValue::Table(table) if !TABLES.contains(&section.get_ref().as_ref()) => {
                 lay_section(draft, &place, section, table);
@@ -123,9 +135,6 @@ fn misplaced_name(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>) {
     draft.findings.note(place.at(section.span().start), name, Fault::Unknown { nearest });
 }
 
-/// Keys without which a table of an array means nothing.
-const NEEDED: [&str; 2] = ["name", "maximum_bytes"];
-
 /// Reads one table of an array over a blank one. What it needs and has not keeps its blank value, and
 /// a mistake is noted.
 fn lay_one<T>(
@@ -159,7 +168,7 @@ fn lay_one<T>(
             }
         }
     }
-    for key in keys.iter().filter(|key| NEEDED.contains(&key.name)) {
+    for key in keys.iter().filter(|key| key.is_needed) {
         if !table.contains_key(key.name) {
             findings.broken.insert(path(key.name));
             findings.note(head.clone(), path(key.name), Fault::Missing { accepted: key.accepts() });

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::config::credentials::{Claim, FilePath, Moment, Sha256, Text, Words};
 use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
 use crate::config::growth::{Policy, Selector};
 use crate::config::kinds::{
@@ -13,7 +14,7 @@ use crate::config::kinds::{
 };
 use crate::config::lists::{Ids, Nodes, Pages};
 use crate::config::raw::{Raw, Refusal};
-use crate::config::{Config, Hook, Partition, Tenant};
+use crate::config::{Config, Hook, Identity, JwtIssuer, Partition, Tenant};
 
 /// The section of tenants: an array of tables, in the file only.
 pub(super) const TENANT: &str = "tenant";
@@ -21,8 +22,18 @@ pub(super) const TENANT: &str = "tenant";
 pub(super) const PARTITION: &str = "partition";
 /// The section of hooks of growth, likewise.
 pub(super) const HOOK: &str = "hook";
+/// The section of those who may call, likewise.
+pub(super) const IDENTITY: &str = "identity";
+/// The section of those who sign for them, likewise.
+pub(super) const JWT_ISSUER: &str = "jwt_issuer";
 /// The sections that are arrays of tables, in the file only.
-pub(super) const TABLES: [&str; 3] = [TENANT, PARTITION, HOOK];
+pub(super) const TABLES: [&str; 5] = [TENANT, PARTITION, HOOK, IDENTITY, JWT_ISSUER];
+
+/// What an identity may be given.
+const ROLES: &[&str] = &["reader", "writer", "hook_decider", "watcher", "operator", "metrics"];
+/// How a JSON Web Token may be signed: with no secret that both sides share.
+const ALGORITHMS: &[&str] =
+    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 /// What one atomic group may touch, bytes; a unary read or write is one.
 const GROUP_BYTES: u64 = 16 * MIB;
@@ -51,6 +62,8 @@ pub(super) struct Key<T> {
     pub(super) name: &'static str,
     /// The flag that sets it, with its dashes.
     pub(super) flag: Option<&'static str>,
+    /// Whether a table of an array must have it.
+    pub(super) is_needed: bool,
     slot: Box<dyn Slot<T>>,
 }
 
@@ -60,9 +73,11 @@ pub(super) fn keys() -> Vec<Key<Config>> {
     vec![
         key("grpc", "listen", Address, |c: &mut Config| &mut c.grpc.listen).flag("--listen"),
         key("grpc", "allow_anonymous", Switch, |c| &mut c.grpc.allow_anonymous),
+        key("grpc", "allow_plaintext", Switch, |c| &mut c.grpc.allow_plaintext),
         key("grpc", "unix_socket", Optional(SocketPath, "no Unix socket"), |c: &mut Config| &mut c.grpc.unix_socket).flag("--unix-socket"),
         key("grpc", "max_connections", Whole(1, 1_000_000), |c| &mut c.grpc.max_connections),
         key("grpc", "streams_per_connection", Whole(1, 65_535), |c| &mut c.grpc.streams_per_connection),
+        key("grpc", "tls_timeout", Time(10 * MS, 10 * MINUTE), |c| &mut c.grpc.tls_timeout),
         key("grpc", "preface_timeout", Time(10 * MS, 10 * MINUTE), |c| &mut c.grpc.preface_timeout),
         key("grpc", "header_timeout", Time(10 * MS, 10 * MINUTE), |c| &mut c.grpc.header_timeout),
         key("grpc", "idle_timeout", Time(100 * MS, DAY), |c| &mut c.grpc.idle_timeout),
@@ -83,7 +98,16 @@ pub(super) fn keys() -> Vec<Key<Config>> {
 
         key("http", "listen", Address, |c: &mut Config| &mut c.http.listen).flag("--metrics-listen"),
         key("http", "allow_anonymous", Switch, |c| &mut c.http.allow_anonymous),
+        key("http", "allow_plaintext", Switch, |c| &mut c.http.allow_plaintext),
+        key("http", "tls", Switch, |c| &mut c.http.tls),
         key("http", "allowed_hosts", Hosts, |c| &mut c.http.allowed_hosts),
+
+        key("tls", "certificate", Optional(FilePath, "no TLS"), |c| &mut c.tls.certificate),
+        key("tls", "key", Optional(FilePath, "no TLS"), |c| &mut c.tls.key),
+        key("tls", "client_ca", Optional(FilePath, "nobody is asked for a certificate"), |c| &mut c.tls.client_ca),
+        key("tls", "client_crl", Optional(FilePath, "no certificate is revoked"), |c| &mut c.tls.client_crl),
+        key("tls", "max_connection_age", Time(SECOND, 30 * DAY), |c| &mut c.tls.max_connection_age),
+        key("tls", "reload_interval", Time(100 * MS, DAY), |c| &mut c.tls.reload_interval),
 
         key("memory", "default_maximum_pages", Whole(1, I32_PAGES), |c| &mut c.memory.default_maximum_pages),
         key("memory", "host_budget", Optional(Bytes(MIB, MOST_BYTES), "80 % of the smallest limit found"), |c| &mut c.memory.host_budget),
@@ -132,7 +156,7 @@ pub(super) fn keys() -> Vec<Key<Config>> {
 #[rustfmt::skip]
 pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
     vec![
-        key(TENANT, "name", Id, |t| &mut t.name),
+        key(TENANT, "name", Id, |t: &mut Tenant| &mut t.name).needed(),
         key(TENANT, "quota_bytes", Optional(Bytes(PAGE_BYTES, MOST_BYTES), "the host budget"), |t| &mut t.quota_bytes),
         key(TENANT, "memories", Optional(Whole(0, u32::MAX), "no limit"), |t| &mut t.memories),
         key(TENANT, "maximum_pages", Optional(Whole(1, I64_PAGES), "no cap of its own"), |t| &mut t.maximum_pages),
@@ -148,8 +172,8 @@ pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
 #[rustfmt::skip]
 pub(super) fn partition_keys() -> Vec<Key<Partition>> {
     vec![
-        key(PARTITION, "name", Id, |p| &mut p.name),
-        key(PARTITION, "maximum_bytes", Bytes(PAGE_BYTES, MOST_BYTES), |p| &mut p.maximum_bytes),
+        key(PARTITION, "name", Id, |p: &mut Partition| &mut p.name).needed(),
+        key(PARTITION, "maximum_bytes", Bytes(PAGE_BYTES, MOST_BYTES), |p: &mut Partition| &mut p.maximum_bytes).needed(),
         key(PARTITION, "minimum_bytes", Bytes(0, MOST_BYTES), |p| &mut p.minimum_bytes),
         key(PARTITION, "parent", Optional(Id, "the host"), |p| &mut p.parent),
         key(PARTITION, "nodes", Nodes("its parent's, or all"), |p| &mut p.nodes),
@@ -163,12 +187,39 @@ pub(super) fn partition_keys() -> Vec<Key<Partition>> {
 #[rustfmt::skip]
 pub(super) fn hook_keys() -> Vec<Key<Hook>> {
     vec![
-        key(HOOK, "name", Id, |h| &mut h.name),
+        key(HOOK, "name", Id, |h: &mut Hook| &mut h.name).needed(),
         key(HOOK, "tenant", Optional(Id, "every tenant"), |h| &mut h.tenant),
         key(HOOK, "label_selector", Selector, |h| &mut h.label_selector),
         key(HOOK, "failure_policy", Policy, |h| &mut h.failure_policy),
         key(HOOK, "answer_timeout", Time(10 * MS, 10 * SECOND), |h| &mut h.answer_timeout),
         key(HOOK, "rank", Whole(i32::MIN, i32::MAX), |h| &mut h.rank),
+    ]
+}
+
+/// The keys of one `[[identity]]`; its name first.
+#[rustfmt::skip]
+pub(super) fn identity_keys() -> Vec<Key<Identity>> {
+    vec![
+        key(IDENTITY, "name", Id, |i: &mut Identity| &mut i.name).needed(),
+        key(IDENTITY, "tenant", Id, |i: &mut Identity| &mut i.tenant).needed(),
+        key(IDENTITY, "roles", Words(ROLES), |i: &mut Identity| &mut i.roles).needed(),
+        key(IDENTITY, "san_uri", Optional(Text, "another credential"), |i| &mut i.san_uri),
+        key(IDENTITY, "san_dns", Optional(Text, "another credential"), |i| &mut i.san_dns),
+        key(IDENTITY, "token_sha256", Optional(Sha256, "another credential"), |i| &mut i.token_sha256),
+        key(IDENTITY, "jwt", Optional(Claim, "another credential"), |i| &mut i.jwt),
+        key(IDENTITY, "uid", Optional(Whole(0, u32::MAX), "another credential"), |i| &mut i.uid),
+        key(IDENTITY, "expire_time", Optional(Moment, "for good"), |i| &mut i.expire_time),
+    ]
+}
+
+/// The keys of one `[[jwt_issuer]]`; its name first.
+#[rustfmt::skip]
+pub(super) fn jwt_issuer_keys() -> Vec<Key<JwtIssuer>> {
+    vec![
+        key(JWT_ISSUER, "issuer", Text, |i: &mut JwtIssuer| &mut i.issuer).needed(),
+        key(JWT_ISSUER, "audience", Text, |i: &mut JwtIssuer| &mut i.audience).needed(),
+        key(JWT_ISSUER, "jwks_file", FilePath, |i: &mut JwtIssuer| &mut i.jwks_file).needed(),
+        key(JWT_ISSUER, "algorithms", Words(ALGORITHMS), |i: &mut JwtIssuer| &mut i.algorithms).needed(),
     ]
 }
 
@@ -181,6 +232,11 @@ impl<T> Key<T> {
     /// `LINMEMD_<SECTION>__<KEY>`.
     pub(super) fn variable(&self) -> String {
         format!("LINMEMD_{}__{}", self.section, self.name).to_ascii_uppercase()
+    }
+
+    /// A table of an array means nothing without it.
+    fn needed(self) -> Self {
+        Self { is_needed: true, ..self }
     }
 
     fn flag(self, flag: &'static str) -> Self {
@@ -244,5 +300,5 @@ fn key<T: 'static, K: Kind + 'static>(
     kind: K,
     at: fn(&mut T) -> &mut K::Value,
 ) -> Key<T> {
-    Key { section, name, flag: None, slot: Box::new(Field { kind, at }) }
+    Key { section, name, flag: None, is_needed: false, slot: Box::new(Field { kind, at }) }
 }

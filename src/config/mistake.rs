@@ -60,10 +60,10 @@ pub enum Fault {
         /// The nearest name that exists, where one is near.
         nearest: Option<String>,
     },
-    /// A tenant, a partition or a hook given by environment.
+    /// What is an array of tables given by environment.
     #[error(
-        "tenants, partitions and hooks are given in the file only, as [[tenant]], [[partition]] and \
-         [[hook]]"
+        "tenants, partitions, hooks, identities and issuers are given in the file only, as \
+         [[tenant]], [[partition]], [[hook]], [[identity]] and [[jwt_issuer]]"
     )]
     FileOnly,
     /// A variable whose name or value is not UTF-8.

@@ -10,13 +10,18 @@
 //! an argument. What a value means to a floor is `daemon/`'s translation; no floor sees `Config`.
 
 mod contradictions;
+mod credentials;
 pub mod defaults;
 mod draft;
 mod environment;
+mod exposure;
 mod file;
 mod growth;
 #[cfg(test)]
 mod growth_tests;
+mod identities;
+#[cfg(test)]
+mod identities_tests;
 mod keys;
 mod kinds;
 mod lists;
@@ -36,11 +41,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use crate::config::exposure::InsecureListener;
 pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
+pub use crate::config::identities::{Identity, JwtClaim, JwtIssuer, Tls};
 pub use crate::config::mistake::{Fault, Mistake, Mistakes, Origin};
 pub use crate::config::sections::{
-    Config, Drain, Grpc, Http, InsecureListener, Lease, Log, LogFormat, Memory, Metrics, PageKind,
-    Partition, Pool, Requests, Tenant,
+    Config, Drain, Grpc, Http, Lease, Log, LogFormat, Memory, Metrics, PageKind, Partition, Pool,
+    Requests, Tenant,
 };
 
 use crate::config::draft::Draft;

@@ -2,7 +2,8 @@
 //! comment behind it. Absent values are comments, for TOML has no word for nothing.
 
 use crate::config::keys::{
-    HOOK, Key, PARTITION, TENANT, hook_keys, keys, partition_keys, tenant_keys,
+    HOOK, IDENTITY, JWT_ISSUER, Key, PARTITION, TENANT, hook_keys, identity_keys, jwt_issuer_keys,
+    keys, partition_keys, tenant_keys,
 };
 use crate::config::{Config, Entry, Origins};
 
@@ -21,6 +22,8 @@ pub(super) fn entries(config: &Config, origins: &Origins) -> Vec<Entry> {
     tables(TENANT, &mut copy.tenants, &tenant_keys(), origins, &mut entries);
     tables(PARTITION, &mut copy.partitions, &partition_keys(), origins, &mut entries);
     tables(HOOK, &mut copy.hooks, &hook_keys(), origins, &mut entries);
+    tables(IDENTITY, &mut copy.identities, &identity_keys(), origins, &mut entries);
+    tables(JWT_ISSUER, &mut copy.jwt_issuers, &jwt_issuer_keys(), origins, &mut entries);
     entries
 }
 

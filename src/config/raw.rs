@@ -1,6 +1,7 @@
 //! Owns a value as a layer gave it, before any key has judged it. All layers end here, so that a
 //! key is read the same way wherever its value came from. It knows no key and no bound.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use toml::de::DeValue;
@@ -17,7 +18,7 @@ pub(super) enum Raw {
     /// TOML's string.
     Text(String),
     List(Vec<Raw>),
-    Table,
+    Table(BTreeMap<String, Raw>),
     Date(String),
     /// What an environment variable or a flag says: only the key knows its type.
     Bare(String),
@@ -45,7 +46,14 @@ impl Raw {
             DeValue::Array(items) => {
                 Self::List(items.iter().map(|item| Self::from_toml(item.get_ref())).collect())
             }
-            DeValue::Table(_) => Self::Table,
+            DeValue::Table(table) => Self::Table(
+                table
+                    .iter()
+                    .map(|(name, value)| {
+                        (name.get_ref().to_string(), Self::from_toml(value.get_ref()))
+                    })
+                    .collect(),
+            ),
         }
     }
 
@@ -57,7 +65,7 @@ impl Raw {
             | Self::Integer(_)
             | Self::Float(_)
             | Self::List(_)
-            | Self::Table
+            | Self::Table(_)
             | Self::Date(_) => None,
         }
     }
@@ -70,7 +78,7 @@ impl fmt::Display for Raw {
             Self::Integer(value) => write!(f, "{value}"),
             Self::Float(value) => write!(f, "{value:?}"),
             Self::Date(value) => write!(f, "the date {value}"),
-            Self::Table => write!(f, "a table"),
+            Self::Table(_) => write!(f, "a table"),
             Self::List(_) => write!(f, "an array"),
             Self::Text(text) | Self::Bare(text) => match text.char_indices().nth(SHOWN) {
                 None => write!(f, "{text:?}"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::defaults;
 use crate::config::growth::{GrowPolicy, Hook};
+use crate::config::identities::{Identity, JwtIssuer, Tls};
 
 /// The daemon's whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub grpc: Grpc,
     /// The HTTP listener: `/metrics`, `/healthz`, `/readyz`.
     pub http: Http,
+    /// Whom the daemon shows itself to.
+    pub tls: Tls,
     /// What the host gives to linear memories.
     pub memory: Memory,
     /// The arena of fixed memories.
@@ -42,6 +45,10 @@ pub struct Config {
     pub grow_policy: GrowPolicy,
     /// Who is asked before they do, made at start. Default: none.
     pub hooks: Vec<Hook>,
+    /// Who may call. Default: none, and nobody is asked.
+    pub identities: Vec<Identity>,
+    /// Who signs tokens for callers. Default: none.
+    pub jwt_issuers: Vec<JwtIssuer>,
 }
 
 /// `[grpc]`.
@@ -52,12 +59,17 @@ pub struct Grpc {
     /// Whether `listen` may be an address that is not loopback though no credentials are asked.
     /// Default: false.
     pub allow_anonymous: bool,
+    /// Whether `listen` may be an address that is not loopback though no TLS is spoken.
+    /// Default: false.
+    pub allow_plaintext: bool,
     /// Path of a Unix socket served as well; absolute. Default: none.
     pub unix_socket: Option<PathBuf>,
     /// Connections at a time, in all. Default: 10,000.
     pub max_connections: u32,
     /// HTTP/2 streams open at a time on one connection. Default: 256.
     pub streams_per_connection: u32,
+    /// From accept to the end of the TLS handshake. Default: 5 s.
+    pub tls_timeout: Duration,
     /// From accept to the end of the HTTP/2 preface. Default: 5 s.
     pub preface_timeout: Duration,
     /// From the first byte of a call's headers to their last. Default: 5 s.
@@ -101,6 +113,10 @@ pub struct Http {
     pub listen: SocketAddr,
     /// As `grpc.allow_anonymous`, for this listener. Default: false.
     pub allow_anonymous: bool,
+    /// As `grpc.allow_plaintext`, for this listener. Default: false.
+    pub allow_plaintext: bool,
+    /// Whether TLS is spoken here, with the certificate of `[tls]`. Default: false.
+    pub tls: bool,
     /// Names accepted in `Host`, without port. Default: empty, which is loopback names on a
     /// loopback address and any name elsewhere.
     pub allowed_hosts: Vec<String>,
@@ -269,36 +285,17 @@ pub enum PageKind {
     Huge1G,
 }
 
-/// A listener that anyone who reaches its address may call without credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InsecureListener {
-    /// The key that opened it: `grpc.listen` or `http.listen`.
-    pub key: &'static str,
-    /// Its address, as configured.
-    pub address: SocketAddr,
-}
-
-impl Config {
-    /// The listeners that are not on loopback and ask for no credentials: one warning each, at
-    /// every start. `load` refuses them unless their section says `allow_anonymous = true`.
-    pub fn insecure_listeners(&self) -> Vec<InsecureListener> {
-        [("grpc.listen", self.grpc.listen), ("http.listen", self.http.listen)]
-            .into_iter()
-            .filter(|(_, address)| !is_loopback(*address))
-            .map(|(key, address)| InsecureListener { key, address })
-            .collect()
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             grpc: Grpc {
                 listen: defaults::GRPC_LISTEN,
                 allow_anonymous: false,
+                allow_plaintext: false,
                 unix_socket: None,
                 max_connections: defaults::MAX_CONNECTIONS,
                 streams_per_connection: defaults::STREAMS_PER_CONNECTION,
+                tls_timeout: defaults::TLS_TIMEOUT,
                 preface_timeout: defaults::PREFACE_TIMEOUT,
                 header_timeout: defaults::HEADER_TIMEOUT,
                 idle_timeout: defaults::IDLE_TIMEOUT,
@@ -320,8 +317,11 @@ impl Default for Config {
             http: Http {
                 listen: defaults::HTTP_LISTEN,
                 allow_anonymous: false,
+                allow_plaintext: false,
+                tls: false,
                 allowed_hosts: Vec::new(),
             },
+            tls: Tls::default(),
             memory: Memory {
                 default_maximum_pages: defaults::DEFAULT_MAXIMUM_PAGES,
                 host_budget: None,
@@ -362,6 +362,8 @@ impl Default for Config {
             partitions: Vec::new(),
             grow_policy: GrowPolicy::default(),
             hooks: Vec::new(),
+            identities: Vec::new(),
+            jwt_issuers: Vec::new(),
         }
     }
 }
@@ -379,9 +381,4 @@ impl Tenant {
             grow_policy: GrowPolicy::default(),
         }
     }
-}
-
-/// Canonical first: `::ffff:127.0.0.1` is loopback too.
-pub(super) fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::keys::{Key, hook_keys, keys, partition_keys, tenant_keys};
+use super::keys::{
+    Key, TABLES, hook_keys, identity_keys, jwt_issuer_keys, keys, partition_keys, tenant_keys,
+};
 use super::*;
 
 const SHIPPED: &str = include_str!("../../config/linmemd.toml");
@@ -67,6 +69,12 @@ fn the_shipped_file_explains_every_key_and_its_default() {
     for key in hook_keys() {
         wanted.push(("# [[hook]]".into(), key.name.into(), None));
     }
+    for key in identity_keys() {
+        wanted.push(("# [[identity]]".into(), key.name.into(), None));
+    }
+    for key in jwt_issuer_keys() {
+        wanted.push(("# [[jwt_issuer]]".into(), key.name.into(), None));
+    }
     for (header, name, value) in &wanted {
         let mut lines = SHIPPED.lines().skip_while(|line| line != header).skip(1);
         let mut section: Vec<&str> = lines.by_ref().take_while(|l| !l.starts_with('[')).collect();
@@ -92,19 +100,29 @@ fn the_shipped_examples_of_absent_keys_are_accepted() {
     names.extend(tenant_keys().iter().map(|k| k.name));
     names.extend(partition_keys().iter().map(|k| k.name));
     names.extend(hook_keys().iter().map(|k| k.name));
+    names.extend(identity_keys().iter().map(|k| k.name));
+    names.extend(jwt_issuer_keys().iter().map(|k| k.name));
+    let tables = TABLES.map(|table| format!("# [[{table}]]"));
     let example = |line: &&str| {
         let key = line.strip_prefix("# ").and_then(|line| line.split_once(" = "));
-        ["# [[partition]]", "# [[hook]]"].contains(line)
+        tables.iter().any(|table| table == line)
             || key.is_some_and(|(name, _)| names.contains(&name))
     };
-    assert_eq!(SHIPPED.lines().filter(example).count(), 17 + 1 + 8 + 1 + 6);
+    assert_eq!(SHIPPED.lines().filter(example).count(), 17 + 4 + 1 + 8 + 1 + 6 + 1 + 9 + 1 + 4);
     let lines: Vec<&str> = SHIPPED.lines().map(|l| if example(&l) { &l[2..] } else { l }).collect();
     // The example's parent is another table's name.
     let lines = lines.join("\n").replace("parent = \"blue\"", "");
+    // An identity is shown by one credential.
+    let others = ["san_uri = ", "san_dns = ", "jwt = ", "uid = "];
+    let one = |line: &&str| !others.iter().any(|other| line.starts_with(other));
+    let lines: Vec<&str> = lines.lines().filter(one).collect();
+    let lines = lines.join("\n");
     let config = Config::from_toml(&lines).unwrap();
     assert_eq!(config.partitions[0].minimum_bytes, 256 << 20);
     assert_eq!(config.grpc.unix_socket.as_deref(), Some(Path::new("/run/linmemd/linmemd.sock")));
     assert_eq!(config.tenants[0].mappings, Some(30_000));
+    assert_eq!(config.identities[0].token_sha256, Some([0; 32]));
+    assert_eq!(config.jwt_issuers[0].algorithms, ["ES256"]);
 }
 
 #[test]
@@ -226,17 +244,25 @@ fn a_file_that_cannot_be_read_is_one_mistake() {
 }
 
 #[test]
-fn a_listener_beyond_loopback_needs_its_own_allow_anonymous() {
-    one_mistake("[grpc]\nlisten = \"0.0.0.0:1\"", &["config:2: grpc.listen", "= true"]);
-    one_mistake("[http]\nlisten = \"[::]:1\"", &["config:2: http.listen", "= true"]);
-    one_mistake(
-        "[grpc]\nallow_anonymous = true\n[http]\nlisten = \"10.0.0.1:1\"",
-        &["http.listen"],
-    );
-    let text = "[grpc]\nlisten = \"0.0.0.0:0\"\nallow_anonymous = true";
-    let config = Config::from_toml(text).unwrap();
-    let insecure = config.insecure_listeners();
-    assert_eq!(insecure, [InsecureListener { key: "grpc.listen", address: config.grpc.listen }]);
+fn a_listener_beyond_loopback_needs_leave_of_its_own_to_ask_nobody_and_to_hide_nothing() {
+    for (section, other) in [("grpc", "http"), ("http", "grpc")] {
+        let listen = format!("[{section}]\nlisten = \"0.0.0.0:1\"");
+        let mistakes = mistakes(&listen);
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        let place = format!("config:2: {section}.listen");
+        assert!(mistakes.iter().all(|one| one.starts_with(&place)), "{mistakes:?}");
+        let anonymous = "allow_anonymous = true";
+        let plaintext = "allow_plaintext = true";
+        one_mistake(&format!("{listen}\n{anonymous}"), &[&place, "allow_plaintext"]);
+        one_mistake(&format!("{listen}\n{plaintext}"), &[&place, "allow_anonymous"]);
+        let elsewhere = format!("{listen}\n{anonymous}\n[{other}]\n{plaintext}");
+        one_mistake(&elsewhere, &["allow_plaintext"]);
+        let config = Config::from_toml(&format!("{listen}\n{anonymous}\n{plaintext}")).unwrap();
+        let insecure = config.insecure_listeners();
+        assert_eq!(insecure.len(), 1);
+        assert_eq!(insecure[0].key, format!("{section}.listen"));
+        assert!(insecure[0].is_anonymous && insecure[0].is_plaintext);
+    }
     for loopback in ["127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "127.0.0.1:0"] {
         let config = Config::from_toml(&format!("[grpc]\nlisten = \"{loopback}\"")).unwrap();
         assert_eq!(config.insecure_listeners(), []);
@@ -278,7 +304,10 @@ fn keys_that_contradict_each_other_are_refused_with_both_places() {
 #[test]
 fn a_value_that_was_refused_takes_part_in_no_contradiction() {
     one_mistake("[grpc]\nin_flight_bytes = \"32MB\"", &["found \"32MB\""]);
-    one_mistake("[grpc]\nlisten = \"0.0.0.0:1\"\nallow_anonymous = 1", &["wrong type"]);
+    one_mistake(
+        "[grpc]\nlisten = \"0.0.0.0:1\"\nallow_plaintext = true\nallow_anonymous = 1",
+        &["wrong type"],
+    );
 }
 
 #[test]

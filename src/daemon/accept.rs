@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::daemon::arrivals::{Arrival, Seated};
 use crate::rpc::Server;
-use crate::tenancy::Caller;
+use crate::tenancy::Peer;
 
 /// How long to wait for descriptors to come back.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,8 +43,8 @@ impl Acceptor {
                     stream.into_std().map(Arrival::Tcp)
                 }),
                 accepted = accept_unix(unix.as_ref()) => accepted.and_then(|stream| {
-                    let caller = self.caller(&stream)?;
-                    stream.into_std().map(|stream| Arrival::Unix(stream, caller))
+                    let peer = self.peer(&stream)?;
+                    stream.into_std().map(|stream| Arrival::Unix(stream, peer))
                 }),
             };
             match arrival {
@@ -85,9 +85,9 @@ impl Acceptor {
         }
     }
 
-    fn caller(&self, stream: &tokio::net::UnixStream) -> io::Result<Caller> {
-        let user = stream.peer_cred()?.uid();
-        Ok(if user == self.own_user || user == 0 { Caller::LocalOwner } else { Caller::Anonymous })
+    fn peer(&self, stream: &tokio::net::UnixStream) -> io::Result<Peer> {
+        let uid = stream.peer_cred()?.uid();
+        Ok(Peer::User { uid, is_own: uid == self.own_user || uid == 0 })
     }
 }
 

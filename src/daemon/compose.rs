@@ -132,6 +132,8 @@ pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
     ConnectionLimits {
         streams: config.grpc.streams_per_connection,
         header_list_bytes: u32::try_from(config.grpc.max_header_list_bytes).unwrap_or(u32::MAX),
+        tls_timeout: config.grpc.tls_timeout,
+        certificate_age: config.tls.max_connection_age,
         preface_timeout: config.grpc.preface_timeout,
         header_timeout: config.grpc.header_timeout,
         idle_timeout: config.grpc.idle_timeout,

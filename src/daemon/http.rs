@@ -2,7 +2,8 @@
 //!
 //! Law: read-only, no tenant bytes, bounded in connections and in time. On a loopback address only
 //! loopback names are answered (a page in someone's browser must not read it by DNS rebinding);
-//! elsewhere any, unless the config lists them.
+//! elsewhere any, unless the config lists them. Where anyone has the role `metrics`, the page is only
+//! for those; probes are for all.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -10,18 +11,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::daemon::page::Page;
+use crate::daemon::tls::Tls;
+use crate::error::Failure;
 use crate::metrics;
 
 /// Connections at once: a few Prometheus servers and probes.
@@ -37,6 +42,9 @@ pub(super) struct Http {
     pub(super) page: Page,
     pub(super) address: SocketAddr,
     pub(super) allowed_hosts: Vec<String>,
+    /// Whether the page is for everybody.
+    pub(super) is_anonymous: bool,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Http {
@@ -51,7 +59,7 @@ impl Http {
                     let this = Arc::clone(&this);
                     tokio::spawn(async move {
                         // A slow peer loses its connection, nothing more.
-                        let _over = timeout(LIFE, this.converse(stream)).await;
+                        let _over = timeout(LIFE, this.secure(stream)).await;
                         drop(place);
                     });
                 }
@@ -61,7 +69,20 @@ impl Http {
         }
     }
 
-    async fn converse(self: Arc<Self>, stream: TcpStream) {
+    /// Speaks TLS first, where it is asked to.
+    async fn secure(self: Arc<Self>, stream: TcpStream) {
+        let Some(tls) = &self.tls else { return self.converse(stream).await };
+        let handshake = TlsAcceptor::from(tls.http_config()).accept(stream);
+        match timeout(HEADERS, handshake).await {
+            Ok(Ok(stream)) => self.converse(stream).await,
+            Ok(Err(_)) | Err(_) => self.page.server.note_handshake(),
+        }
+    }
+
+    async fn converse<S>(self: Arc<Self>, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let service = service_fn(move |request| {
             let this = Arc::clone(&self);
             async move { Ok::<_, Infallible>(this.answer(&request)) }
@@ -87,6 +108,9 @@ impl Http {
         }
         match request.uri().path() {
             "/metrics" => {
+                if let Some(refusal) = self.refusal(request) {
+                    return refusal;
+                }
                 let mut response = text(StatusCode::OK, self.page.render());
                 response
                     .headers_mut()
@@ -99,6 +123,28 @@ impl Http {
             }
             "/readyz" => text(StatusCode::OK, "ready\n"),
             _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n"),
+        }
+    }
+
+    /// Why the page is not for whoever asks; none where it is.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+        if self.is_anonymous {
+            return None;
+        }
+        let server = &self.page.server;
+        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let Some(authorization) = authorization else {
+            let mut response = text(StatusCode::UNAUTHORIZED, "show a bearer token\n");
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+            return Some(response);
+        };
+        match server.may_scrape(authorization) {
+            Ok(()) => None,
+            Err(failure @ Failure::RoleMissing { .. }) => {
+                Some(text(StatusCode::FORBIDDEN, format!("{failure}\n")))
+            }
+            Err(failure) => Some(text(StatusCode::UNAUTHORIZED, format!("{failure}\n"))),
         }
     }
 

@@ -17,8 +17,10 @@ use crate::config::Config;
 use crate::daemon::accept::Acceptor;
 use crate::daemon::arena::arena;
 use crate::daemon::arrivals::{Seated, serve};
+use crate::daemon::credentials::Credentials;
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
+use crate::daemon::listeners::{listeners, warn_of};
 use crate::daemon::page::Page;
 use crate::daemon::pinning::Pinning;
 use crate::daemon::pressure::{self, Bell, Watcher};
@@ -37,7 +39,7 @@ use crate::os::process::{own_user, raise_open_files};
 use crate::os::reservation::Absence;
 use crate::os::threads::set_nice;
 use crate::registry::{Account, Pool, Registry};
-use crate::rpc::{Fallback, Listener, Server, ServingClock};
+use crate::rpc::{Fallback, Server, ServingClock};
 use crate::tenancy::{Clock, EachMemory, Tenants};
 
 /// Where a daemon listens.
@@ -125,15 +127,18 @@ impl Daemon {
             let kernel = Arc::clone(&kernel);
             let name = format!("serving-{number}");
             let pinning = pinning.clone();
+            let tls = parts.credentials.tls.clone();
             self.spawn(name, move || {
                 pinning.pin(number);
-                serve(arrivals, server, limits, kernel)
+                serve(arrivals, server, limits, kernel, tls)
             })?;
         }
         self.accept(config, &parts, runtimes, sockets.grpc, sockets.unix)?;
         let answerer = Http {
             address: self.addresses.http,
             allowed_hosts: config.http.allowed_hosts.clone(),
+            is_anonymous: config.is_http_anonymous(),
+            tls: parts.credentials.tls.clone().filter(|_| config.http.tls),
             page: Page {
                 metrics: Arc::clone(&parts.metrics),
                 meters: parts.metrics.daemon(),
@@ -188,10 +193,11 @@ impl Daemon {
     ) -> Result<(), StartError> {
         let (sender, stop) = mpsc::channel();
         self.stop_tick = Some(sender);
-        let Parts { registry, metrics, pressure, .. } = parts;
+        let Parts { registry, metrics, pressure, server, credentials, .. } = parts;
         let (shared, threads) = (Arc::clone(&registry), &mut self.threads);
         self.bell = Watcher::start(config, shared, &metrics, pressure, threads)?;
-        let tick = Tick { registry, metrics, kernel, config: config.clone() };
+        let mut tick =
+            Tick { registry, metrics, kernel, server, credentials, config: config.clone() };
         let thread = thread::Builder::new().name("tick".to_owned());
         self.threads.push(thread.spawn(move || tick.run(&stop))?);
         Ok(())
@@ -244,6 +250,7 @@ struct Parts {
     registry: Arc<Registry>,
     server: Arc<Server>,
     pressure: Option<Pressure>,
+    credentials: Credentials,
     fallbacks: u64,
 }
 
@@ -253,6 +260,7 @@ impl Parts {
         kernel: &Arc<dyn Kernel>,
         addresses: &Addresses,
     ) -> Result<Self, StartError> {
+        let credentials = Credentials::load(config)?;
         let facts = HostFacts::read(&**kernel);
         let budget = compose::host_budget(config, &facts);
         tracing::info!(bytes = budget.bytes, source = budget.source, "host budget");
@@ -286,6 +294,7 @@ impl Parts {
             &metrics,
         );
         hooks::make(config, &tenants)?;
+        credentials.apply(&tenants, &metrics)?;
         let absent = facts.absent.iter().chain(pressure.iter().flat_map(Pressure::absent));
         let absent = absent.map(|absent| (absent.what.to_string(), absent.reason.to_string()));
         let slabless = slabless.map(|error| ("slabs".to_owned(), error.to_string()));
@@ -314,7 +323,7 @@ impl Parts {
             boot_id,
             &metrics,
         )?;
-        Ok(Self { metrics, registry, server, pressure, fallbacks })
+        Ok(Self { metrics, registry, server, pressure, credentials, fallbacks })
     }
 }
 
@@ -342,44 +351,6 @@ fn listen_unix(path: &Path) -> Result<(std::os::unix::net::UnixListener, BoundSo
         key: "grpc.unix_socket",
         error,
     })
-}
-
-fn listeners(config: &Config, addresses: &Addresses) -> Vec<Listener> {
-    let insecure = |key: &str| config.insecure_listeners().iter().any(|found| found.key == key);
-    let mut listeners = vec![
-        Listener {
-            address: addresses.grpc.to_string(),
-            protocol: "grpc",
-            insecure: insecure("grpc.listen"),
-        },
-        Listener {
-            address: addresses.http.to_string(),
-            protocol: "http",
-            insecure: insecure("http.listen"),
-        },
-    ];
-    if let Some(path) = &addresses.unix_socket {
-        let address = format!("unix://{}", path.display());
-        listeners.push(Listener { address, protocol: "grpc", insecure: false });
-    }
-    listeners
-}
-
-fn warn_of(config: &Config, open_files: u64) {
-    for listener in config.insecure_listeners() {
-        tracing::warn!(
-            key = listener.key, address = %listener.address,
-            "this listener serves anyone who reaches it (allow_anonymous)"
-        );
-    }
-    let wanted = u64::from(config.grpc.max_connections).saturating_add(256);
-    if open_files < wanted {
-        tracing::warn!(
-            limit = open_files,
-            wanted,
-            "fewer files may be open than grpc.max_connections needs; raise RLIMIT_NOFILE"
-        );
-    }
 }
 
 fn boot_bits() -> [u8; 16] {

@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::daemon::arena::Unset;
+use crate::daemon::credentials::CredentialsError;
 use crate::error::Failure;
 use crate::os::OsError;
 
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The fault handler could not be installed.
     #[error("cannot install the fault handler: {0}")]
     Fault(#[from] OsError),
+    /// It could not be learnt who may call.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A configured partition could not be made.
     #[error("cannot make [[partition]] {id:?}: {failure}")]
     Partition {

@@ -1,4 +1,5 @@
-//! The tick: leases, quarantined ranges, the kernel's limit on mappings, the metrics' upkeep.
+//! The tick: leases, quarantined ranges, files of credentials, the kernel's limit on mappings, the
+//! metrics' upkeep.
 //!
 //! Law: a thread of its own, niced by nothing, that may do slow kernel work; the only reader of the
 //! clock for the registry.
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::daemon::compose::admitted_mappings;
+use crate::daemon::credentials::Credentials;
 use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::os::host::max_map_count;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
+use crate::rpc::Server;
 
 /// How often histograms are moved into their buckets, and the kernel's limit is read.
 const UPKEEP: Duration = Duration::from_secs(2);
@@ -23,12 +26,14 @@ pub(super) struct Tick {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) kernel: Arc<dyn Kernel>,
+    pub(super) server: Arc<Server>,
+    pub(super) credentials: Credentials,
     pub(super) config: Config,
 }
 
 impl Tick {
     /// Ticks until the sender of `stop` is gone.
-    pub(super) fn run(&self, stop: &Receiver<()>) {
+    pub(super) fn run(&mut self, stop: &Receiver<()>) {
         let mut kept_up = Instant::now();
         while stop.recv_timeout(self.config.lease.sweep_interval) == Err(RecvTimeoutError::Timeout)
         {
@@ -36,6 +41,7 @@ impl Tick {
             self.registry.sweep(now, |record| {
                 tracing::info!(memory_id = %record.id, uid = %record.uid, "lease ran out");
             });
+            self.credentials.refresh(&self.server, &self.metrics);
             if kept_up.elapsed() >= UPKEEP {
                 kept_up = Instant::now();
                 self.metrics.upkeep();

@@ -8,10 +8,12 @@
 //! ```text
 //! tenant   accesses, growths, what a tenant holds      daemon   the process, its host, its limits
 //! purge    what volatile ranges lost
+//! auth     who was refused
 //! hooks    what became of the questions to deciders of growth
 //! rpc      calls by method and code                    here     the families and the recorder
 //! ```
 
+mod auth;
 mod daemon;
 mod hooks;
 mod purge;
@@ -27,6 +29,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+pub use auth::{AUTH_FAILURES, AuthMeters};
 pub use daemon::{DaemonFigures, DaemonMeters, ProcessFigures};
 pub use hooks::{HookEvent, HookMeters};
 pub use purge::PurgeMeters;
@@ -77,6 +80,8 @@ families! {
     CONNECTIONS Gauge "connections" "gRPC connections."
     IN_FLIGHT_BYTES Gauge "in_flight_bytes" "Request and reply bytes held for calls."
     CALLS_SHED_TOTAL Counter "calls_shed_total" "Calls and connections refused for want of room, by limit."
+    AUTH_FAILURES_TOTAL Counter "auth_failures_total" "Callers refused for who they are or what they may do, by reason."
+    TLS_EXPIRY Gauge "tls_certificate_expiry_timestamp_seconds" "When the daemon's certificate runs out, since the epoch."
     QUARANTINED_MEMORIES Gauge "quarantined_memories" "Memories that answer QUARANTINED."
     QUARANTINED_BYTES Gauge "quarantined_bytes" "Committed bytes of ranges that could not be wiped or given back."
     PLACEMENT_FALLBACKS_TOTAL Counter "placement_fallbacks_total" "Lesser forms taken at start or per mapping."
@@ -85,7 +90,7 @@ families! {
     NUMA_NODE_FREE_BYTES Gauge "numa_node_free_bytes" "Free RAM of the node."
     VMAS Gauge "vmas" "Mappings charged to memories and those of the daemon itself at start."
     VMAS_LIMIT Gauge "vmas_limit" "The kernel's limit on mappings, vm.max_map_count."
-    INSECURE_LISTENERS Gauge "insecure_listeners" "Listeners beyond this host that ask for no credentials."
+    INSECURE_LISTENERS Gauge "insecure_listeners" "Listeners beyond this host that ask for no credentials or speak no TLS."
     TENANTS_FOLDED Gauge "tenants_folded" "Tenants past the cap, whose label is _other."
     DRAINING Gauge "draining" "1 once a drain has begun."
     PANICS_TOTAL Counter "panics_total" "Panics caught since the start."

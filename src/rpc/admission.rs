@@ -7,12 +7,15 @@
 //! its door is counted there, where the budgets are everybody's. Quotas on memories are the ledger's
 //! business.
 
+use std::fmt;
 use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
 
 use crate::error::Failure;
 use crate::rpc::moderation::Rest;
 use crate::rpc::server::Server;
-use crate::tenancy::{Access, Budget};
+use crate::tenancy::{Access, Budget, Peer, Shown};
 
 /// What a call of one connection goes through.
 #[derive(Debug)]
@@ -21,8 +24,53 @@ pub(crate) struct Door {
     pub(crate) access: Access,
     /// What all calls share.
     pub(crate) server: Arc<Server>,
+    /// What was shown for it.
+    pub(crate) shown: ShownForIt,
     /// Tells the connection's socket of large messages.
     pub(crate) rest: Arc<Rest>,
+}
+
+/// What a caller showed: kept for as long as something goes by it.
+pub(crate) struct ShownForIt {
+    peer: Arc<Peer>,
+    authorization: Option<Box<[u8]>>,
+    tenant: Option<Box<[u8]>>,
+}
+
+impl ShownForIt {
+    pub(crate) fn new(
+        peer: &Arc<Peer>,
+        authorization: Option<&[u8]>,
+        tenant: Option<&[u8]>,
+    ) -> Self {
+        let (authorization, tenant) = (authorization.map(Box::from), tenant.map(Box::from));
+        Self { peer: Arc::clone(peer), authorization, tenant }
+    }
+
+    pub(crate) fn borrow(&self) -> Shown<'_> {
+        Shown {
+            peer: &self.peer,
+            authorization: self.authorization.as_deref(),
+            tenant: self.tenant.as_deref(),
+        }
+    }
+
+    /// Whether another call of the same connection shows the same.
+    pub(crate) fn is(&self, authorization: Option<&[u8]>, tenant: Option<&[u8]>) -> bool {
+        let same = match (&self.authorization, authorization) {
+            (None, None) => true,
+            // Several callers may share a connection, behind a proxy.
+            (Some(kept), Some(shown)) => bool::from(kept.ct_eq(shown)),
+            _ => false,
+        };
+        same && self.tenant.as_deref() == tenant
+    }
+}
+
+impl fmt::Debug for ShownForIt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShownForIt").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 /// Bytes in flight. Given back when dropped.

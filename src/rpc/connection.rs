@@ -5,9 +5,9 @@
 //! long; a peer that no longer answers pings; the drain (GOAWAY, then wait for the calls). Windows
 //! are fixed, because an adaptive one would change h2's budget for small frames.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -16,13 +16,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Failure;
-use crate::rpc::admission::Door;
+use crate::rpc::admission::{Door, ShownForIt};
 use crate::rpc::front;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::server::{Phase, Place, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::wire::{Progress, Watched};
-use crate::tenancy::Caller;
+use crate::tenancy::Peer;
 
 /// Room for one connection's unread bytes: h2's budget for small frames follows from it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -48,6 +48,10 @@ pub struct ConnectionLimits {
     pub streams: u32,
     /// Bytes of one request's headers.
     pub header_list_bytes: u32,
+    /// Until the TLS handshake is over.
+    pub tls_timeout: Duration,
+    /// The longest life of a connection that was let in by its certificate.
+    pub certificate_age: Duration,
     /// Until the preface is whole.
     pub preface_timeout: Duration,
     /// Until a frame other than DATA, or a header block, is whole.
@@ -73,11 +77,11 @@ impl ConnectionLimits {
 pub(crate) struct Connection {
     pub(crate) server: Arc<Server>,
     pub(crate) number: u64,
-    caller: Caller,
+    peer: Arc<Peer>,
     /// To its socket.
     rest: Arc<Rest>,
-    /// The door to the tenant of calls that name none.
-    default: Result<Arc<Door>, Failure>,
+    /// The door of the last call that was let in: most connections need no other.
+    recent: Mutex<Option<Recent>>,
     calls_ever: AtomicU64,
     calls: AtomicUsize,
     epoch: Instant,
@@ -87,14 +91,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, caller: Caller, place: Place) -> Arc<Self> {
-        let rest = Arc::default();
+    fn new(server: Arc<Server>, peer: Peer, place: Place) -> Arc<Self> {
         Arc::new(Self {
             number: server.connections_ever.fetch_add(1, Ordering::Relaxed),
-            default: door(&server, caller, None, &rest),
             server,
-            caller,
-            rest,
+            peer: Arc::new(peer),
+            rest: Arc::default(),
+            recent: Mutex::new(None),
             calls_ever: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             epoch: Instant::now(),
@@ -103,12 +106,36 @@ impl Connection {
         })
     }
 
-    /// The door to the tenant that a call names, or to the default.
-    pub(crate) fn door(&self, named: Option<&[u8]>) -> Result<Arc<Door>, Failure> {
-        match named {
-            None => self.default.clone(),
-            Some(_) => door(&self.server, self.caller, named, &self.rest),
+    /// The door of a call that shows this and names that tenant.
+    ///
+    /// # Errors
+    /// As [`Tenants::access`](crate::tenancy::Tenants::access).
+    pub(crate) fn door(
+        &self,
+        authorization: Option<&[u8]>,
+        tenant: Option<&[u8]>,
+        now: SystemTime,
+    ) -> Result<Arc<Door>, Failure> {
+        let tenants = &self.server.tenants;
+        // Read before the identities are: a change between the two is noticed by the next call.
+        let generation = tenants.generation();
+        if let Some(Recent { generation: then, door }) = &*self.recent()
+            && *then == generation
+            && door.shown.is(authorization, tenant)
+            && !door.access.grant().has_expired(now)
+        {
+            return Ok(Arc::clone(door));
         }
+        let shown = ShownForIt::new(&self.peer, authorization, tenant);
+        let access = tenants.access(shown.borrow(), now)?;
+        let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
+        let door = Arc::new(Door { access, server, shown, rest });
+        *self.recent() = Some(Recent { generation, door: Arc::clone(&door) });
+        Ok(door)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn next_call(&self) -> u64 {
@@ -136,21 +163,18 @@ impl Connection {
     }
 }
 
-fn door(
-    server: &Arc<Server>,
-    caller: Caller,
-    named: Option<&[u8]>,
-    rest: &Arc<Rest>,
-) -> Result<Arc<Door>, Failure> {
-    let access = server.tenants.access(caller, named)?;
-    Ok(Arc::new(Door { access, server: Arc::clone(server), rest: Arc::clone(rest) }))
+/// The last door, and which identities counted when it was opened.
+#[derive(Debug)]
+struct Recent {
+    generation: u64,
+    door: Arc<Door>,
 }
 
 /// Serves one connection to its end.
 pub async fn serve<S>(
     stream: S,
     set_mark: SetMark<S>,
-    caller: Caller,
+    peer: Peer,
     place: Place,
     server: Arc<Server>,
     limits: ConnectionLimits,
@@ -158,7 +182,8 @@ pub async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut phase = server.phase();
-    let connection = Connection::new(server, caller, place);
+    let ages = matches!(peer, Peer::Certificate(_)).then_some(limits.certificate_age);
+    let connection = Connection::new(server, peer, place);
     let progress = Progress::new();
     let moderation = Moderation::new(set_mark, Arc::clone(&connection.rest));
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress), moderation));
@@ -187,7 +212,8 @@ pub async fn serve<S>(
                         return;
                     }
                 }
-                if !leaving && connection.quiet_for() >= limits.idle_timeout {
+                let old = ages.is_some_and(|most| connection.epoch.elapsed() >= most);
+                if !leaving && (old || connection.quiet_for() >= limits.idle_timeout) {
                     leaving = true;
                     conversation.as_mut().graceful_shutdown();
                 }

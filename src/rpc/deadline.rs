@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::error::Failure;
 use crate::registry::{Gate, Panicked, catch};
+use crate::rpc::lapse::Lapse;
 use crate::rpc::method::Kind;
 use crate::rpc::status::Refusal;
 
@@ -62,9 +63,17 @@ pub(crate) fn timer(deadline: Option<Instant>) -> Option<Pin<Box<Sleep>>> {
 /// Work within a deadline, whose panics end here.
 pub(crate) struct Bounded<F> {
     timer: Option<Pin<Box<Sleep>>>,
+    /// Of what lasts. Boxed: most calls do not.
+    ends: Option<Box<Ends>>,
     gate: Arc<Gate>,
     kind: Kind,
     work: F,
+}
+
+/// When the caller loses its right, and why it has.
+struct Ends {
+    lapse: Lapse,
+    why: Option<Failure>,
 }
 
 /// How bounded work ended.
@@ -82,7 +91,24 @@ impl<F> Bounded<F> {
         kind: Kind,
         work: F,
     ) -> Self {
-        Self { timer, gate, kind, work }
+        Self { timer, ends: None, gate, kind, work }
+    }
+
+    /// And until the caller has no right to it.
+    pub(crate) fn unless(self, lapse: Option<Lapse>) -> Self {
+        let ends = lapse.map(|lapse| Box::new(Ends { lapse, why: None }));
+        Self { ends, ..self }
+    }
+}
+
+impl<F> Bounded<F> {
+    /// A gate that was closed because the caller lost its right, and not at the deadline.
+    fn why(&mut self, refusal: Refusal) -> Refusal {
+        let why = self.ends.as_mut().and_then(|ends| ends.why.take());
+        match (&refusal.failure, why) {
+            (Failure::DeadlinePassed, Some(failure)) => Refusal { failure, ..refusal },
+            _ => refusal,
+        }
     }
 }
 
@@ -104,9 +130,18 @@ where
                 return Poll::Ready(Ended::Over(Err(Failure::DeadlineExceeded.into())));
             }
         }
+        if let Some(ends) = &mut this.ends
+            && ends.why.is_none()
+            && let Poll::Ready(failure) = ends.lapse.as_mut().poll(context)
+        {
+            ends.why = Some(failure);
+            this.gate.close();
+        }
         match catch(|| Pin::new(&mut this.work).poll(context)) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(outcome)) => Poll::Ready(Ended::Over(outcome)),
+            Ok(Poll::Ready(outcome)) => {
+                Poll::Ready(Ended::Over(outcome.map_err(|refusal| this.why(refusal))))
+            }
             Err(Panicked) => Poll::Ready(Ended::Broken),
         }
     }

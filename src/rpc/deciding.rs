@@ -29,6 +29,7 @@ use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::hook_service;
+use crate::rpc::lapse::{Lapse, lapse};
 use crate::rpc::memory_service::PLAIN;
 use crate::rpc::message::Messages;
 use crate::rpc::reply::{ReplyStream, frame};
@@ -48,6 +49,7 @@ pub(crate) struct Deciding {
     /// Is over when the daemon drains.
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     timer: Option<Pin<Box<Sleep>>>,
+    lapse: Lapse,
 }
 
 enum Stage {
@@ -64,6 +66,7 @@ impl Deciding {
         };
         let opening = Box::pin(open(call.clone(), body));
         Self {
+            lapse: lapse(&call),
             call,
             stage: Stage::Opening(opening),
             drain: Some(Box::pin(drain)),
@@ -81,6 +84,10 @@ impl Deciding {
         {
             self.call.occasion.gate.close();
             return Poll::Ready(Err(Some(Failure::DeadlinePassed)));
+        }
+        if let Poll::Ready(failure) = self.lapse.as_mut().poll(context) {
+            self.call.occasion.gate.close();
+            return Poll::Ready(Err(Some(failure)));
         }
         if let Some(drain) = &mut self.drain
             && drain.as_mut().poll(context).is_ready()

@@ -1,7 +1,7 @@
 //! [`handle`]: every call, from its headers to its answer.
 //!
-//! Law: in this order, and each failure is answered with a reason: drain, tenant, the tenant's
-//! running calls, deadline; then the RPC itself, within the deadline, its panics caught. What is no
+//! Law: in this order, and each failure is answered with a reason: drain, identity, tenant, roles,
+//! the tenant's running calls, deadline; then the RPC itself, within the deadline, its panics caught. What is no
 //! RPC of ours is UNIMPLEMENTED.
 
 use std::convert::Infallible;
@@ -23,16 +23,18 @@ use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
 use crate::rpc::deciding::Deciding;
 use crate::rpc::event_service::{self, Watching};
-use crate::rpc::method::Method;
+use crate::rpc::lapse::lapse;
+use crate::rpc::method::{Kind, Method};
 use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::session::Session;
 use crate::rpc::status::{self, Refusal};
-use crate::rpc::task::answered_within;
+use crate::rpc::task::{answered_unless, answered_within};
 use crate::rpc::transfer::{Download, Until};
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
-    admin_service, creation, hook_service, memory_service, operations, partition_service,
-    segment_service, server_info, session, set_service, transfer, verify, view_service,
+    admin_service, authorization, creation, hook_service, memory_service, operations,
+    partition_service, segment_service, server_info, session, set_service, transfer, verify,
+    view_service,
 };
 use crate::tenancy::Occasion;
 
@@ -80,12 +82,16 @@ pub(crate) fn handle(
             Ok(admitted) => admitted,
             Err(failure) => {
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
+                connection.server.note_refused(&failure);
                 let status = status::status(&Refusal::from(failure), &id.to_string());
                 return Ok(refuse(&status, served));
             }
         };
         let response = answer(&call, deadline, request.into_body(), served).await;
         answered_within(deadline);
+        if call.method.kind() == Kind::Stream {
+            answered_unless(lapse(&call));
+        }
         Ok(response)
     }
 }
@@ -103,10 +109,14 @@ fn admit(
         return Err(Failure::Draining);
     }
     let headers = request.headers();
-    let door = connection.door(headers.get("linmem-tenant").map(HeaderValue::as_bytes))?;
+    let now = Now { steady: started, wall: SystemTime::now() };
+    let shown = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    let door = connection.door(shown("authorization"), shown("linmem-tenant"), now.wall)?;
+    if let Some(need) = authorization::need(method) {
+        door.access.require(need, method.name())?;
+    }
     served.keep(door.enter()?);
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
-    let now = Now { steady: started, wall: SystemTime::now() };
     let occasion = Occasion { now, gate: Gate::new() };
     let call = Call { id, method, door, occasion };
     Ok((call, deadline))
@@ -120,7 +130,9 @@ async fn answer(
 ) -> Response<ReplyBody> {
     let gate = Arc::clone(&call.occasion.gate);
     let work = pin!(dispatch(call, body));
-    let bounded = Bounded::new(timer(deadline), gate, call.method.kind(), work);
+    let kind = call.method.kind();
+    let lapses = (kind == Kind::Stream).then(|| lapse(call));
+    let bounded = Bounded::new(timer(deadline), gate, kind, work).unless(lapses);
     match bounded.await {
         Ended::Over(Ok(Reply::Message(frame, held))) => {
             served.ended(Code::Ok);
@@ -157,7 +169,8 @@ async fn answer_parked(
     served.leave();
     let gate = Arc::clone(&call.occasion.gate);
     let work = pin!(async { park.await.map_err(Refusal::from) });
-    match Bounded::new(timer(deadline), gate, call.method.kind(), work).await {
+    let bounded = Bounded::new(timer(deadline), gate, call.method.kind(), work);
+    match bounded.unless(Some(lapse(call))).await {
         Ended::Over(Ok(outcome)) => {
             served.ended(Code::Ok);
             reply::message(waits::told(outcome), None, served)

@@ -26,6 +26,7 @@
 
 mod admin_service;
 mod admission;
+mod authorization;
 mod call;
 mod capability;
 mod carrier;
@@ -41,6 +42,7 @@ mod front;
 mod gathered;
 mod hook_service;
 mod host;
+mod lapse;
 mod memory_service;
 mod message;
 mod method;

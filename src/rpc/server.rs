@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
@@ -15,14 +15,16 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::util::BoxCloneSyncService;
 
-use crate::metrics::Metrics;
+use crate::error::Failure;
+use crate::metrics::{AuthMeters, Metrics};
 use crate::model::Uuid;
 use crate::proto::DESCRIPTORS;
 use crate::registry::Registry;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
-use crate::tenancy::{Budget, Tenants};
+use crate::rpc::status::reason;
+use crate::tenancy::{Budget, Identities, Need, Peer, Shown, Tenants};
 
 /// The services whose health is told by name.
 const SERVICES: [&str; 5] = [
@@ -91,6 +93,7 @@ pub struct Server {
     pub(crate) host: Arc<dyn HostSource>,
     pub(crate) in_flight_bytes: Budget,
     pub(crate) meters: Vec<MethodMeters>,
+    auth: AuthMeters,
     pub(crate) running: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_ever: AtomicU64,
@@ -102,6 +105,7 @@ pub struct Server {
     draining: AtomicBool,
     phase: watch::Sender<Phase>,
     drain_asked: watch::Sender<bool>,
+    identity_changes: watch::Sender<()>,
 }
 
 /// A connection's place among those that are served. Given back when dropped.
@@ -144,6 +148,7 @@ impl Server {
         Ok(Arc::new(Self {
             in_flight_bytes: Budget::new("in_flight_bytes", limits.in_flight_bytes),
             meters: Method::ALL.iter().map(|method| MethodMeters::new(*method, metrics)).collect(),
+            auth: metrics.auth(),
             running: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             connections_ever: AtomicU64::new(0),
@@ -159,6 +164,7 @@ impl Server {
             draining: AtomicBool::new(false),
             phase: watch::Sender::new(Phase::Serving),
             drain_asked: watch::Sender::new(false),
+            identity_changes: watch::Sender::new(()),
             tenants,
             registry,
             nodes: host.view().numa_nodes.iter().map(|node| node.node).collect(),
@@ -228,6 +234,45 @@ impl Server {
     #[must_use]
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed).saturating_add(self.registry.pool.panics())
+    }
+
+    /// Who may call from now on. What lasts and was let in by what counts no more is ended.
+    pub fn set_identities(&self, identities: Identities) {
+        self.tenants.set_identities(identities);
+        self.identity_changes.send_replace(());
+    }
+
+    /// Is told of each change of who may call.
+    pub(crate) fn identity_changes(&self) -> watch::Receiver<()> {
+        self.identity_changes.subscribe()
+    }
+
+    /// A handshake failed: whoever called is not told why.
+    pub fn note_handshake(&self) {
+        self.auth.refused("TLS_HANDSHAKE");
+    }
+
+    /// That whoever shows this may read the metrics page.
+    ///
+    /// # Errors
+    /// As [`Tenants::grant`]; ROLE_MISSING.
+    pub fn may_scrape(&self, authorization: &[u8]) -> Result<(), Failure> {
+        let shown = Shown { authorization: Some(authorization), ..Shown::by(&Peer::Anonymous) };
+        let grant = self.tenants.grant(shown, SystemTime::now());
+        let judged = grant.and_then(|grant| match grant.roles.meet(Need::Scrape) {
+            true => Ok(()),
+            false => Err(Failure::RoleMissing {
+                rpc: "GET /metrics",
+                role: Need::Scrape.role(),
+                how: "use credentials that are mapped with it",
+            }),
+        });
+        judged.inspect_err(|failure| self.note_refused(failure))
+    }
+
+    /// Counts a refusal that is about who calls.
+    pub(crate) fn note_refused(&self, failure: &Failure) {
+        self.auth.refused(reason(failure));
     }
 
     /// Brings the gauges of streaming methods up to date.

@@ -155,6 +155,9 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::PartitionExists { .. } => ("PARTITION_EXISTS", Code::AlreadyExists, Never),
         Failure::RoleMissing { .. } => ("ROLE_MISSING", Code::PermissionDenied, Never),
         Failure::TenantMismatch { .. } => ("TENANT_MISMATCH", Code::PermissionDenied, Never),
+        Failure::CredentialsMissing => ("CREDENTIALS_MISSING", Code::Unauthenticated, Never),
+        Failure::CredentialsRefused => ("CREDENTIALS_REFUSED", Code::Unauthenticated, Never),
+        Failure::CredentialsExpired => ("CREDENTIALS_EXPIRED", Code::Unauthenticated, Never),
         Failure::Corrupted { .. } => ("CORRUPTED", Code::DataLoss, Never),
         Failure::HardwareFault { .. } => ("HARDWARE_FAULT", Code::DataLoss, Never),
         Failure::GrowDenied { .. } => ("GROW_DENIED", Code::FailedPrecondition, AfterChange),
@@ -174,6 +177,7 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::OperationUnknown { .. } => ("OPERATION_UNKNOWN", Code::InvalidArgument, Never),
         Failure::SessionProtocol { .. } => ("SESSION_PROTOCOL", Code::InvalidArgument, Never),
         Failure::GrantReadOnly => ("GRANT_READ_ONLY", Code::PermissionDenied, Never),
+        Failure::GrantRevoked => ("GRANT_REVOKED", Code::PermissionDenied, Never),
         Failure::InOperation { failure, .. } => return classify(failure),
         Failure::NotFound { resource, .. } => match resource {
             Resource::Segment => ("SEGMENT_NOT_FOUND", Code::NotFound, Never),
@@ -226,6 +230,9 @@ fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::PartitionInUse { .. }
         | Failure::RoleMissing { .. }
         | Failure::TenantMismatch { .. }
+        | Failure::CredentialsMissing
+        | Failure::CredentialsRefused
+        | Failure::CredentialsExpired
         | Failure::Corrupted { .. }
         | Failure::HardwareFault { .. }
         | Failure::ExpectedShared
@@ -234,6 +241,7 @@ fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::Stalled { .. }
         | Failure::CompareFailed { .. }
         | Failure::GrantReadOnly
+        | Failure::GrantRevoked
         | Failure::NotFound { .. }
         | Failure::Exists { .. }
         | Failure::OutOfSegment { .. }
@@ -369,6 +377,10 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         | Failure::HookConfigured { hook_id } => vec![("hook_id", hook_id.to_string())],
         Failure::SessionProtocol { .. }
         | Failure::GrantReadOnly
+        | Failure::GrantRevoked
+        | Failure::CredentialsMissing
+        | Failure::CredentialsRefused
+        | Failure::CredentialsExpired
         | Failure::Stalled { .. }
         | Failure::Draining
         | Failure::DeadlinePassed

@@ -2,7 +2,7 @@
 //!
 //! hyper does not poll a reply while the peer's window is full, so a peer that never reads would
 //! keep its call for ever, whatever its deadline. Law: a task whose call has been answered is
-//! dropped a little after the call's deadline, and one whose reply handed something over that nobody
+//! dropped a little after the call's deadline or after its caller lost its right to it, and one whose reply handed something over that nobody
 //! took, once that is due; either resets the stream. Before that, and without a deadline, it is left
 //! alone. Answers nothing itself: a deadline that can be told is told by `deadline.rs` and
 //! `transfer.rs`.
@@ -18,6 +18,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use crate::rpc::deadline::timer;
+use crate::rpc::lapse::Lapse;
 
 /// How long after its deadline an answer may still be on its way.
 const GRACE: Duration = Duration::from_millis(100);
@@ -25,6 +26,8 @@ const GRACE: Duration = Duration::from_millis(100);
 thread_local! {
     /// The deadline of the call that was answered in the poll that is going on.
     static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// When the caller of that call loses its right to it.
+    static LAPSE: Cell<Option<Lapse>> = const { Cell::new(None) };
     /// What the reply did last in the poll that is going on.
     static HANDED: Cell<Handed> = const { Cell::new(Handed::Nothing) };
     /// A call is being dropped because nobody takes its reply.
@@ -45,6 +48,11 @@ enum Handed {
 /// The call being served has its answer, which must have left by this deadline.
 pub(crate) fn answered_within(deadline: Option<Instant>) {
     ANSWERED.set(deadline);
+}
+
+/// The call being served has its answer, which lasts, and must have left a little after this is ready.
+pub(crate) fn answered_unless(lapse: Lapse) {
+    LAPSE.set(Some(lapse));
 }
 
 /// The reply being polled is asked for more.
@@ -71,7 +79,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        tokio::spawn(CallTask { task: Some(task), end: None, due: None, stall: None });
+        tokio::spawn(CallTask { task: Some(task), end: None, lapse: None, due: None, stall: None });
     }
 }
 
@@ -80,6 +88,7 @@ pin_project! {
         #[pin]
         task: Option<F>,
         end: Option<Pin<Box<Sleep>>>,
+        lapse: Option<Lapse>,
         // When what was handed over must have been taken.
         due: Option<Instant>,
         // Fires no later than that, and looks again: a moment is cheaper to move than a timer.
@@ -111,6 +120,13 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
         }
         if let Some(deadline) = answered {
             *this.end = timer(deadline.checked_add(GRACE));
+        }
+        if let Some(lapse) = LAPSE.take() {
+            *this.lapse = Some(lapse);
+        }
+        if this.lapse.as_mut().is_some_and(|lapse| lapse.as_mut().poll(context).is_ready()) {
+            *this.lapse = None;
+            *this.end = timer(Instant::now().checked_add(GRACE));
         }
         match this.end {
             Some(end) => end.as_mut().poll(context),

@@ -29,6 +29,7 @@ use crate::rpc::carrier::WithData;
 use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
+use crate::rpc::lapse::{Lapse, lapse};
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
@@ -303,13 +304,14 @@ impl Download {
 pub(crate) struct Until<S> {
     messages: S,
     timer: Option<Pin<Box<Sleep>>>,
+    lapse: Lapse,
     call: Call,
 }
 
 impl<S> Until<S> {
-    /// These messages, until then.
+    /// These messages, until then, or until the caller has no right to them.
     pub(crate) fn new(messages: S, deadline: Option<Instant>, call: Call) -> Self {
-        Self { messages, timer: timer(deadline), call }
+        Self { messages, timer: timer(deadline), lapse: lapse(&call), call }
     }
 }
 
@@ -323,6 +325,10 @@ impl<S: ReplyStream + Unpin> ReplyStream for Until<S> {
         {
             self.call.occasion.gate.close();
             return Poll::Ready(Err(self.call.refuse(&Failure::DeadlinePassed.into())));
+        }
+        if let Poll::Ready(failure) = self.lapse.as_mut().poll(context) {
+            self.call.occasion.gate.close();
+            return Poll::Ready(Err(self.call.refuse(&failure.into())));
         }
         match catch(|| Pin::new(&mut self.messages).poll_message(context)) {
             Ok(polled) => polled,

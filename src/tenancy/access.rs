@@ -15,8 +15,8 @@ use crate::registry::{
     Registry,
 };
 use crate::tenancy::each_memory::EachMemory;
+use crate::tenancy::identity::Grant;
 use crate::tenancy::tenant::Tenant;
-use crate::tenancy::tenants::{Caller, Role};
 use crate::units::{ByteCount, ByteRange};
 
 /// When a call came, and its point of no return.
@@ -40,7 +40,7 @@ pub struct Target<'a> {
 /// Everything that one caller may do.
 #[derive(Clone, Debug)]
 pub struct Access {
-    caller: Caller,
+    pub(super) grant: Grant,
     pub(super) tenant: Arc<Tenant>,
     pub(super) registry: Arc<Registry>,
     pub(super) each_memory: Arc<EachMemory>,
@@ -48,12 +48,12 @@ pub struct Access {
 
 impl Access {
     pub(super) fn new(
-        caller: Caller,
+        grant: Grant,
         tenant: Arc<Tenant>,
         registry: Arc<Registry>,
         each_memory: Arc<EachMemory>,
     ) -> Self {
-        Self { caller, tenant, registry, each_memory }
+        Self { grant, tenant, registry, each_memory }
     }
 
     /// The tenant it leads to.
@@ -64,30 +64,6 @@ impl Access {
 
     pub(super) const fn registry(&self) -> &Arc<Registry> {
         &self.registry
-    }
-
-    /// What the caller may do.
-    #[must_use]
-    pub const fn roles(&self) -> &'static [Role] {
-        match self.caller {
-            Caller::Anonymous => &[Role::Owner, Role::OperatorReadOnly],
-            Caller::LocalOwner => &[Role::Owner, Role::OperatorReadOnly, Role::Operator],
-        }
-    }
-
-    /// That the caller may change the daemon's course.
-    ///
-    /// # Errors
-    /// [`Failure::RoleMissing`].
-    pub fn require_operator(&self, rpc: &'static str) -> Result<(), Failure> {
-        if self.roles().contains(&Role::Operator) {
-            return Ok(());
-        }
-        Err(Failure::RoleMissing {
-            rpc,
-            role: Role::Operator.word(),
-            how: "call it over the Unix socket as the daemon's own user or root",
-        })
     }
 
     /// Finds a memory.

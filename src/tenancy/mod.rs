@@ -2,7 +2,7 @@
 //! authenticated caller's only door down.
 //!
 //! Law: whoever has an [`Access`] has been recognised, and can reach one tenant's memories and no
-//! other's. Credentials and sharing will be checked here. Does not know tonic.
+//! other's. Does not know tonic.
 
 #![cfg_attr(
     not(test),
@@ -21,7 +21,10 @@ mod each_memory;
 mod events;
 mod groups;
 mod hooks;
+mod identity;
 mod partitions;
+mod rights;
+mod roles;
 mod segments;
 mod sets;
 mod stats;
@@ -39,6 +42,11 @@ pub use hooks::{
     Clock, DEFAULT_ANSWER_TIMEOUT, Decider, FailurePolicy, GrowPolicy, HookSpec, HookView, Hooks,
     MAX_ANSWER_TIMEOUT, MAX_HOOK_STREAMS, MAX_HOOKS, MIN_ANSWER_TIMEOUT, Moment, Saying,
 };
+pub use identity::{
+    Certificate, Credential, Grant, Identities, Identity, Issuer, IssuerSettings, JwtAlgorithm,
+    KeySetError, Mapping, Peer, TwiceMapped, Unasked,
+};
+pub use roles::{Need, Role, Roles};
 pub use segments::SegmentPart;
 pub use tenant::{Tenant, TenantLimits};
-pub use tenants::{Caller, Role, Tenants};
+pub use tenants::{Shown, Tenants};

@@ -1,10 +1,12 @@
 //! [`Tenants`]: the configured tenants, and who gets which [`Access`].
 //!
-//! Law: a caller without credentials may name any configured tenant and is `default` otherwise; a
-//! tenant that is not configured does not exist. Roles follow from how the caller came.
+//! Law: a tenant that is not configured does not exist. A caller with credentials has one tenant, and
+//! as an operator may look at the others; one without may name any and is `default` otherwise.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use crate::error::{Failure, printable};
 use crate::metrics::{Metrics, OTHER_TENANTS, Occupancy};
@@ -13,40 +15,29 @@ use crate::registry::{Namespace, Registry};
 use crate::tenancy::access::Access;
 use crate::tenancy::each_memory::EachMemory;
 use crate::tenancy::hooks::Clock;
+use crate::tenancy::identity::{Grant, Identities, Peer};
+use crate::tenancy::roles::{Role, Roles};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
 
 /// The tenant of a caller that names none.
 const DEFAULT: &str = "default";
 
-/// How a caller came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Over a listener that asks for no credentials.
-    Anonymous,
-    /// Over the Unix socket, as the daemon's own user or root.
-    LocalOwner,
+/// What a caller shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// How its connection came.
+    pub peer: &'a Peer,
+    /// The call's `authorization`.
+    pub authorization: Option<&'a [u8]>,
+    /// The call's `linmem-tenant`.
+    pub tenant: Option<&'a [u8]>,
 }
 
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Everything with the tenant's own memories.
-    Owner,
-    /// Look at the host.
-    OperatorReadOnly,
-    /// Change the daemon's course.
-    Operator,
-}
-
-impl Role {
-    /// Its name on the wire.
+impl<'a> Shown<'a> {
+    /// Only how it came.
     #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::OperatorReadOnly => "operator_read_only",
-            Self::Operator => "operator",
-        }
+    pub const fn by(peer: &'a Peer) -> Self {
+        Self { peer, authorization: None, tenant: None }
     }
 }
 
@@ -54,7 +45,8 @@ impl Role {
 #[derive(Debug)]
 pub struct Tenants {
     by_name: HashMap<TenantName, Arc<Tenant>>,
-    default: Option<Arc<Tenant>>,
+    identities: RwLock<Arc<Identities>>,
+    generation: AtomicU64,
     registry: Arc<Registry>,
     each_memory: Arc<EachMemory>,
     folded: u64,
@@ -87,28 +79,63 @@ impl Tenants {
                 Tenant::new(namespace, limits, label, &registry.host, clock, metrics),
             );
         }
-        let default = by_name.get(DEFAULT).cloned();
-        Self { by_name, default, registry, each_memory, folded }
+        let identities = RwLock::new(Arc::new(Identities::nobody()));
+        let generation = AtomicU64::new(0);
+        Self { by_name, identities, generation, registry, each_memory, folded }
     }
 
-    /// The door of a caller, to the tenant it names or to `default`.
+    /// Who may call from now on. Callers that are there are looked at anew.
+    pub fn set_identities(&self, identities: Identities) {
+        *self.identities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identities);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Which identities count: another number after each change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The door of a caller, to its own tenant; to `default`, or the one that it names, where it is
+    /// nobody that is known; and to look at the one that it names, where it is an operator.
     ///
     /// # Errors
-    /// [`Failure::TenantMismatch`] where there is no such tenant.
-    pub fn access(&self, caller: Caller, named: Option<&[u8]>) -> Result<Access, Failure> {
-        let tenant = match named {
-            None => self.default.as_ref(),
-            Some(name) => std::str::from_utf8(name).ok().and_then(|name| self.by_name.get(name)),
+    /// As [`Identities::grant`]; [`Failure::TenantMismatch`] where it may not name that tenant, or
+    /// there is none.
+    pub fn access(&self, shown: Shown<'_>, now: SystemTime) -> Result<Access, Failure> {
+        let mut grant = self.identities().grant(shown.peer, shown.authorization, now)?;
+        let mismatch = || Failure::TenantMismatch {
+            tenant: printable(shown.tenant.unwrap_or(DEFAULT.as_bytes())),
         };
-        match tenant {
-            Some(tenant) => Ok(Access::new(
-                caller,
-                Arc::clone(tenant),
-                Arc::clone(&self.registry),
-                Arc::clone(&self.each_memory),
-            )),
-            None => Err(Failure::TenantMismatch { tenant: printable(named.unwrap_or(b"default")) }),
-        }
+        let named = shown.tenant.map(|name| std::str::from_utf8(name).map_err(|_| mismatch()));
+        let named = named.transpose()?;
+        let own = grant.identity.as_ref().map(|identity| identity.tenant.as_str());
+        let name = match (own, named) {
+            (Some(own), Some(named)) if own != named => {
+                if !grant.roles.has(Role::Operator) {
+                    return Err(mismatch());
+                }
+                grant.roles = grant.roles.and(Roles::of([Role::Operator]));
+                named
+            }
+            (Some(own), _) => own,
+            (None, named) => named.unwrap_or(DEFAULT),
+        };
+        let tenant = self.by_name.get(name).ok_or_else(mismatch)?;
+        let (registry, each) = (Arc::clone(&self.registry), Arc::clone(&self.each_memory));
+        Ok(Access::new(grant, Arc::clone(tenant), registry, each))
+    }
+
+    /// What a caller of something that is no tenant's is given.
+    ///
+    /// # Errors
+    /// As [`Identities::grant`].
+    pub fn grant(&self, shown: Shown<'_>, now: SystemTime) -> Result<Grant, Failure> {
+        self.identities().grant(shown.peer, shown.authorization, now)
+    }
+
+    fn identities(&self) -> Arc<Identities> {
+        Arc::clone(&self.identities.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All of them, in no order.

@@ -192,8 +192,14 @@ pub(crate) async fn within<T>(what: &str, step: impl Future<Output = T>) -> T {
 
 /// The status and the body of a GET.
 pub(crate) async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    http_ask(address, path, "").await
+}
+
+/// The same with header lines, each with its end.
+pub(crate) async fn http_ask(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     within("a page is whole", stream.read_to_string(&mut answer)).await.unwrap();

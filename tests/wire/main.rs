@@ -5,6 +5,7 @@
 //! conditions, never for time. What needs no wire is tested beside its code.
 
 mod allocators;
+mod authorization;
 mod bounds;
 mod contract;
 mod copies;
@@ -21,8 +22,10 @@ mod growth_rules;
 mod grpc;
 mod harness;
 mod hooks;
+mod identities;
 mod instructions;
 mod kernel;
+mod lapses;
 mod leases;
 mod limits;
 mod lists;

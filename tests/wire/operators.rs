@@ -101,7 +101,7 @@ async fn over_tcp_an_operator_may_look_and_not_drain() {
     refused(client.drain().await, "ROLE_MISSING", &role);
     assert!(!house.daemon.server.is_draining());
     let info = client.server_info().await.unwrap();
-    assert_eq!(info.roles, ["owner", "operator_read_only"]);
+    assert_eq!(info.roles, ["reader", "writer", "hook_decider", "watcher", "operator_read_only"]);
     house.stop().await;
 }
 
@@ -115,7 +115,7 @@ async fn over_the_unix_socket_the_daemons_own_user_may_drain() {
     let client = connect(&format!("unix://{}", path.display()), None).await;
     assert_eq!(
         client.server_info().await.unwrap().roles,
-        ["owner", "operator_read_only", "operator"]
+        ["reader", "writer", "hook_decider", "watcher", "operator", "operator_read_only"]
     );
     let asked = client.drain().await.unwrap();
     assert_eq!(asked.drain_limit.unwrap().seconds, 10);

@@ -14,6 +14,7 @@ use linmemd::client::Endpoint;
 
 use crate::bench::BenchArgs;
 use crate::context::ContextArgs;
+use crate::credentials::Credentials;
 use crate::failure::{CtlError, EXIT_CODES};
 use crate::output::Output;
 use crate::size;
@@ -42,7 +43,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Where the daemon is: http://HOST:PORT or unix:///PATH [default: http://127.0.0.1:7420].
+    /// Where the daemon is: https://HOST:PORT, http://HOST:PORT or unix:///PATH [default: http://127.0.0.1:7420].
     #[arg(long, global = true, env = "LINMEMCTL_ENDPOINT", value_name = "URL")]
     pub(crate) endpoint: Option<Endpoint>,
     /// For which tenant [default: as the server decides].
@@ -51,6 +52,8 @@ pub(crate) struct Globals {
     /// The named context whose endpoint and tenant to use where none are given.
     #[arg(long, global = true, env = "LINMEMCTL_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
     /// Results and failures as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -152,6 +155,8 @@ pub(crate) enum Verb {
     Drain(verbs::server::DrainArgs),
     /// Measure a daemon.
     Bench(BenchArgs),
+    /// Make bearer tokens.
+    Token(verbs::token::TokenArgs),
     /// Print a shell's completion script.
     Completions(verbs::completions::CompletionsArgs),
     /// Named endpoints and tenants.
@@ -259,8 +264,8 @@ mod tests {
     fn a_slip_of_the_pen_says_what_is_accepted() {
         let (error, json) = read("linmemctl read m 0 64K --json").unwrap_err();
         assert!(json && error.to_string().contains("say 64KiB"), "{error}");
-        let (error, json) = read("linmemctl --endpoint https://h ls").unwrap_err();
-        assert!(!json && error.to_string().contains("TLS is not built yet"), "{error}");
+        let (error, json) = read("linmemctl --endpoint ftp://h ls").unwrap_err();
+        assert!(!json && error.to_string().contains("https://HOST:PORT"), "{error}");
     }
 
     #[test]

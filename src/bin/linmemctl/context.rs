@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::args::{Globals, Typed};
+use crate::credentials::Credentials;
 use crate::failure::CtlError;
 use crate::output::Output;
 use crate::table::table;
@@ -76,6 +77,7 @@ pub(crate) enum ContextError {
 pub(crate) struct Settings {
     pub(crate) endpoint: Endpoint,
     pub(crate) tenant: Option<String>,
+    pub(crate) credentials: Credentials,
     endpoint_source: String,
     tenant_source: String,
 }
@@ -200,7 +202,8 @@ fn resolve(
         }
         (None, _) => (None, "default".to_owned()),
     };
-    Ok(Settings { endpoint, tenant, endpoint_source, tenant_source })
+    let credentials = globals.credentials.clone();
+    Ok(Settings { endpoint, tenant, credentials, endpoint_source, tenant_source })
 }
 
 fn default_endpoint() -> Endpoint {

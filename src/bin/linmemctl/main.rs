@@ -7,6 +7,7 @@
 mod args;
 mod bench;
 mod context;
+mod credentials;
 mod failure;
 mod hex;
 mod json;
@@ -45,6 +46,7 @@ fn run(command: Command, output: Output) -> Result<(), CtlError> {
     let globals = &command.cli.globals;
     match &command.cli.verb {
         Verb::Completions(args) => return verbs::completions::run(args, &output),
+        Verb::Token(args) => return verbs::token::run(args, &output),
         Verb::Context(args) => return context::run(args, globals, command.typed, &output),
         _ => (),
     }

@@ -38,7 +38,7 @@ impl Session {
         timeout: Option<Duration>,
         output: Output,
     ) -> Result<Self, CtlError> {
-        let options = options(settings, timeout);
+        let options = options(settings, timeout)?;
         Ok(Self { client: connect(&options).await?, output })
     }
 
@@ -59,12 +59,17 @@ impl Session {
 }
 
 /// How the settings are reached.
-pub(crate) fn options(settings: &Settings, timeout: Option<Duration>) -> ConnectOptions {
-    ConnectOptions {
+pub(crate) fn options(
+    settings: &Settings,
+    timeout: Option<Duration>,
+) -> Result<ConnectOptions, CtlError> {
+    let mut options = ConnectOptions {
         tenant: settings.tenant.clone(),
         deadline: timeout,
         ..ConnectOptions::new(settings.endpoint.clone())
-    }
+    };
+    settings.credentials.add_to(&mut options)?;
+    Ok(options)
 }
 
 /// Connects, and says where to on failure.

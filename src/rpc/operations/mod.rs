@@ -23,6 +23,7 @@ use crate::rpc::message::{MessageLimit, Messages};
 use crate::rpc::operations::results::Shape;
 use crate::rpc::status::Refusal;
 use crate::rpc::{capability, convert};
+use crate::tenancy::Need;
 use crate::units::ByteCount;
 
 /// Operations of a group.
@@ -55,6 +56,9 @@ pub(crate) async fn execute(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let segments = |id: &str, from, length| access.segment_part(id, from, length);
     let (group, shapes) = made(draft, request.group, &segments)
         .inspect_err(|failure| access.trapped(&record, failure))?;
+    if group.writes() {
+        access.require(Need::Write, call.method.name())?;
+    }
     let reply = group.reply();
     let held = call.hold(reply.get())?;
     let occasion = &call.occasion;

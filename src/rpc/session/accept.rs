@@ -21,7 +21,7 @@ use crate::rpc::session::group::{self, Kind, Work};
 use crate::rpc::session::outbound::message;
 use crate::rpc::session::{Session, Stage, Turn};
 use crate::rpc::{capability, convert};
-use crate::tenancy::Target;
+use crate::tenancy::{Need, Target};
 
 /// Bytes of a read that is made at once.
 const SHORT_READ: u64 = 4_096;
@@ -108,6 +108,9 @@ impl Session {
         attach: v1::SessionAttach,
         now: Now,
     ) -> Result<v1::SessionAttached, Failure> {
+        if !attach.read_only {
+            self.call.door.access.require(Need::Write, "SessionAttach without read_only")?;
+        }
         let uid = convert::target(&attach.memory_id, attach.uid.as_deref())?.uid;
         let target = Target { id: &attach.memory_id, uid };
         let (access, inbox) = (&self.call.door.access, &self.inbox);

@@ -87,7 +87,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<(), CtlError> {
     let shape = Shape::of(&args);
-    let mut connecting = options(settings, Some(timeout.unwrap_or(CALL_LIMIT)));
+    let mut connecting = options(settings, Some(timeout.unwrap_or(CALL_LIMIT)))?;
     connecting.retry = RetryPolicy::NONE;
     // Only what is measured goes without repeats.
     let patient = connect(&connecting).await?.with_retry(RetryPolicy::default());

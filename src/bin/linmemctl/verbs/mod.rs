@@ -20,6 +20,7 @@ pub(crate) mod server;
 pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod stats;
+pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod upload;
 pub(crate) mod verify;
@@ -73,7 +74,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Hook(args) => hook::run(*args, session).await,
         Verb::Drain(_) => server::drain(session).await,
         Verb::Completions(args) => completions::run(&args, &session.output),
-        // Both run without a session and are taken before one is opened.
-        Verb::Bench(_) | Verb::Context(_) => Ok(()),
+        // These run without a session and are taken before one is opened.
+        Verb::Bench(_) | Verb::Context(_) | Verb::Token(_) => Ok(()),
     }
 }

@@ -1,0 +1,242 @@
+//! [`Tls`]: the certificate that the daemon shows, whose certificates it asks for, and both anew when
+//! their files change.
+//!
+//! Law: TLS 1.3 and nothing older; no early data, and no resumption, for a session that
+//! goes on where another ended would not be asked for its certificate again. A connection that stands
+//! keeps what it was made with. Files that cannot be read or do not fit change nothing.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WantsServerCert, WebPkiClientVerifier};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::config::Tls as Files;
+use crate::tenancy::{Certificate, Peer};
+
+/// What is spoken within.
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be used.
+    #[error("{key}: {path}: {reason}", path = .path.display())]
+    File {
+        /// The config's key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// They do not fit together.
+    #[error("tls.certificate and tls.key do not fit together: {0}")]
+    Mismatch(String),
+    /// What the client's authority is made of.
+    #[error("tls.client_ca cannot be used: {0}")]
+    Authority(String),
+}
+
+/// What TLS is spoken with.
+pub(super) struct Tls {
+    files: Files,
+    current: RwLock<Current>,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
+    read: Vec<Vec<u8>>,
+    not_after: SystemTime,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// What these files say; none where the config names none.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(super) fn load(files: &Files) -> Result<Option<Arc<Self>>, TlsError> {
+        let Some(read) = read(files)? else { return Ok(None) };
+        let current = RwLock::new(make(files, read)?);
+        Ok(Some(Arc::new(Self { files: files.clone(), current })))
+    }
+
+    /// What the next connection is to be made with.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current().config)
+    }
+
+    /// The same for HTTP/1.1, where tokens are asked for and never certificates.
+    pub(super) fn http_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current().http)
+    }
+
+    /// When the daemon's own certificate runs out.
+    pub(super) fn not_after(&self) -> SystemTime {
+        self.current().not_after
+    }
+
+    /// Reads the files anew; whether there was something new in them.
+    ///
+    /// # Errors
+    /// [`TlsError`]; what was there counts on.
+    pub(super) fn refresh(&self) -> Result<bool, TlsError> {
+        let Some(read) = read(&self.files)? else { return Ok(false) };
+        if read == self.current().read {
+            return Ok(false);
+        }
+        let fresh = make(&self.files, read)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(true)
+    }
+
+    fn current(&self) -> std::sync::RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who is at the other end of a handshake that is over.
+pub(super) fn peer(connection: &rustls::ServerConnection) -> Peer {
+    let shown = connection.peer_certificates().and_then(<[_]>::first);
+    // One that was verified and cannot be read names nobody, and is refused as such.
+    shown.map_or(Peer::Anonymous, |der| {
+        Peer::Certificate(certificate(der).unwrap_or_else(|| Certificate {
+            uris: Vec::new(),
+            dns: Vec::new(),
+            not_after: SystemTime::UNIX_EPOCH,
+        }))
+    })
+}
+
+fn certificate(der: &CertificateDer<'_>) -> Option<Certificate> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let mut names = Certificate { uris: Vec::new(), dns: Vec::new(), not_after: ends(&parsed)? };
+    if let Ok(Some(alternatives)) = parsed.subject_alternative_name() {
+        for name in &alternatives.value.general_names {
+            match name {
+                GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),
+                GeneralName::DNSName(dns) => names.dns.push((*dns).to_owned()),
+                _ => {}
+            }
+        }
+    }
+    Some(names)
+}
+
+fn ends(certificate: &X509Certificate<'_>) -> Option<SystemTime> {
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The files' bytes, those of absent ones empty; none where there is to be no TLS.
+fn read(files: &Files) -> Result<Option<Vec<Vec<u8>>>, TlsError> {
+    let (Some(certificate), Some(key)) = (&files.certificate, &files.key) else {
+        return Ok(None);
+    };
+    let optional = |key, path: &Option<PathBuf>| match path {
+        Some(path) => bytes(key, path),
+        None => Ok(Vec::new()),
+    };
+    Ok(Some(vec![
+        bytes("tls.certificate", certificate)?,
+        bytes("tls.key", key)?,
+        optional("tls.client_ca", &files.client_ca)?,
+        optional("tls.client_crl", &files.client_crl)?,
+    ]))
+}
+
+fn bytes(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|error| refused(key, path, error.to_string()))
+}
+
+fn refused(key: &'static str, path: &Path, reason: String) -> TlsError {
+    TlsError::File { key, path: path.to_owned(), reason }
+}
+
+fn make(files: &Files, read: Vec<Vec<u8>>) -> Result<Current, TlsError> {
+    let at = |index: usize| read.get(index).map(Vec::as_slice).unwrap_or_default();
+    let chain: Vec<CertificateDer<'static>> = items("tls.certificate", &files.certificate, at(0))?;
+    let path = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
+    let not_after = chain.first().and_then(|first| {
+        X509Certificate::from_der(first).ok().and_then(|(_, parsed)| ends(&parsed))
+    });
+    let not_after = not_after.ok_or_else(|| {
+        refused("tls.certificate", &path(&files.certificate), "is no certificate".to_owned())
+    })?;
+    let key = PrivateKeyDer::from_pem_slice(at(1))
+        .map_err(|error| refused("tls.key", &path(&files.key), error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = || {
+        ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| TlsError::Mismatch(error.to_string()))
+    };
+    let secured = if files.client_ca.is_some() {
+        let mut roots = rustls::RootCertStore::empty();
+        for root in items("tls.client_ca", &files.client_ca, at(2))? {
+            roots.add(root).map_err(|error| TlsError::Authority(error.to_string()))?;
+        }
+        let mut verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                // Who shows none may show a token; who shows neither is told so by the call's answer.
+                .allow_unauthenticated();
+        if files.client_crl.is_some() {
+            let lists: Vec<CertificateRevocationListDer<'static>> =
+                items("tls.client_crl", &files.client_crl, at(3))?;
+            verifier = verifier.with_crls(lists).only_check_end_entity_revocation();
+        }
+        let verifier = verifier.build().map_err(|error| TlsError::Authority(error.to_string()))?;
+        builder()?.with_client_cert_verifier(verifier)
+    } else {
+        builder()?.with_no_client_auth()
+    };
+    let config = shown(secured, chain.clone(), key.clone_key(), HTTP_2)?;
+    let http = shown(builder()?.with_no_client_auth(), chain, key, HTTP_1)?;
+    Ok(Current { config, http, read, not_after })
+}
+
+fn shown(
+    builder: rustls::ConfigBuilder<ServerConfig, WantsServerCert>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    within: &[u8],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| TlsError::Mismatch(error.to_string()))?;
+    config.alpn_protocols = vec![within.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
+/// Every item of a file of them; at least one.
+fn items<T: PemObject>(
+    key: &'static str,
+    path: &Option<PathBuf>,
+    pem: &[u8],
+) -> Result<Vec<T>, TlsError> {
+    let path = path.clone().unwrap_or_default();
+    let items = T::pem_slice_iter(pem)
+        .collect::<Result<Vec<T>, _>>()
+        .map_err(|error| refused(key, &path, error.to_string()))?;
+    if items.is_empty() {
+        return Err(refused(key, &path, "holds nothing of the kind, in PEM".to_owned()));
+    }
+    Ok(items)
+}

@@ -1,0 +1,68 @@
+//! [`need`]: what each RPC asks of its caller; the whole of authorization, in one table.
+//!
+//! Law: a row for every RPC of the protos, or this does not compile: [`Method`] is held to the
+//! descriptors by a test, and the match has no wildcard. What a message says can ask for more and
+//! never for less: a group that writes needs [`Need::Write`]. Health and reflection ask for nothing
+//! and show no tenant.
+
+use crate::rpc::method::Method;
+use crate::tenancy::Need;
+
+/// What an RPC asks of its caller; none: nothing.
+pub(crate) const fn need(method: Method) -> Option<Need> {
+    Some(match method {
+        Method::GetServerInfo => Need::Known,
+
+        Method::GetMemory
+        | Method::ListMemories
+        | Method::GetSegment
+        | Method::ListSegments
+        | Method::GetMemorySet
+        | Method::ListMemorySets => Need::See,
+
+        // A group or a session that writes: Write.
+        Method::ReadMemory
+        | Method::DownloadMemory
+        | Method::ExecuteOperations
+        | Method::OpenSession
+        | Method::WaitOnAddress
+        | Method::OpenView
+        | Method::RefreshView
+        | Method::CloseView => Need::Read,
+
+        Method::CreateMemory
+        | Method::UpdateMemory
+        | Method::DeleteMemory
+        | Method::KeepAliveMemory
+        | Method::GrowMemory
+        | Method::WriteMemory
+        | Method::UploadMemory
+        | Method::FillMemory
+        | Method::CopyMemory
+        | Method::DiscardMemory
+        | Method::ProtectMemory
+        | Method::SetVolatility
+        | Method::VerifyMemory
+        | Method::NotifyAddress
+        | Method::PutSegment
+        | Method::InitMemory
+        | Method::DropSegment
+        | Method::CreateMemorySet
+        | Method::DeleteMemorySet
+        | Method::ResetMemoryStats => Need::Write,
+
+        Method::GetGrowHook | Method::ListGrowHooks => Need::SeeHooks,
+        Method::CreateGrowHook | Method::DeleteGrowHook | Method::AnswerGrowHook => Need::Decide,
+
+        Method::WatchEvents => Need::Watch,
+
+        Method::GetHost | Method::GetPartition | Method::ListPartitions => Need::SeeHost,
+        Method::Drain | Method::CreatePartition | Method::DeletePartition => Need::Operate,
+
+        Method::HealthCheck
+        | Method::HealthWatch
+        | Method::ReflectionV1
+        | Method::ReflectionV1Alpha
+        | Method::Unknown => return None,
+    })
+}

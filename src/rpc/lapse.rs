@@ -1,0 +1,59 @@
+//! [`lapse`]: when the caller of a call that lasts loses what it was let in by.
+//!
+//! Law: looked at when the credentials run out and after every change of who may call, never by a
+//! clock in between; what was shown is judged anew as a new call's would be. Ends nothing itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::sleep;
+
+use crate::error::Failure;
+use crate::rpc::admission::Door;
+use crate::rpc::authorization::need;
+use crate::rpc::call::Call;
+use crate::rpc::method::Method;
+
+/// The longest sleep: the host's clock may be set.
+const NAP: Duration = Duration::from_secs(60);
+
+/// Is ready when the right is gone, with why.
+pub(crate) type Lapse = Pin<Box<dyn Future<Output = Failure> + Send>>;
+
+/// When the caller of this call loses it.
+pub(crate) fn lapse(call: &Call) -> Lapse {
+    let (door, method) = (Arc::clone(&call.door), call.method);
+    let mut changes = door.server.identity_changes();
+    Box::pin(async move {
+        loop {
+            let left = door.access.grant().expires.map(|end| {
+                end.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO).min(NAP)
+            });
+            tokio::select! {
+                // The sender lives as long as the server.
+                _changed = changes.changed() => {}
+                () = nap(left) => {}
+            }
+            if let Err(failure) = is_still_let_in(&door, method) {
+                return failure;
+            }
+        }
+    })
+}
+
+async fn nap(left: Option<Duration>) {
+    match left {
+        Some(left) => sleep(left).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn is_still_let_in(door: &Door, method: Method) -> Result<(), Failure> {
+    let access = door.server.tenants.access(door.shown.borrow(), SystemTime::now())?;
+    if let Some(need) = need(method) {
+        access.require(need, method.name())?;
+    }
+    access.still_is(&door.access)
+}

@@ -1,0 +1,306 @@
+//! [`Identities`]: who may call, by which credentials, as which tenant and in which roles.
+//!
+//! ```text
+//! bearer token    SHA-256 ──┐
+//! bearer JWT      claim   ──┤
+//! certificate     SAN URI ──┼──> Identity: tenant, roles, expiry ──> Grant
+//! certificate     SAN DNS ──┤
+//! Unix socket     user id ──┘
+//! ```
+//!
+//! Law: every identity is mapped by the config; none is derived from a name in a credential. What a
+//! call shows counts before what its connection showed. Who shows something that is not mapped is
+//! refused, and so is who shows what two mappings match; who shows nothing is let in where a listener
+//! asks for nothing. User 0 is a user like any other, once anyone is mapped. Does not read files.
+
+mod jwt;
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use jwt::{Issuer, IssuerSettings, JwtAlgorithm, KeySetError};
+
+use crate::error::Failure;
+use crate::model::TenantName;
+use crate::tenancy::identity::jwt::Unclaimed;
+use crate::tenancy::roles::{Role, Roles};
+use crate::token::{Token, TokenHash};
+
+/// How a connection came, and what it showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP, with nothing.
+    Anonymous,
+    /// Over the Unix socket.
+    User {
+        /// The user, as the kernel says.
+        uid: u32,
+        /// Whether that is the daemon's own user, or root.
+        is_own: bool,
+    },
+    /// Over TLS, with a certificate that the listener's authority has signed.
+    Certificate(Certificate),
+}
+
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its subject alternative names that are URIs.
+    pub uris: Vec<String>,
+    /// Those that are DNS names.
+    pub dns: Vec<String>,
+    /// When it runs out.
+    pub not_after: SystemTime,
+}
+
+/// What a caller shows.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A certificate with this URI.
+    SanUri(String),
+    /// A certificate with this DNS name.
+    SanDns(String),
+    /// The token with this hash.
+    Token(TokenHash),
+    /// A token of this issuer with this claim.
+    Jwt {
+        /// The issuer.
+        issuer: String,
+        /// The claim's name.
+        claim: String,
+        /// What it says.
+        value: String,
+    },
+    /// The Unix socket, as this user.
+    Uid(u32),
+}
+
+/// Who shows what.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    /// What is shown.
+    pub credential: Credential,
+    /// Who that is.
+    pub identity: Identity,
+}
+
+/// Somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The mapping's name, for the log.
+    pub name: String,
+    /// Whose memories are meant.
+    pub tenant: TenantName,
+    /// What may be done.
+    pub roles: Roles,
+    /// Until when.
+    pub expires: Option<SystemTime>,
+}
+
+/// What somebody has been given by showing credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Absent: nobody known, and nothing was asked.
+    pub identity: Option<Arc<Identity>>,
+    /// What may be done.
+    pub roles: Roles,
+    /// Until when.
+    pub expires: Option<SystemTime>,
+}
+
+/// Where nothing need be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unasked {
+    /// On the TCP listener.
+    pub tcp: bool,
+    /// On the Unix socket.
+    pub unix: bool,
+}
+
+/// Two mappings that one caller could match.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "[[identity]] {first:?} and {second:?} are mapped by the same credential; keep one of them"
+)]
+pub struct TwiceMapped {
+    /// The one.
+    pub first: String,
+    /// The other.
+    pub second: String,
+}
+
+/// Who may call.
+#[derive(Debug, Default)]
+pub struct Identities {
+    by_uri: HashMap<String, Arc<Identity>>,
+    by_dns: HashMap<String, Arc<Identity>>,
+    by_token: HashMap<[u8; 32], (TokenHash, Arc<Identity>)>,
+    by_uid: HashMap<u32, Arc<Identity>>,
+    by_claim: HashMap<String, Vec<(String, String, Arc<Identity>)>>,
+    issuers: Vec<Issuer>,
+    unasked: Unasked,
+}
+
+/// What whoever shows nothing may do, where nothing is asked.
+const ANYONE: Roles = Roles::of([
+    Role::Reader,
+    Role::Writer,
+    Role::HookDecider,
+    Role::Watcher,
+    Role::OperatorReadOnly,
+]);
+
+impl Identities {
+    /// Nobody is mapped and nothing is asked; the daemon's own user and root are operators over the
+    /// Unix socket.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self { unasked: Unasked { tcp: true, unix: true }, ..Self::default() }
+    }
+
+    /// These. Where there are any, they are asked for but where `unasked` says not.
+    ///
+    /// # Errors
+    /// [`TwiceMapped`].
+    pub fn new(
+        mappings: Vec<Mapping>,
+        issuers: Vec<Issuer>,
+        unasked: Unasked,
+    ) -> Result<Self, TwiceMapped> {
+        let mut all = Self { issuers, unasked, ..Self::default() };
+        for Mapping { credential, identity } in mappings {
+            let identity = Arc::new(identity);
+            let second = identity.name.clone();
+            let before = match credential {
+                Credential::SanUri(uri) => all.by_uri.insert(uri, identity),
+                Credential::SanDns(dns) => all.by_dns.insert(dns.to_ascii_lowercase(), identity),
+                Credential::Uid(uid) => all.by_uid.insert(uid, identity),
+                Credential::Token(hash) => {
+                    let before = all.by_token.insert(*hash.bytes(), (hash, identity));
+                    before.map(|(_, identity)| identity)
+                }
+                Credential::Jwt { issuer, claim, value } => {
+                    let of_issuer = all.by_claim.entry(issuer).or_default();
+                    let same = |one: &&(String, String, _)| one.0 == claim && one.1 == value;
+                    let before = of_issuer.iter().find(same).map(|one| Arc::clone(&one.2));
+                    of_issuer.push((claim, value, identity));
+                    before
+                }
+            };
+            if let Some(first) = before {
+                return Err(TwiceMapped { first: first.name.clone(), second });
+            }
+        }
+        Ok(all)
+    }
+
+    /// What a caller is given for what it shows: its connection's peer, and what the call's
+    /// `authorization` says.
+    ///
+    /// # Errors
+    /// CREDENTIALS_MISSING, CREDENTIALS_REFUSED, CREDENTIALS_EXPIRED.
+    pub fn grant(
+        &self,
+        peer: &Peer,
+        authorization: Option<&[u8]>,
+        now: SystemTime,
+    ) -> Result<Grant, Failure> {
+        let grant = match authorization {
+            Some(authorization) => self.bearer(authorization)?,
+            None => self.peer(peer)?,
+        };
+        if grant.has_expired(now) { Err(Failure::CredentialsExpired) } else { Ok(grant) }
+    }
+
+    fn bearer(&self, authorization: &[u8]) -> Result<Grant, Failure> {
+        let text = std::str::from_utf8(authorization).map_err(|_| Failure::CredentialsRefused)?;
+        let (scheme, shown) = text.split_once(' ').ok_or(Failure::CredentialsRefused)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Failure::CredentialsRefused);
+        }
+        let shown = shown.trim();
+        match Token::read(shown) {
+            Some(token) => self.token(&token.hash()),
+            None => self.jwt(shown),
+        }
+    }
+
+    /// Found by its hash, which a caller cannot choose without the token; then compared whole.
+    fn token(&self, hash: &TokenHash) -> Result<Grant, Failure> {
+        match self.by_token.get(hash.bytes()) {
+            Some((kept, identity)) if kept.is(hash) => Ok(Grant::of(identity, None)),
+            _ => Err(Failure::CredentialsRefused),
+        }
+    }
+
+    fn jwt(&self, token: &str) -> Result<Grant, Failure> {
+        let mut failure = Failure::CredentialsRefused;
+        for issuer in &self.issuers {
+            let claims = match issuer.claims(token) {
+                Ok(claims) => claims,
+                Err(Unclaimed::Expired) => {
+                    failure = Failure::CredentialsExpired;
+                    continue;
+                }
+                Err(Unclaimed::Refused) => continue,
+            };
+            let mapped = self.by_claim.get(issuer.name()).map(Vec::as_slice).unwrap_or_default();
+            let says = |one: &&(String, String, _)| claims.text(&one.0) == Some(one.1.as_str());
+            let found = mapped.iter().filter(says).map(|(_, _, identity)| identity);
+            return one(found).map(|identity| Grant::of(identity, Some(claims.expires)));
+        }
+        Err(failure)
+    }
+
+    fn peer(&self, peer: &Peer) -> Result<Grant, Failure> {
+        match peer {
+            Peer::Certificate(certificate) => {
+                let uris = certificate.uris.iter().filter_map(|uri| self.by_uri.get(uri));
+                let dns = certificate.dns.iter();
+                let dns = dns.filter_map(|name| self.by_dns.get(&name.to_ascii_lowercase()));
+                one(uris.chain(dns))
+                    .map(|identity| Grant::of(identity, Some(certificate.not_after)))
+            }
+            Peer::User { uid, is_own } => match self.by_uid.get(uid) {
+                Some(identity) => Ok(Grant::of(identity, None)),
+                None if self.unasked.unix && *is_own => {
+                    Ok(Grant::of_anyone(ANYONE.with(Role::Operator)))
+                }
+                None if self.unasked.unix => Ok(Grant::of_anyone(ANYONE)),
+                None => Err(Failure::CredentialsMissing),
+            },
+            Peer::Anonymous if self.unasked.tcp => Ok(Grant::of_anyone(ANYONE)),
+            Peer::Anonymous => Err(Failure::CredentialsMissing),
+        }
+    }
+}
+
+impl Grant {
+    fn of(identity: &Arc<Identity>, expires: Option<SystemTime>) -> Self {
+        let expires = [identity.expires, expires].into_iter().flatten().min();
+        Self { identity: Some(Arc::clone(identity)), roles: identity.roles, expires }
+    }
+
+    const fn of_anyone(roles: Roles) -> Self {
+        Self { identity: None, roles, expires: None }
+    }
+
+    /// Whether what it was given for has run out.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// The only one; several mappings of one identity count as several.
+fn one<'a>(
+    mut found: impl Iterator<Item = &'a Arc<Identity>>,
+) -> Result<&'a Arc<Identity>, Failure> {
+    match (found.next(), found.next()) {
+        (Some(identity), None) => Ok(identity),
+        _ => Err(Failure::CredentialsRefused),
+    }
+}

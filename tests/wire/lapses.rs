@@ -1,0 +1,236 @@
+//! Claims about what lasts longer than the credentials it was let in by: every kind of it is over
+//! within a second of the change, and says why.
+//!
+//! Law: each kind is open and past its first message before the change; the change is a new table of
+//! identities, put in force as a reload does it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use linmemd::client::proto::{
+    AnswerGrowHookRequest, CreateGrowHookRequest, DownloadMemoryRequest, MemorySpec,
+    OpenSessionRequest, SessionAttach, SessionStart, SessionWait, UploadMemoryRequest,
+    WaitOnAddressRequest, WatchEventsRequest, open_session_request::Message as Asked,
+};
+use linmemd::config::{Config, Identity};
+use linmemd::model::TenantName;
+use linmemd::tenancy::{Credential, Identities, Identity as Known, Mapping, Role, Roles, Unasked};
+use linmemd::token::Token;
+
+use crate::contract::refused;
+use crate::grpc::{Started, Wire, framed};
+use crate::harness::{House, eventually, within};
+
+const ROLES: [Role; 4] = [Role::Reader, Role::Writer, Role::HookDecider, Role::Watcher];
+/// More than the windows of a stream and a connection hold together.
+const LARGE: u64 = 512;
+
+fn token(number: u8) -> Token {
+    Token::new([number; 32])
+}
+
+fn configure(config: &mut Config) {
+    let one = |number: u8| Identity {
+        name: format!("token-{number}"),
+        tenant: "default".to_owned(),
+        roles: ROLES.iter().map(|role| role.word().to_owned()).collect(),
+        token_sha256: Some(*token(number).hash().bytes()),
+        ..Identity::default()
+    };
+    config.identities = vec![one(1), one(2)];
+}
+
+/// Who may call from now on, as a reload would say it.
+fn reload(house: &House, known: &[(u8, &[Role], Option<SystemTime>)]) {
+    let mapping = |(number, roles, expires): &(u8, &[Role], Option<SystemTime>)| Mapping {
+        credential: Credential::Token(token(*number).hash()),
+        identity: Known {
+            name: format!("token-{number}"),
+            tenant: TenantName::new("default").unwrap(),
+            roles: roles.iter().copied().collect::<Roles>(),
+            expires: *expires,
+        },
+    };
+    let mappings = known.iter().map(mapping).collect();
+    let identities = Identities::new(mappings, Vec::new(), Unasked::default()).unwrap();
+    house.daemon.server.set_identities(identities);
+}
+
+/// One of each kind that lasts, all by token 1, each past its beginning.
+struct Open {
+    open: Vec<(&'static str, Started)>,
+}
+
+impl Open {
+    async fn all(house: &House) -> Self {
+        let own = client(house, 2).await;
+        let spec = MemorySpec {
+            initial_pages: LARGE,
+            maximum_pages: Some(LARGE),
+            shared: true,
+            ..Default::default()
+        };
+        own.create(Some("m"), spec).await.unwrap();
+        let hook = CreateGrowHookRequest { hook_id: Some("h".to_owned()), ..Default::default() };
+        own.hook_service().create_grow_hook(own.request(hook)).await.unwrap();
+        let wire = Wire::connect(house.grpc()).await;
+        let memory_id = || "m".to_owned();
+        let download = DownloadMemoryRequest { memory_id: memory_id(), ..Default::default() };
+        let upload = UploadMemoryRequest {
+            memory_id: Some(memory_id()),
+            data: vec![1; 64].into(),
+            ..Default::default()
+        };
+        // Past what the upload writes.
+        let wait = WaitOnAddressRequest {
+            memory_id: memory_id(),
+            address: 4096,
+            width: 4,
+            ..Default::default()
+        };
+        let decide = AnswerGrowHookRequest { hook_id: Some("h".to_owned()), ..Default::default() };
+        let mut open = Vec::new();
+        for (rpc, first, ends) in [
+            // Nobody reads it: its window is full.
+            ("MemoryService/DownloadMemory", framed(&download), true),
+            ("MemoryService/UploadMemory", framed(&upload), false),
+            ("MemoryService/WaitOnAddress", framed(&wait), true),
+            ("MemoryService/OpenSession", session(&[]), false),
+            ("MemoryService/OpenSession", session(&[attach()]), false),
+            ("MemoryService/OpenSession", session(&[attach(), parked()]), false),
+            ("EventService/WatchEvents", framed(&WatchEventsRequest::default()), true),
+            ("HookService/AnswerGrowHook", framed(&decide), false),
+        ] {
+            let authorization = format!("Bearer {}", token(1).reveal());
+            let headers = [("authorization", authorization.as_str())];
+            let mut started = wire.begin_path(&format!("/linmem.v1.{rpc}"), &headers).await;
+            started.body.send_data(first.into(), ends).unwrap();
+            open.push((rpc, started));
+        }
+        // Everything is past its first message.
+        eventually("all are open", async || {
+            let tenant = house.daemon.server.tenants.iter().next().unwrap();
+            tenant.namespace.waiters() == 2 && house.daemon.server.running() >= 7
+        })
+        .await;
+        eventually("the upload has begun", async || own.read("m", 0, 1).await.unwrap()[0] == 1)
+            .await;
+        Self { open }
+    }
+
+    /// Each is over, for this reason, and none took longer than a second from now on.
+    async fn end(self, reason: &str) {
+        let changed = Instant::now();
+        for (rpc, started) in self.open {
+            if rpc.ends_with("DownloadMemory") {
+                // Who reads nothing can be told nothing: the stream is reset.
+                let mut body = started.response.await.unwrap().into_body();
+                let ended = within("it is over", async {
+                    while let Some(Ok(data)) = body.data().await {
+                        body.flow_control().release_capacity(data.len()).unwrap();
+                    }
+                    body.trailers().await
+                });
+                let told = ended.await;
+                assert!(told.is_err() || told.unwrap().is_some(), "{rpc}");
+                continue;
+            }
+            let outcome = started.answer().await.outcome();
+            let took = changed.elapsed();
+            assert!(took < Duration::from_secs(1), "{rpc} took {took:?}");
+            // A refusal on a stream that was half done tells what stands.
+            match outcome {
+                Err(linmemd::client::ClientError::Refused(failure)) => {
+                    assert_eq!(failure.reason, reason, "{rpc}: {failure}");
+                }
+                other => panic!("{rpc}: {other:?}"),
+            }
+        }
+    }
+}
+
+fn attach() -> Asked {
+    Asked::Attach(SessionAttach {
+        tag: 1,
+        handle: 1,
+        memory_id: "m".to_owned(),
+        ..Default::default()
+    })
+}
+
+fn parked() -> Asked {
+    Asked::Wait(SessionWait { tag: 2, handle: 1, address: 8192, width: 4, ..Default::default() })
+}
+
+/// The first messages of a session, one after the other.
+fn session(then: &[Asked]) -> Vec<u8> {
+    let start = [Asked::Start(SessionStart::default())];
+    let all = start.iter().chain(then);
+    all.flat_map(|asked| framed(&OpenSessionRequest { message: Some(asked.clone()) })).collect()
+}
+
+async fn client(house: &House, number: u8) -> linmemd::client::Client {
+    let mut options =
+        linmemd::client::ConnectOptions::new(format!("http://{}", house.grpc()).parse().unwrap());
+    options.retry = linmemd::client::RetryPolicy::NONE;
+    options.token = Some(linmemd::client::BearerToken::new(token(number).reveal()).unwrap());
+    linmemd::client::Client::connect(&options).await.unwrap()
+}
+
+async fn clean(house: House) {
+    let own = client(&house, 2).await;
+    own.delete("m").await.unwrap();
+    eventually("no call runs", async || house.daemon.server.running() == 0).await;
+    house.close().await;
+}
+
+#[tokio::test]
+async fn all_that_lasts_is_over_within_a_second_of_its_token_being_revoked() {
+    let house = House::with(configure);
+    let open = Open::all(&house).await;
+    reload(&house, &[(2, &ROLES, None)]);
+    open.end("CREDENTIALS_REFUSED").await;
+    let own = client(&house, 2).await;
+    own.memory("m").await.unwrap();
+    clean(house).await;
+}
+
+#[tokio::test]
+async fn all_that_lasts_is_over_when_its_token_runs_out() {
+    let house = House::with(configure);
+    let soon = SystemTime::now() + Duration::from_secs(2);
+    reload(&house, &[(1, &ROLES, Some(soon)), (2, &ROLES, None)]);
+    let open = Open::all(&house).await;
+    eventually("it has run out", async || SystemTime::now() >= soon).await;
+    open.end("CREDENTIALS_EXPIRED").await;
+    clean(house).await;
+}
+
+#[tokio::test]
+async fn who_has_lost_a_role_that_it_came_with_comes_again() {
+    let house = House::with(configure);
+    let open = Open::all(&house).await;
+    reload(
+        &house,
+        &[(1, &[Role::Reader, Role::HookDecider, Role::Watcher], None), (2, &ROLES, None)],
+    );
+    let outcomes = open.open.into_iter().filter(|(rpc, _)| rpc.ends_with("OpenSession"));
+    for (_, started) in outcomes {
+        refused(started.answer().await.outcome(), "GRANT_REVOKED", &[]);
+    }
+    clean(house).await;
+}
+
+#[tokio::test]
+async fn what_still_counts_goes_on_through_a_change() {
+    let house = House::with(configure);
+    let own = client(&house, 2).await;
+    let session = own.session(|_| ()).await.unwrap();
+    for _change in 0..3 {
+        reload(&house, &[(2, &ROLES, None)]);
+        own.create(Some("m"), crate::harness::pages(1)).await.unwrap();
+        session.attach("m").await.unwrap();
+        own.delete("m").await.unwrap();
+    }
+    drop(session);
+    house.close().await;
+}
