@@ -43,13 +43,16 @@ def eventually(what, message="it never came true"):
 class Daemon:
     """A running daemon."""
 
-    def __init__(self, listen="127.0.0.1:0", **settings):
+    def __init__(self, listen="127.0.0.1:0", config=None, **settings):
         self.folder = Path(tempfile.mkdtemp(prefix="linmem-"))
         self.socket = self.folder / "socket"
         self.log = self.folder / "log"
         environment = {**os.environ, "NO_COLOR": "1"}
         environment |= {f"LINMEMD_{key}": str(value) for key, value in settings.items()}
         command = [program(), "--listen", listen, "--metrics-listen", "127.0.0.1:0"]
+        if config is not None:
+            (self.folder / "config.toml").write_text(config)
+            command += ["--config", str(self.folder / "config.toml")]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--unix-socket", str(self.socket)], stderr=log, env=environment

@@ -15,6 +15,8 @@ import grpc
 DEFAULT_ENDPOINT = "http://127.0.0.1:7420"
 """The endpoint of a daemon that was not configured otherwise."""
 DEFAULT_PORT = 7420
+AUTHORIZATION_METADATA = "authorization"
+"""The metadata key of a bearer token."""
 TENANT_METADATA = "linmem-tenant"
 """The metadata key that names a tenant."""
 
@@ -73,3 +75,12 @@ def tenant_metadata(tenant: str | None) -> tuple[tuple[str, str], ...]:
     if not tenant or not all("!" <= letter <= "~" for letter in tenant):
         raise ValueError(f"tenant {tenant!r}: expected visible ASCII characters without spaces")
     return ((TENANT_METADATA, tenant),)
+
+
+def token_metadata(token: str | None) -> tuple[tuple[str, str], ...]:
+    """The metadata of every call that shows a bearer token. The token is in no message of an error."""
+    if token is None:
+        return ()
+    if not token or not all("!" <= letter <= "~" for letter in token):
+        raise ValueError("token: expected visible ASCII characters without spaces")
+    return ((AUTHORIZATION_METADATA, f"Bearer {token}"),)

@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from linmem import methods, op
 from linmem.aio.io import Metadata, Wire, sleep
-from linmem.endpoint import tenant_metadata
+from linmem.endpoint import TENANT_METADATA, tenant_metadata
 from linmem.errors import LinmemError, ProtocolBroken
 from linmem.methods import Method
 from linmem.op import Operation, Result
@@ -64,7 +64,8 @@ class Calls:
 
     def with_tenant(self, tenant: str | None) -> Self:
         """The same channel for another tenant (metadata `linmem-tenant`)."""
-        return self._like(tenant_metadata(tenant), self.timeout, self.retry)
+        others = tuple(one for one in self.metadata if one[0] != TENANT_METADATA)
+        return self._like(tenant_metadata(tenant) + others, self.timeout, self.retry)
 
     def with_timeout(self, timeout: float | None) -> Self:
         """The same channel with another deadline for each call, in seconds."""

@@ -23,7 +23,7 @@ from linmem.aio.memory import Memory, labels_of
 from linmem.aio.resources import pages as pages_of
 from linmem.aio.session import OnNotice, Session
 from linmem.deciding import POLICIES, FailurePolicy
-from linmem.endpoint import DEFAULT_ENDPOINT, endpoint, tenant_metadata
+from linmem.endpoint import DEFAULT_ENDPOINT, endpoint, tenant_metadata, token_metadata
 from linmem.retry import RetryPolicy
 from linmem.times import duration
 from linmem.v1 import admin_service_pb2, hook_service_pb2, memory_pb2, memory_set_pb2, segment_pb2
@@ -38,6 +38,7 @@ def connect(
     timeout: float | None = None,
     retry: RetryPolicy | None = None,
     credentials: grpc.ChannelCredentials | None = None,
+    token: str | None = None,
     options: Sequence[tuple[str, Any]] = (),
 ) -> Client:
     """A client of the daemon at `http://HOST:PORT`, `https://HOST:PORT`, `unix:///PATH` or any other
@@ -45,9 +46,11 @@ def connect(
 
     `timeout` is the time in seconds that each call may take, repeats included; a session, a watch and a
     transfer are one call each. `retry` says how calls
-    are repeated. `credentials` are grpcio's own, for TLS; `options` go to the channel."""
+    are repeated. `credentials` are grpcio's own, for TLS; `token` is a bearer token, shown with every
+    call; `options` go to the channel."""
     wire = Wire(endpoint(target, credentials, options))
-    return Client(wire, tenant_metadata(tenant), timeout, retry or RetryPolicy())
+    metadata = tenant_metadata(tenant) + token_metadata(token)
+    return Client(wire, metadata, timeout, retry or RetryPolicy())
 
 
 class Client(Calls):
