@@ -27,8 +27,9 @@ pub(crate) fn lapse(call: &Call) -> Lapse {
     let (door, method) = (Arc::clone(&call.door), call.method);
     let mut changes = door.server.identity_changes();
     Box::pin(async move {
+        let mut expires = door.access.grant().expires;
         loop {
-            let left = door.access.grant().expires.map(|end| {
+            let left = expires.map(|end| {
                 end.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO).min(NAP)
             });
             tokio::select! {
@@ -36,8 +37,9 @@ pub(crate) fn lapse(call: &Call) -> Lapse {
                 _changed = changes.changed() => {}
                 () = nap(left) => {}
             }
-            if let Err(failure) = is_still_let_in(&door, method) {
-                return failure;
+            match is_still_let_in(&door, method) {
+                Ok(until) => expires = until,
+                Err(failure) => return failure,
             }
         }
     })
@@ -50,10 +52,12 @@ async fn nap(left: Option<Duration>) {
     }
 }
 
-fn is_still_let_in(door: &Door, method: Method) -> Result<(), Failure> {
+/// Until when, as it is now.
+fn is_still_let_in(door: &Door, method: Method) -> Result<Option<SystemTime>, Failure> {
     let access = door.server.tenants.access(door.shown.borrow(), SystemTime::now())?;
     if let Some(need) = need(method) {
         access.require(need, method.name())?;
     }
-    access.still_is(&door.access)
+    access.still_is(&door.access)?;
+    Ok(access.grant().expires)
 }

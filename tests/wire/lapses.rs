@@ -197,9 +197,9 @@ async fn all_that_lasts_is_over_within_a_second_of_its_token_being_revoked() {
 #[tokio::test]
 async fn all_that_lasts_is_over_when_its_token_runs_out() {
     let house = House::with(configure);
-    let soon = SystemTime::now() + Duration::from_secs(2);
-    reload(&house, &[(1, &ROLES, Some(soon)), (2, &ROLES, None)]);
     let open = Open::all(&house).await;
+    let soon = SystemTime::now() + Duration::from_millis(300);
+    reload(&house, &[(1, &ROLES, Some(soon)), (2, &ROLES, None)]);
     eventually("it has run out", async || SystemTime::now() >= soon).await;
     open.end("CREDENTIALS_EXPIRED").await;
     clean(house).await;

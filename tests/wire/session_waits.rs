@@ -100,3 +100,20 @@ async fn ten_thousand_waits_are_parked_in_one_session_and_each_is_woken_once() {
     drop(raw);
     house.stop().await;
 }
+
+#[tokio::test]
+async fn a_wait_on_what_is_gone_is_told_that_and_nothing_of_its_address() {
+    let house = House::start();
+    let client = house.client().await;
+    let shared = MemorySpec { shared: true, ..pages(1) };
+    client.create(Some("m"), shared).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    client.delete("m").await.unwrap();
+    // Beside no boundary, and past the end of what was there.
+    for (tag, address) in [(2, 2), (3, 1 << 20), (4, 0)] {
+        raw.say(wait(tag, address, 0));
+        refused(error(raw.result(tag).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
+    }
+    drop(raw);
+    house.stop().await;
+}

@@ -105,7 +105,9 @@ impl Registry {
     ) -> impl Future<Output = Result<Waited, Failure>> + Send + use<> {
         let (seats, waiters) = (Arc::clone(&namespace.seats), Arc::clone(&self.waiters));
         async move {
-            let range = waitable(&record, address, expected.width())?;
+            let range = waitable(&record, address, expected.width())
+                // What is gone has no size to be measured by.
+                .map_err(|failure| if record.has_ended() { record.not_found() } else { failure })?;
             let mut reading = reading(Arc::clone(&record), &gate).await?;
             let mut found = Vec::new();
             let read = hand(reading.memory()).map(|mut memory| memory.read(range, &mut found));
