@@ -2,6 +2,8 @@
 //!
 //! Law: checked on the way in, spelled out on the way back. Specs are in `spec.rs`.
 
+use std::time::Duration;
+
 use prost::Message;
 use sha2::{Digest, Sha256};
 
@@ -26,6 +28,12 @@ pub(crate) const LONGEST_LIST: u32 = 1_000;
 /// INVALID_FIELD where the uid is none.
 pub(crate) fn target<'a>(id: &'a str, uid: Option<&str>) -> Result<Target<'a>, Failure> {
     Ok(Target { id, uid: uid.map(|uid| uuid("uid", uid)).transpose()? })
+}
+
+/// A time that a client asks for; none where it is negative or none at all. Of the least number of
+/// seconds the conversion itself would make a number that there is not.
+pub(crate) fn duration(asked: &prost_types::Duration) -> Option<Duration> {
+    if asked.seconds < 0 { None } else { Duration::try_from(*asked).ok() }
 }
 
 /// A name for a new memory.

@@ -78,8 +78,7 @@ fn wanted(request: v1::CreateGrowHookRequest) -> Result<HookSpec, Failure> {
     let answer_timeout = match request.answer_timeout {
         None => DEFAULT_ANSWER_TIMEOUT,
         // What is no duration, or a negative one, is outside the range.
-        Some(timeout) => std::time::Duration::try_from(timeout)
-            .ok()
+        Some(timeout) => convert::duration(&timeout)
             .filter(|timeout| range.contains(timeout))
             .ok_or_else(|| Failure::InvalidField {
                 field: "answer_timeout",

@@ -12,7 +12,7 @@ use crate::model::{
     MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
 };
 use crate::proto::v1;
-use crate::rpc::form;
+use crate::rpc::{convert, form};
 use crate::units::{ByteCount, WasmPages};
 
 /// What a client asks, checked field by field.
@@ -147,12 +147,12 @@ pub(crate) fn labels(
 /// # Errors
 /// INVALID_FIELD.
 pub(crate) fn lease(field: &'static str, ttl: &prost_types::Duration) -> Result<Duration, Failure> {
-    Duration::try_from(*ttl).ok().filter(|ttl| (MIN_LEASE..=MAX_LEASE).contains(ttl)).ok_or_else(
-        || Failure::InvalidField {
+    convert::duration(ttl).filter(|ttl| (MIN_LEASE..=MAX_LEASE).contains(ttl)).ok_or_else(|| {
+        Failure::InvalidField {
             field,
             why: format!("must be {} s to {} s", MIN_LEASE.as_secs(), MAX_LEASE.as_secs()),
-        },
-    )
+        }
+    })
 }
 
 fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {

@@ -86,9 +86,10 @@ pub(crate) async fn close(call: &Call, body: Body) -> Result<Reply, Refusal> {
 }
 
 fn lease(asked: &prost_types::Duration) -> Result<Duration, Failure> {
-    let ttl = Duration::try_from(*asked).ok();
-    ttl.filter(|ttl| (MIN_VIEW_TTL..=MAX_VIEW_TTL).contains(ttl)).ok_or_else(|| {
-        let (least, most) = (MIN_VIEW_TTL.as_secs(), MAX_VIEW_TTL.as_secs());
-        Failure::InvalidField { field: "ttl", why: format!("must be {least} s to {most} s") }
-    })
+    convert::duration(asked).filter(|ttl| (MIN_VIEW_TTL..=MAX_VIEW_TTL).contains(ttl)).ok_or_else(
+        || {
+            let (least, most) = (MIN_VIEW_TTL.as_secs(), MAX_VIEW_TTL.as_secs());
+            Failure::InvalidField { field: "ttl", why: format!("must be {least} s to {most} s") }
+        },
+    )
 }

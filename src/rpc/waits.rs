@@ -76,7 +76,7 @@ pub(crate) fn wanted(width: u32, expected: u64) -> Result<Expected, Failure> {
 /// # Errors
 /// INVALID_FIELD.
 pub(crate) fn allowed(timeout: prost_types::Duration) -> Result<Duration, Failure> {
-    Duration::try_from(timeout).map_err(|_negative| {
+    convert::duration(&timeout).ok_or_else(|| {
         let why = "is negative; leave it out to wait without one".to_owned();
         Failure::InvalidField { field: "timeout", why }
     })
