@@ -30,6 +30,20 @@ pub(crate) fn target<'a>(id: &'a str, uid: Option<&str>) -> Result<Target<'a>, F
     Ok(Target { id, uid: uid.map(|uid| uuid("uid", uid)).transpose()? })
 }
 
+/// The same where a request names two: what is wrong is told under its own field.
+///
+/// # Errors
+/// INVALID_FIELD.
+pub(crate) fn target_of<'a>(
+    [id_field, uid_field]: [&'static str; 2],
+    memory_id: &'a str,
+    uid: Option<&str>,
+) -> Result<Target<'a>, Failure> {
+    id(id_field, memory_id)?;
+    let uid = uid.map(|uid| uuid(uid_field, uid)).transpose()?;
+    Ok(Target { id: memory_id, uid })
+}
+
 /// A time that a client asks for; none where it is negative or none at all. Of the least number of
 /// seconds the conversion itself would make a number that there is not.
 pub(crate) fn duration(asked: &prost_types::Duration) -> Option<Duration> {

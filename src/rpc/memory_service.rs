@@ -136,8 +136,11 @@ pub(crate) async fn fill(call: &Call, body: Body) -> Result<Reply, Refusal> {
 pub(crate) async fn copy(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let mut request = plain::<v1::CopyMemoryRequest>(call, body).await?.message;
     let key = convert::request_key(call.method, request.request_id.take(), &request)?;
-    let from = convert::target(&request.source_memory_id, request.source_uid.as_deref())?;
-    let to = convert::target(&request.destination_memory_id, request.destination_uid.as_deref())?;
+    let v1::CopyMemoryRequest { source_memory_id, destination_memory_id, .. } = &request;
+    let fields = ["source_memory_id", "source_uid"];
+    let from = convert::target_of(fields, source_memory_id, request.source_uid.as_deref())?;
+    let fields = ["destination_memory_id", "destination_uid"];
+    let to = convert::target_of(fields, destination_memory_id, request.destination_uid.as_deref())?;
     let ends = [(from, request.source_offset), (to, request.destination_offset)];
     call.door.access.copy(&call.occasion, ends, request.length, key).await?;
     answer(&v1::CopyMemoryResponse {})

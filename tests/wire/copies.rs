@@ -6,7 +6,7 @@ use std::sync::Arc;
 use linmemd::client::Client;
 use linmemd::client::proto::{Allocator, CopyMemoryRequest, MemorySpec, Verification};
 
-use crate::contract::refused;
+use crate::contract::{invalid, refused};
 use crate::harness::{House, PAGE, pattern, within};
 
 /// More than is copied on a serving thread, more than a turn of the pool takes, and in no step with
@@ -152,5 +152,23 @@ async fn copies_in_a_ring_all_end_and_each_is_seen_whole() {
         }
     })
     .await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_or_a_uid_that_is_none_is_refused_under_its_own_field() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("a"), MemorySpec { initial_pages: 1, ..Default::default() }).await.unwrap();
+    for (from, to, field) in [("a b", "a", "source_memory_id"), ("a", "", "destination_memory_id")]
+    {
+        invalid(client.copy_memory(copy((from, 0), (to, 0), 1)).await, field);
+    }
+    let uid = || Some("none".to_owned());
+    let plain = || copy(("a", 0), ("a", 1), 1);
+    let of_source = CopyMemoryRequest { source_uid: uid(), ..plain() };
+    invalid(client.copy_memory(of_source).await, "source_uid");
+    let of_destination = CopyMemoryRequest { destination_uid: uid(), ..plain() };
+    invalid(client.copy_memory(of_destination).await, "destination_uid");
     house.stop().await;
 }

@@ -1,8 +1,9 @@
 //! Claims about requests that are wrong by themselves: names, uids, enums, messages and headers.
 
 use linmemd::client::proto::{
-    CreateMemoryRequest, DownloadMemoryRequest, GetMemoryRequest, ReadMemoryRequest,
-    ReadMemoryResponse, UploadMemoryRequest, WriteMemoryRequest,
+    CreateGrowHookRequest, CreateMemoryRequest, DownloadMemoryRequest, GetMemoryRequest,
+    MemorySpec, OpenViewRequest, ReadMemoryRequest, ReadMemoryResponse, UploadMemoryRequest,
+    WaitOnAddressRequest, WriteMemoryRequest,
 };
 use linmemd::client::{Client, ClientError, Upload};
 use prost::Message;
@@ -235,5 +236,36 @@ async fn fields_that_this_server_does_not_know_are_passed_over() {
     };
     let newer = [create.encode_to_vec(), vec![0xF8, 0x3F, 0x01]].concat();
     wire.call("CreateMemory", &[], prefixed(0, &newer)).await.outcome().unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn the_least_duration_that_there_is_is_refused_and_no_panic() {
+    let house = House::start();
+    let client = house.client().await;
+    let least = || Some(prost_types::Duration { seconds: i64::MIN, nanos: i32::MIN });
+    let spec = MemorySpec { lease_ttl: least(), shared: true, ..pages(1) };
+    invalid(client.create(Some("m"), spec).await, "spec.lease_ttl");
+    client.create(Some("m"), MemorySpec { shared: true, ..pages(1) }).await.unwrap();
+    let wait = WaitOnAddressRequest {
+        memory_id: "m".to_owned(),
+        width: 4,
+        timeout: least(),
+        ..Default::default()
+    };
+    invalid(client.memory_service().wait_on_address(client.request(wait)).await, "timeout");
+    let view = OpenViewRequest {
+        memory_id: "m".to_owned(),
+        length: 1,
+        ttl: least(),
+        ..Default::default()
+    };
+    invalid(client.memory_service().open_view(client.request(view)).await, "ttl");
+    let hook = CreateGrowHookRequest {
+        hook_id: Some("h".to_owned()),
+        answer_timeout: least(),
+        ..Default::default()
+    };
+    invalid(client.hook_service().create_grow_hook(client.request(hook)).await, "answer_timeout");
     house.stop().await;
 }

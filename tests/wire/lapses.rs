@@ -72,7 +72,8 @@ impl Open {
         own.create(Some("m"), spec).await.unwrap();
         let hook = CreateGrowHookRequest { hook_id: Some("h".to_owned()), ..Default::default() };
         own.hook_service().create_grow_hook(own.request(hook)).await.unwrap();
-        let wire = Wire::connect(house.grpc()).await;
+        // A download that nobody reads takes the whole window of its connection.
+        let (wire, full) = (Wire::connect(house.grpc()).await, Wire::connect(house.grpc()).await);
         let memory_id = || "m".to_owned();
         let download = DownloadMemoryRequest { memory_id: memory_id(), ..Default::default() };
         let upload = UploadMemoryRequest {
@@ -102,6 +103,7 @@ impl Open {
         ] {
             let authorization = format!("Bearer {}", token(1).reveal());
             let headers = [("authorization", authorization.as_str())];
+            let wire = if rpc.ends_with("DownloadMemory") { &full } else { &wire };
             let mut started = wire.begin_path(&format!("/linmem.v1.{rpc}"), &headers).await;
             started.body.send_data(first.into(), ends).unwrap();
             open.push((rpc, started));
