@@ -1,7 +1,6 @@
-//! Owns the kinds of value that identities have: hashes, claims, roles, algorithms, moments, paths.
+//! Owns the kinds of value that identities have: hashes, claims, moments, text.
 //! A kind knows no key.
 
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::config::JwtClaim;
@@ -11,8 +10,6 @@ use crate::config::raw::{Raw, Refusal};
 /// The longest text of a credential, bytes.
 const TEXT: usize = 1_024;
 
-/// An absolute path of a file.
-pub(super) struct FilePath;
 /// Text of a credential: no control characters, not empty.
 pub(super) struct Text;
 /// SHA-256, 64 hexadecimal digits.
@@ -21,31 +18,6 @@ pub(super) struct Sha256;
 pub(super) struct Claim;
 /// A moment, RFC 3339.
 pub(super) struct Moment;
-/// Words of a closed list, each once and at least one; the text says what they are.
-pub(super) struct Words(pub(super) &'static [&'static str]);
-
-impl Kind for FilePath {
-    type Value = PathBuf;
-
-    fn read(&self, raw: &Raw) -> Result<PathBuf, Refusal> {
-        let text = raw.text().ok_or(Refusal::WrongType)?;
-        let path = PathBuf::from(text);
-        let named = path.file_name().is_some() && !text.ends_with('/');
-        if path.is_absolute() && named && !text.contains(char::is_control) {
-            Ok(path)
-        } else {
-            Err(Refusal::Malformed)
-        }
-    }
-
-    fn show(&self, value: &PathBuf) -> Option<String> {
-        Some(quoted(&value.to_string_lossy()))
-    }
-
-    fn accepts(&self) -> String {
-        "an absolute path of a file".to_owned()
-    }
-}
 
 impl Kind for Text {
     type Value = String;
@@ -134,30 +106,5 @@ impl Kind for Moment {
 
     fn accepts(&self) -> String {
         "a moment in UTC, as \"2027-01-31T00:00:00Z\"".to_owned()
-    }
-}
-
-impl Kind for Words {
-    type Value = Vec<String>;
-
-    fn read(&self, raw: &Raw) -> Result<Vec<String>, Refusal> {
-        let Raw::List(items) = raw else { return Err(Refusal::WrongType) };
-        let word = |item: &Raw| item.text().map(str::to_owned).ok_or(Refusal::WrongType);
-        let words = items.iter().map(word).collect::<Result<Vec<_>, _>>()?;
-        let known = words.iter().all(|word| self.0.contains(&word.as_str()));
-        let mut each = words.clone();
-        each.sort_unstable();
-        each.dedup();
-        let fits = known && !words.is_empty() && each.len() == words.len();
-        if fits { Ok(words) } else { Err(Refusal::Malformed) }
-    }
-
-    fn show(&self, value: &Vec<String>) -> Option<String> {
-        let words: Vec<String> = value.iter().map(|word| quoted(word)).collect();
-        (!words.is_empty()).then(|| format!("[{}]", words.join(", ")))
-    }
-
-    fn accepts(&self) -> String {
-        format!("an array of one or more of {}, each once", self.0.join(", "))
     }
 }

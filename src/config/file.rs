@@ -29,33 +29,25 @@ pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
     for (section, value) in document.get_ref() {
         match value.get_ref() {
             DeValue::Array(items) if section.get_ref() == TENANT => {
-                let one = |(at, item)| {
-                    lay_one(draft, &place, (TENANT, at), item, Tenant::named(""), &tenant_keys())
-                };
-                let tenants = items.iter().enumerate().map(one).collect();
+                let keys = tenant_keys();
+                let tenants = lay_all(draft, &place, TENANT, items, || Tenant::named(""), &keys);
                 draft.take_tenants(tenants);
             }
             DeValue::Array(items) if section.get_ref() == PARTITION => {
                 let (blank, keys) = (Partition::default, partition_keys());
-                let one =
-                    |(at, item)| lay_one(draft, &place, (PARTITION, at), item, blank(), &keys);
-                draft.config.partitions = items.iter().enumerate().map(one).collect();
+                draft.config.partitions = lay_all(draft, &place, PARTITION, items, blank, &keys);
             }
             DeValue::Array(items) if section.get_ref() == HOOK => {
                 let (blank, keys) = (Hook::default, hook_keys());
-                let one = |(at, item)| lay_one(draft, &place, (HOOK, at), item, blank(), &keys);
-                draft.config.hooks = items.iter().enumerate().map(one).collect();
+                draft.config.hooks = lay_all(draft, &place, HOOK, items, blank, &keys);
             }
             DeValue::Array(items) if section.get_ref() == IDENTITY => {
                 let (blank, keys) = (Identity::default, identity_keys());
-                let one = |(at, item)| lay_one(draft, &place, (IDENTITY, at), item, blank(), &keys);
-                draft.config.identities = items.iter().enumerate().map(one).collect();
+                draft.config.identities = lay_all(draft, &place, IDENTITY, items, blank, &keys);
             }
             DeValue::Array(items) if section.get_ref() == JWT_ISSUER => {
                 let (blank, keys) = (JwtIssuer::default, jwt_issuer_keys());
-                let one =
-                    |(at, item)| lay_one(draft, &place, (JWT_ISSUER, at), item, blank(), &keys);
-                draft.config.jwt_issuers = items.iter().enumerate().map(one).collect();
+                draft.config.jwt_issuers = lay_all(draft, &place, JWT_ISSUER, items, blank, &keys);
             }
             DeValue::Table(table) if !TABLES.contains(&section.get_ref().as_ref()) => {
                 lay_section(draft, &place, section, table);
@@ -133,6 +125,19 @@ fn misplaced_name(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>) {
         })
         .or_else(|| draft.meant("", name));
     draft.findings.note(place.at(section.span().start), name, Fault::Unknown { nearest });
+}
+
+/// Reads every table of an array, each over a blank one.
+fn lay_all<T>(
+    draft: &mut Draft,
+    place: &Place<'_>,
+    section: &str,
+    items: &[Spanned<DeValue<'_>>],
+    blank: impl Fn() -> T,
+    keys: &[Key<T>],
+) -> Vec<T> {
+    let one = |(at, item)| lay_one(draft, place, (section, at), item, blank(), keys);
+    items.iter().enumerate().map(one).collect()
 }
 
 /// Reads one table of an array over a blank one. What it needs and has not keeps its blank value, and

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use crate::config::credentials::{Claim, FilePath, Moment, Sha256, Text, Words};
+use crate::config::credentials::{Claim, Moment, Sha256, Text};
 use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
 use crate::config::growth::{Policy, Selector};
 use crate::config::kinds::{
-    Address, Bytes, Factor, Filter, Format, Hosts, Id, Kind, Optional, SocketPath, Switch, Time,
-    Whole,
+    Address, Bytes, Factor, FilePath, Filter, Format, Hosts, Id, Kind, Optional, SocketPath,
+    Switch, Time, Whole,
 };
-use crate::config::lists::{Ids, Nodes, Pages};
+use crate::config::lists::{Ids, Nodes, Pages, Words};
 use crate::config::raw::{Raw, Refusal};
 use crate::config::{Config, Hook, Identity, JwtIssuer, Partition, Tenant};
 

@@ -32,6 +32,8 @@ pub(super) trait Kind {
 pub(super) struct Switch;
 /// An IP address and a port.
 pub(super) struct Address;
+/// An absolute path of a file.
+pub(super) struct FilePath;
 /// The path of a Unix socket.
 pub(super) struct SocketPath;
 /// Host names.
@@ -90,14 +92,11 @@ impl Kind for Address {
     }
 }
 
-impl Kind for SocketPath {
+impl Kind for FilePath {
     type Value = PathBuf;
 
     fn read(&self, raw: &Raw) -> Result<PathBuf, Refusal> {
         let text = raw.text().ok_or(Refusal::WrongType)?;
-        if text.len() > SOCKET_PATH {
-            return Err(Refusal::OutOfRange);
-        }
         let path = PathBuf::from(text);
         let named = path.file_name().is_some() && !text.ends_with('/');
         if path.is_absolute() && named && !text.contains(char::is_control) {
@@ -109,6 +108,26 @@ impl Kind for SocketPath {
 
     fn show(&self, value: &PathBuf) -> Option<String> {
         Some(quoted(&value.to_string_lossy()))
+    }
+
+    fn accepts(&self) -> String {
+        "an absolute path of a file".to_owned()
+    }
+}
+
+impl Kind for SocketPath {
+    type Value = PathBuf;
+
+    fn read(&self, raw: &Raw) -> Result<PathBuf, Refusal> {
+        let text = raw.text().ok_or(Refusal::WrongType)?;
+        if text.len() > SOCKET_PATH {
+            return Err(Refusal::OutOfRange);
+        }
+        FilePath.read(raw)
+    }
+
+    fn show(&self, value: &PathBuf) -> Option<String> {
+        FilePath.show(value)
     }
 
     fn accepts(&self) -> String {

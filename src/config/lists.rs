@@ -1,4 +1,4 @@
-//! Owns the kinds of value that are lists of names and of nodes, and the kind of pages. A kind knows no
+//! Owns the kinds of value that are lists of names, of words and of nodes, and the kind of pages. A kind knows no
 //! key.
 
 use crate::config::PageKind;
@@ -15,14 +15,14 @@ pub(super) struct Ids;
 pub(super) struct Nodes(pub(super) &'static str);
 /// A kind of pages.
 pub(super) struct Pages;
+/// Words of a closed list, each once and at least one; the text says what they are.
+pub(super) struct Words(pub(super) &'static [&'static str]);
 
 impl Kind for Ids {
     type Value = Vec<String>;
 
     fn read(&self, raw: &Raw) -> Result<Vec<String>, Refusal> {
-        let Raw::List(items) = raw else { return Err(Refusal::WrongType) };
-        let name = |item: &Raw| item.text().map(str::to_owned).ok_or(Refusal::WrongType);
-        let names = items.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+        let names = texts(raw)?;
         if names.iter().all(|name| words::is_id(name)) {
             Ok(names)
         } else {
@@ -31,8 +31,7 @@ impl Kind for Ids {
     }
 
     fn show(&self, value: &Vec<String>) -> Option<String> {
-        let names: Vec<String> = value.iter().map(|name| quoted(name)).collect();
-        (!names.is_empty()).then(|| format!("[{}]", names.join(", ")))
+        show(value)
     }
 
     fn accepts(&self) -> String {
@@ -106,4 +105,38 @@ impl Kind for Pages {
     fn accepts(&self) -> String {
         "\"base\", \"2m\" or \"1g\"".to_owned()
     }
+}
+
+impl Kind for Words {
+    type Value = Vec<String>;
+
+    fn read(&self, raw: &Raw) -> Result<Vec<String>, Refusal> {
+        let words = texts(raw)?;
+        let known = words.iter().all(|word| self.0.contains(&word.as_str()));
+        let mut each = words.clone();
+        each.sort_unstable();
+        each.dedup();
+        let fits = known && !words.is_empty() && each.len() == words.len();
+        if fits { Ok(words) } else { Err(Refusal::Malformed) }
+    }
+
+    fn show(&self, value: &Vec<String>) -> Option<String> {
+        show(value)
+    }
+
+    fn accepts(&self) -> String {
+        format!("an array of one or more of {}, each once", self.0.join(", "))
+    }
+}
+
+/// The texts of an array.
+fn texts(raw: &Raw) -> Result<Vec<String>, Refusal> {
+    let Raw::List(items) = raw else { return Err(Refusal::WrongType) };
+    items.iter().map(|item| item.text().map(str::to_owned).ok_or(Refusal::WrongType)).collect()
+}
+
+/// An array of them; none where there are none.
+fn show(texts: &[String]) -> Option<String> {
+    let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    (!quoted.is_empty()).then(|| format!("[{}]", quoted.join(", ")))
 }

@@ -5,7 +5,7 @@
 //! stays so. No key and no token is in any message.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -123,13 +123,9 @@ fn key_sets(config: &Config) -> Result<Vec<String>, CredentialsError> {
         reason,
     };
     let read = |issuer: &JwtIssuer| {
-        read(&issuer.jwks_file).map_err(|error| unreadable(issuer, error.to_string()))
+        fs::read_to_string(&issuer.jwks_file).map_err(|error| unreadable(issuer, error.to_string()))
     };
     config.jwt_issuers.iter().map(read).collect()
-}
-
-fn read(path: &Path) -> std::io::Result<String> {
-    fs::read_to_string(path)
 }
 
 fn identities(config: &Config, key_sets: &[String]) -> Result<Identities, CredentialsError> {

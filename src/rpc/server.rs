@@ -259,14 +259,7 @@ impl Server {
     pub fn may_scrape(&self, authorization: &[u8]) -> Result<(), Failure> {
         let shown = Shown { authorization: Some(authorization), ..Shown::by(&Peer::Anonymous) };
         let grant = self.tenants.grant(shown, SystemTime::now());
-        let judged = grant.and_then(|grant| match grant.roles.meet(Need::Scrape) {
-            true => Ok(()),
-            false => Err(Failure::RoleMissing {
-                rpc: "GET /metrics",
-                role: Need::Scrape.role(),
-                how: "use credentials that are mapped with it",
-            }),
-        });
+        let judged = grant.and_then(|grant| grant.require(Need::Scrape, "GET /metrics"));
         judged.inspect_err(|failure| self.note_refused(failure))
     }
 

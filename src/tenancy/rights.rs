@@ -1,4 +1,4 @@
-//! What the holder of an [`Access`] may do.
+//! What the holder of a [`Grant`], or of an [`Access`] by one, may do.
 //!
 //! Law: roles are what the grant says and nothing else; who asks for them is rpc's one table.
 
@@ -27,17 +27,7 @@ impl Access {
     /// # Errors
     /// [`Failure::RoleMissing`].
     pub fn require(&self, need: Need, rpc: &'static str) -> Result<(), Failure> {
-        if self.grant.roles.meet(need) {
-            return Ok(());
-        }
-        let how = match (&self.grant.identity, need) {
-            (Some(_), _) => "use credentials that are mapped with it",
-            (None, Need::Operate) => {
-                "call it over the Unix socket as the daemon's own user or root"
-            }
-            (None, _) => "show credentials that are mapped with it",
-        };
-        Err(Failure::RoleMissing { rpc, role: need.role(), how })
+        self.grant.require(need, rpc)
     }
 
     /// That whoever has this now may still do all that it could with `before`.
@@ -50,5 +40,25 @@ impl Access {
             return Ok(());
         }
         Err(Failure::GrantRevoked)
+    }
+}
+
+impl Grant {
+    /// That whoever was given this may do what a call does.
+    ///
+    /// # Errors
+    /// [`Failure::RoleMissing`].
+    pub fn require(&self, need: Need, rpc: &'static str) -> Result<(), Failure> {
+        if self.roles.meet(need) {
+            return Ok(());
+        }
+        let how = match (&self.identity, need) {
+            (Some(_), _) => "use credentials that are mapped with it",
+            (None, Need::Operate) => {
+                "call it over the Unix socket as the daemon's own user or root"
+            }
+            (None, _) => "show credentials that are mapped with it",
+        };
+        Err(Failure::RoleMissing { rpc, role: need.role(), how })
     }
 }
