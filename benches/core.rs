@@ -82,6 +82,7 @@ impl Floor {
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
             sessions: u64::MAX,
+            connections: u64::MAX,
             growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(

@@ -341,12 +341,12 @@ pub enum Failure {
         /// How many are.
         used: u64,
     },
-    /// A session's client takes nothing of what is there for it.
-    #[error(
-        "the client took nothing for {limit:?}; read what a session answers, or ask for less at once"
-    )]
+    /// The client takes nothing of what is there for it, or does not send what it began.
+    #[error("the client {deed} within {limit:?}; go on faster, or do less at once")]
     Stalled {
-        /// How long that may be.
+        /// What it did not do.
+        deed: &'static str,
+        /// How long it had, beside the time that bytes take.
         limit: Duration,
     },
     /// Other bytes were there than a group expected.

@@ -208,6 +208,15 @@
 //!   a growth of more goes on when that is full and is paid off before the next. A tenant's own value
 //!   goes before the daemon's.
 //! - During a drain AnswerGrowHook stays until it owes no answer, then ends as DRAINING.
+//! - STALLED is told to who does not send the whole of a message; who takes nothing cannot be told. Both
+//!   times are longer by a second for every 64 KiB, so that a slow peer is none that stands still.
+//! - A reply of 4 KiB and more is in the in-flight budgets until the socket has it. One that says what
+//!   has been done is taken on whatever the budgets, and the next ones are refused for it.
+//! - A download is read one message ahead of its taker while half of the budget is free, else none.
+//! - A peer's frames are worth what they bring: resets, pings and their like are paid for out of a credit
+//!   that calls earn (`rpc/manners.rs`). It is slowed first, so that an honest client's burst is not ended.
+//! - A connection counts for each tenant that it has called for, until it ends.
+//! - An address of IPv6 stands for its network of 64 bits. Loopback's addresses are counted as any.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

@@ -22,6 +22,8 @@ pub const PAGE_BYTES: u64 = 64 * KIB;
 pub const GRPC_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7420));
 /// `grpc.max_connections`, connections.
 pub const MAX_CONNECTIONS: u32 = 10_000;
+/// `grpc.max_connections_per_address`, connections: a quarter of all.
+pub const MAX_CONNECTIONS_PER_ADDRESS: u32 = 2_500;
 /// `grpc.streams_per_connection`, streams.
 pub const STREAMS_PER_CONNECTION: u32 = 256;
 /// `grpc.tls_timeout`.
@@ -34,6 +36,8 @@ pub const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
 /// `grpc.header_timeout`.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// `grpc.message_timeout`.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `grpc.idle_timeout`.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// `grpc.keepalive_interval`.

@@ -66,6 +66,10 @@ pub struct Grpc {
     pub unix_socket: Option<PathBuf>,
     /// Connections at a time, in all. Default: 10,000.
     pub max_connections: u32,
+    /// Connections at a time from one address; none: no limit. Default: 2,500.
+    pub max_connections_per_address: Option<u32>,
+    /// Connections at a time that have called for one tenant. Default: none, no limit.
+    pub max_connections_per_tenant: Option<u32>,
     /// HTTP/2 streams open at a time on one connection. Default: 256.
     pub streams_per_connection: u32,
     /// From accept to the end of the TLS handshake. Default: 5 s.
@@ -74,6 +78,8 @@ pub struct Grpc {
     pub preface_timeout: Duration,
     /// From the first byte of a call's headers to their last. Default: 5 s.
     pub header_timeout: Duration,
+    /// From a message's first byte to its last, beside a second for 64 KiB. Default: 30 s.
+    pub message_timeout: Duration,
     /// A connection without a stream for this long is closed. Default: 5 min.
     pub idle_timeout: Duration,
     /// Between HTTP/2 pings of the daemon's. Default: 30 s.
@@ -88,7 +94,7 @@ pub struct Grpc {
     pub waiters_per_tenant: u32,
     /// Sessions open at a time for one tenant. Default: 1,024.
     pub sessions_per_tenant: u32,
-    /// A session whose client takes nothing for this long is ended. Default: 30 s.
+    /// A call whose client takes nothing of its reply for this long is ended. Default: 30 s.
     pub stall_timeout: Duration,
     /// Bytes of messages held at a time, in all. Default: 256 MiB.
     pub in_flight_bytes: u64,
@@ -294,10 +300,13 @@ impl Default for Config {
                 allow_plaintext: false,
                 unix_socket: None,
                 max_connections: defaults::MAX_CONNECTIONS,
+                max_connections_per_address: Some(defaults::MAX_CONNECTIONS_PER_ADDRESS),
+                max_connections_per_tenant: None,
                 streams_per_connection: defaults::STREAMS_PER_CONNECTION,
                 tls_timeout: defaults::TLS_TIMEOUT,
                 preface_timeout: defaults::PREFACE_TIMEOUT,
                 header_timeout: defaults::HEADER_TIMEOUT,
+                message_timeout: defaults::MESSAGE_TIMEOUT,
                 idle_timeout: defaults::IDLE_TIMEOUT,
                 keepalive_interval: defaults::KEEPALIVE_INTERVAL,
                 keepalive_timeout: defaults::KEEPALIVE_TIMEOUT,

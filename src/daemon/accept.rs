@@ -1,11 +1,12 @@
 //! The acceptor: one thread that takes connections and deals them out in turn.
 //!
 //! Law: running out of descriptors costs a pause and not a core: a reserve descriptor is given up to
-//! take one connection and end it, so that its peer is not left hanging. Past the cap a connection
-//! is ended at once. Says nothing on the wire.
+//! take one connection and end it, so that its peer is not left hanging. Past the cap, of all or of
+//! its address, a connection is ended at once. Says nothing on the wire.
 
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use crate::daemon::arrivals::{Arrival, Seated};
-use crate::rpc::Server;
+use crate::metrics::Metrics;
+use crate::rpc::{Crowded, MostConnections, Server};
 use crate::tenancy::Peer;
 
 /// How long to wait for descriptors to come back.
@@ -26,9 +28,27 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Acceptor {
     pub(super) server: Arc<Server>,
     pub(super) runtimes: Vec<UnboundedSender<Seated>>,
-    pub(super) max_connections: u64,
+    pub(super) most: MostConnections,
     pub(super) own_user: u32,
-    pub(super) shed: Counter,
+    pub(super) shed: Shed,
+}
+
+/// Connections that were ended for want of room, by what there was no room for.
+#[derive(Debug)]
+pub(super) struct Shed {
+    descriptors: Counter,
+    in_all: Counter,
+    of_address: Counter,
+}
+
+impl Shed {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self {
+            descriptors: metrics.calls_shed("descriptors"),
+            in_all: metrics.calls_shed("connections"),
+            of_address: metrics.calls_shed("connections_per_address"),
+        }
+    }
 }
 
 impl Acceptor {
@@ -36,23 +56,26 @@ impl Acceptor {
     pub(super) async fn accept(mut self, tcp: TcpListener, unix: Option<UnixListener>) {
         let mut reserve = reserve();
         let mut turn = 0usize;
+        // That there are none is said once until there are some again.
+        let mut short = false;
         loop {
             let arrival = tokio::select! {
-                accepted = tcp.accept() => accepted.and_then(|(stream, _)| {
+                accepted = tcp.accept() => accepted.and_then(|(stream, peer)| {
                     stream.set_nodelay(true)?;
-                    stream.into_std().map(Arrival::Tcp)
+                    stream.into_std().map(|stream| (Arrival::Tcp(stream), Some(peer.ip())))
                 }),
                 accepted = accept_unix(unix.as_ref()) => accepted.and_then(|stream| {
                     let peer = self.peer(&stream)?;
-                    stream.into_std().map(|stream| Arrival::Unix(stream, peer))
+                    stream.into_std().map(|stream| (Arrival::Unix(stream, peer), None))
                 }),
             };
             match arrival {
-                Ok(arrival) => {
+                Ok((arrival, peer)) => {
                     if reserve.is_none() {
                         reserve = self::reserve();
                     }
-                    self.deal(arrival, &mut turn);
+                    short &= reserve.is_none();
+                    self.deal(arrival, peer, &mut turn);
                 }
                 Err(error) if is_exhaustion(&error) => {
                     drop(reserve.take());
@@ -61,8 +84,10 @@ impl Acceptor {
                     {
                         drop(taken);
                     }
-                    self.shed.increment(1);
-                    tracing::warn!(%error, "no descriptors; connections wait");
+                    self.shed.descriptors.increment(1);
+                    if !std::mem::replace(&mut short, true) {
+                        tracing::warn!(%error, "no descriptors; connections wait");
+                    }
                     sleep(PAUSE).await;
                     reserve = self::reserve();
                 }
@@ -72,10 +97,11 @@ impl Acceptor {
         }
     }
 
-    fn deal(&mut self, arrival: Arrival, turn: &mut usize) {
-        let Some(place) = self.server.place(self.max_connections) else {
-            self.shed.increment(1);
-            return;
+    fn deal(&mut self, arrival: Arrival, peer: Option<IpAddr>, turn: &mut usize) {
+        let place = match self.server.place(peer, self.most) {
+            Ok(place) => place,
+            Err(Crowded::InAll) => return self.shed.in_all.increment(1),
+            Err(Crowded::Address) => return self.shed.of_address.increment(1),
         };
         *turn = turn.wrapping_add(1);
         let next = turn.checked_rem(self.runtimes.len()).unwrap_or(0);

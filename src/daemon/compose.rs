@@ -9,7 +9,7 @@ use crate::config::{Config, GrowPolicy as GrowPolicyConfig, Tenant as TenantConf
 use crate::model::TenantName;
 use crate::os::host::HostFacts;
 use crate::registry::{EventSettings, Limits as AccountLimits, NamespaceLimits, Settings};
-use crate::rpc::{ConnectionLimits, Limits};
+use crate::rpc::{ConnectionLimits, Limits, MostConnections};
 use crate::tenancy::{GrowPolicy, TenantLimits};
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
@@ -92,6 +92,7 @@ pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName,
         in_flight_bytes: config.grpc.in_flight_bytes_per_tenant,
         handlers: u64::from(config.grpc.handlers_per_tenant),
         sessions: u64::from(config.grpc.sessions_per_tenant),
+        connections: config.grpc.max_connections_per_tenant.map_or(u64::MAX, u64::from),
         growth: growth(&config.grow_policy.with(&tenant.grow_policy)),
     };
     config
@@ -124,7 +125,15 @@ pub(super) fn limits(config: &Config) -> Limits {
         drain_limit: config.drain.limit,
         in_flight_bytes: config.grpc.in_flight_bytes,
         stall_timeout: config.grpc.stall_timeout,
+        message_timeout: config.grpc.message_timeout,
         progress_interval: config.events.progress_interval,
+    }
+}
+
+pub(super) fn most_connections(config: &Config) -> MostConnections {
+    MostConnections {
+        in_all: u64::from(config.grpc.max_connections),
+        per_address: config.grpc.max_connections_per_address.map_or(u64::MAX, u64::from),
     }
 }
 
@@ -136,6 +145,7 @@ pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
         certificate_age: config.tls.max_connection_age,
         preface_timeout: config.grpc.preface_timeout,
         header_timeout: config.grpc.header_timeout,
+        message_timeout: config.grpc.message_timeout,
         idle_timeout: config.grpc.idle_timeout,
         keepalive_interval: config.grpc.keepalive_interval,
         keepalive_timeout: config.grpc.keepalive_timeout,

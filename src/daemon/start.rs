@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::daemon::accept::Acceptor;
+use crate::daemon::accept::{Acceptor, Shed};
 use crate::daemon::arena::arena;
 use crate::daemon::arrivals::{Seated, serve};
 use crate::daemon::credentials::Credentials;
@@ -170,9 +170,9 @@ impl Daemon {
         let acceptor = Acceptor {
             server: Arc::clone(&parts.server),
             runtimes,
-            max_connections: u64::from(config.grpc.max_connections),
+            most: compose::most_connections(config),
             own_user: own_user(),
-            shed: parts.metrics.calls_shed("connections"),
+            shed: Shed::new(&parts.metrics),
         };
         let server = Arc::clone(&parts.server);
         self.spawn("acceptor".to_owned(), move || async move {

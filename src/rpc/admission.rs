@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use crate::error::Failure;
 use crate::rpc::moderation::Rest;
 use crate::rpc::server::Server;
+use crate::rpc::untaken::Untaken;
 use crate::tenancy::{Access, Budget, Peer, Shown};
 
 /// What a call of one connection goes through.
@@ -28,6 +29,8 @@ pub(crate) struct Door {
     pub(crate) shown: ShownForIt,
     /// Tells the connection's socket of large messages.
     pub(crate) rest: Arc<Rest>,
+    /// The connection's large replies.
+    pub(crate) untaken: Arc<Untaken>,
 }
 
 /// What a caller showed: kept for as long as something goes by it.
@@ -102,6 +105,14 @@ impl Door {
     /// OVERLOADED: it is to be taken in its turn.
     pub(crate) fn hold_ahead(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
         self.hold_by(Budget::take_of_half, bytes)
+    }
+
+    /// Takes bytes for a reply that says what has been done, whatever the budgets: it is there already,
+    /// and must not be refused any more.
+    pub(crate) fn hold_anyway(self: &Arc<Self>, bytes: u64) -> InFlight {
+        self.access.tenant().in_flight_bytes.take_anyway(bytes);
+        self.server.in_flight_bytes.take_anyway(bytes);
+        InFlight { door: Arc::clone(self), bytes }
     }
 
     /// The tenant's part is looked at first, so that one tenant's excess is never another's refusal.

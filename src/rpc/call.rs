@@ -6,8 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tonic::{Code, Status};
 
 use crate::error::Failure;
@@ -87,6 +88,8 @@ pub(crate) struct Served {
     /// Absent once counted.
     code: Option<Code>,
     place: Option<Running>,
+    /// It has a place among the streams of tonic's own crates.
+    foreign: bool,
 }
 
 impl Served {
@@ -101,6 +104,7 @@ impl Served {
             started,
             code: Some(Code::Cancelled),
             place: None,
+            foreign: false,
         };
         if let Some(meters) = served.meters() {
             meters.begun();
@@ -113,9 +117,31 @@ impl Served {
         self.place = Some(place);
     }
 
+    /// Takes a place among the streams of tonic's own crates, which are of no tenant.
+    ///
+    /// # Errors
+    /// OVERLOADED naming the limit.
+    pub(crate) fn enter_foreign(&mut self) -> Result<(), Failure> {
+        if let Some(room) = self.connection.server.foreign_room(self.method) {
+            room.take(1)?;
+            self.foreign = true;
+        }
+        Ok(())
+    }
+
     /// The call is parked: it is not among the tenant's running ones any more.
     pub(crate) fn leave(&mut self) {
         self.place = None;
+    }
+
+    /// The bytes of a reply, which keep what they are charged until they are out.
+    pub(crate) fn charge(&self, bytes: Bytes, held: Option<InFlight>) -> Bytes {
+        self.connection.untaken.charge(bytes, held, self.stall_timeout())
+    }
+
+    /// How long the peer may take nothing.
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        self.connection.server.limits.stall_timeout
     }
 
     /// The call ended so. Counted once.
@@ -136,6 +162,10 @@ impl Drop for Served {
     fn drop(&mut self) {
         if let Some(code) = self.code {
             self.ended(if task::is_stalled() { Code::ResourceExhausted } else { code });
+        }
+        let server = &self.connection.server;
+        if let Some(room) = server.foreign_room(self.method).filter(|_| self.foreign) {
+            room.give_back(1);
         }
         if self.method.is_waited_for() {
             self.connection.server.running.fetch_sub(1, Ordering::AcqRel);

@@ -1,9 +1,11 @@
 //! [`serve`]: one connection, from its first byte to its last.
 //!
 //! Law: what h2 and hyper leave open is closed here: stream, header and reset limits; a preface, a
-//! frame or a header block that does not come whole in time; a connection without calls for too
-//! long; a peer that no longer answers pings; the drain (GOAWAY, then wait for the calls). Windows
-//! are fixed, because an adaptive one would change h2's budget for small frames.
+//! frame or a header block that does not come whole in time; a reply that the peer does not take; a
+//! connection without calls for too long, which is told to go and then ended; a peer that no longer
+//! answers pings; the drain (GOAWAY, then wait for the calls). Windows are fixed, because an adaptive
+//! one would change h2's budget for small frames. A connection is counted once for each tenant that
+//! it calls for.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,10 +21,12 @@ use crate::error::Failure;
 use crate::rpc::admission::{Door, ShownForIt};
 use crate::rpc::front;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
-use crate::rpc::server::{Phase, Place, Server};
+use crate::rpc::places::Place;
+use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
-use crate::rpc::wire::{Progress, Watched};
-use crate::tenancy::Peer;
+use crate::rpc::untaken::{Untaken, patience};
+use crate::rpc::wire::{Owed, Progress, Watched};
+use crate::tenancy::{Peer, Tenant};
 
 /// Room for one connection's unread bytes: h2's budget for small frames follows from it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -30,8 +34,9 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 /// A frame's payload at most: large messages then come in few frames.
 const FRAME: u32 = 1 << 20;
-/// What a connection may have buffered for sending on each stream.
-const SEND_BUFFER: usize = 1 << 20;
+/// What a connection may have buffered for sending on each stream before more is asked for. A large
+/// message is handed over whole, so that two of a download are under way at a time.
+const SEND_BUFFER: usize = 64 << 10;
 /// Streams reset by the peer before they were accepted, and by us for its errors (CVE-2023-44487
 /// and its kin): more ends the connection.
 const PENDING_RESETS: usize = 256;
@@ -56,6 +61,8 @@ pub struct ConnectionLimits {
     pub preface_timeout: Duration,
     /// Until a frame other than DATA, or a header block, is whole.
     pub header_timeout: Duration,
+    /// Until a frame of DATA is whole, beside the time that its bytes take.
+    pub message_timeout: Duration,
     /// Without a call.
     pub idle_timeout: Duration,
     /// Between pings.
@@ -67,8 +74,27 @@ pub struct ConnectionLimits {
 impl ConnectionLimits {
     fn look_every(&self) -> Duration {
         let shortest = self.preface_timeout.min(self.header_timeout).min(self.idle_timeout);
+        let shortest = shortest.min(self.message_timeout);
         let tenth = shortest.checked_div(LOOKS).unwrap_or(shortest);
         tenth.clamp(Duration::from_millis(1), LOOK_EVERY)
+    }
+
+    fn owed_within(&self, what: Owed) -> Duration {
+        match what {
+            Owed::Preface => self.preface_timeout,
+            Owed::Frame => self.header_timeout,
+            Owed::Data(length) => patience(self.message_timeout, length),
+        }
+    }
+}
+
+/// A connection's place among those of one tenant. Given back when dropped.
+#[derive(Debug)]
+struct Seat(Arc<Tenant>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.give_back(1);
     }
 }
 
@@ -80,6 +106,12 @@ pub(crate) struct Connection {
     peer: Arc<Peer>,
     /// To its socket.
     rest: Arc<Rest>,
+    /// Its large replies.
+    pub(crate) untaken: Arc<Untaken>,
+    /// One for each tenant that it has called for.
+    seats: Mutex<Vec<Seat>>,
+    /// The address of the tenant that was called for last: nearly always the next one's too.
+    last_seat: AtomicUsize,
     /// The door of the last call that was let in: most connections need no other.
     recent: Mutex<Option<Recent>>,
     calls_ever: AtomicU64,
@@ -97,6 +129,9 @@ impl Connection {
             server,
             peer: Arc::new(peer),
             rest: Arc::default(),
+            untaken: Arc::default(),
+            seats: Mutex::default(),
+            last_seat: AtomicUsize::new(0),
             recent: Mutex::new(None),
             calls_ever: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
@@ -129,13 +164,34 @@ impl Connection {
         let shown = ShownForIt::new(&self.peer, authorization, tenant);
         let access = tenants.access(shown.borrow(), now)?;
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
-        let door = Arc::new(Door { access, server, shown, rest });
+        let untaken = Arc::clone(&self.untaken);
+        let door = Arc::new(Door { access, server, shown, rest, untaken });
         *self.recent() = Some(Recent { generation, door: Arc::clone(&door) });
         Ok(door)
     }
 
     fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts this connection among those of the door's tenant, at its first call for it.
+    ///
+    /// # Errors
+    /// OVERLOADED naming the limit.
+    pub(crate) fn seat(&self, door: &Door) -> Result<(), Failure> {
+        let tenant = door.access.tenant();
+        // The seat keeps the tenant, so that its address is nobody else's.
+        let address = Arc::as_ptr(tenant).addr();
+        if self.last_seat.load(Ordering::Acquire) == address {
+            return Ok(());
+        }
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seats.iter().any(|seat| Arc::ptr_eq(&seat.0, tenant)) {
+            tenant.connections.take(1)?;
+            seats.push(Seat(Arc::clone(tenant)));
+        }
+        self.last_seat.store(address, Ordering::Release);
+        Ok(())
     }
 
     pub(crate) fn next_call(&self) -> u64 {
@@ -153,9 +209,13 @@ impl Connection {
         }
     }
 
+    fn is_quiet(&self) -> bool {
+        self.calls.load(Ordering::Acquire) == 0
+    }
+
     /// How long there has been no call.
     fn quiet_for(&self) -> Duration {
-        if self.calls.load(Ordering::Acquire) > 0 {
+        if !self.is_quiet() {
             return Duration::ZERO;
         }
         let since = Duration::from_nanos(self.quiet_since.load(Ordering::Acquire));
@@ -195,6 +255,8 @@ pub async fn serve<S>(
     let mut look = interval(limits.look_every());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut leaving = false;
+    // When it is ended though the peer stays, once it was told to go for being idle.
+    let mut ends = None;
     loop {
         tokio::select! {
             biased;
@@ -205,21 +267,42 @@ pub async fn serve<S>(
                 conversation.as_mut().graceful_shutdown();
             }
             _ = look.tick() => {
-                if let Some((since, preface)) = progress.owes_since() {
-                    let limit = if preface { limits.preface_timeout } else { limits.header_timeout };
-                    if since.elapsed() >= limit {
-                        tracing::debug!(connection = connection.number, preface, "too slow; closed");
-                        return;
-                    }
+                let now = Instant::now();
+                if let Some(why) = overdue(&connection, &progress, &limits, now) {
+                    tracing::debug!(connection = connection.number, why, "too slow; closed");
+                    return;
+                }
+                if ends.is_some_and(|ends| ends <= now) && connection.is_quiet() {
+                    return;
                 }
                 let old = ages.is_some_and(|most| connection.epoch.elapsed() >= most);
                 if !leaving && (old || connection.quiet_for() >= limits.idle_timeout) {
                     leaving = true;
+                    ends = now.checked_add(limits.idle_timeout);
                     conversation.as_mut().graceful_shutdown();
                 }
             }
         }
     }
+}
+
+/// What the peer should have sent or taken by now.
+fn overdue(
+    connection: &Connection,
+    progress: &Progress,
+    limits: &ConnectionLimits,
+    now: Instant,
+) -> Option<&'static str> {
+    if let Some((since, what)) = progress.owes_since()
+        && now.saturating_duration_since(since) >= limits.owed_within(what)
+    {
+        return Some(match what {
+            Owed::Preface => "preface",
+            Owed::Frame => "frame",
+            Owed::Data(_) => "data",
+        });
+    }
+    connection.untaken.is_late(now).then_some("reply")
 }
 
 fn protocol(limits: &ConnectionLimits) -> http2::Builder<CallTasks> {

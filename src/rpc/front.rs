@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming as Body;
@@ -22,6 +22,7 @@ use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
 use crate::rpc::deciding::Deciding;
+use crate::rpc::drip::UNSENT;
 use crate::rpc::event_service::{self, Watching};
 use crate::rpc::lapse::lapse;
 use crate::rpc::method::{Kind, Method};
@@ -30,6 +31,7 @@ use crate::rpc::session::Session;
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::task::{answered_unless, answered_within};
 use crate::rpc::transfer::{Download, Until};
+use crate::rpc::untaken::SHORT;
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, authorization, creation, hook_service, memory_service, operations,
@@ -37,6 +39,9 @@ use crate::rpc::{
     view_service,
 };
 use crate::tenancy::Occasion;
+
+/// Who asks about services has the answer in a moment, and the streams for it are few.
+const LONGEST_REFLECTION: Duration = Duration::from_secs(60);
 
 /// A handler's success.
 pub(crate) enum Reply {
@@ -75,7 +80,7 @@ pub(crate) fn handle(
             return Ok(refuse(&status::unimplemented(), served));
         }
         if method.is_foreign() {
-            return Ok(Box::pin(foreign(&connection, request, served)).await);
+            return Ok(Box::pin(foreign(&connection, id, request, served)).await);
         }
         let (call, deadline) = match admit(&connection, id, method, &request, started, &mut served)
         {
@@ -115,6 +120,7 @@ fn admit(
     if let Some(need) = authorization::need(method) {
         door.access.require(need, method.name())?;
     }
+    connection.seat(&door)?;
     served.keep(door.enter()?);
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
     let occasion = Occasion { now, gate: Gate::new() };
@@ -136,6 +142,9 @@ async fn answer(
     match bounded.await {
         Ended::Over(Ok(Reply::Message(frame, held))) => {
             served.ended(Code::Ok);
+            let held = held.or_else(|| {
+                (frame.len() >= SHORT).then(|| call.door.hold_anyway(frame.len() as u64))
+            });
             reply::message(frame, held, served)
         }
         Ended::Over(Ok(Reply::Download(download))) => {
@@ -242,21 +251,34 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
 /// Health and reflection, which ask for no tenant and say nothing about one.
 async fn foreign(
     connection: &Connection,
+    id: CallId,
     request: Request<Body>,
     mut served: Served,
 ) -> Response<ReplyBody> {
     let server = &connection.server;
     let method = Method::of(request.uri().path());
-    let headers = request.headers();
-    let deadline = deadline(headers, Instant::now(), server.limits.max_deadline);
-    // Their services never fail but by a status.
-    let answered = match method {
-        Method::ReflectionV1 => server.reflection.clone().call(request).await,
-        Method::ReflectionV1Alpha => server.reflection_alpha.clone().call(request).await,
-        _ => server.health.clone().call(request).await,
+    if let Err(failure) = served.enter_foreign() {
+        return refuse(&status::status(&Refusal::from(failure), &id.to_string()), served);
+    }
+    let reflects = matches!(method, Method::ReflectionV1 | Method::ReflectionV1Alpha);
+    let now = Instant::now();
+    let longest = if reflects { LONGEST_REFLECTION } else { server.limits.max_deadline };
+    let deadline = deadline(request.headers(), now, longest).unwrap_or_default();
+    let deadline = deadline.or_else(|| now.checked_add(longest).filter(|_| reflects));
+    let answering = async {
+        match method {
+            Method::ReflectionV1 => server.reflection.clone().call(request).await,
+            Method::ReflectionV1Alpha => server.reflection_alpha.clone().call(request).await,
+            _ => server.health.clone().call(request).await,
+        }
     };
-    let Ok(response) = answered;
-    answered_within(deadline.unwrap_or_default());
+    let limit = server.limits.message_timeout;
+    // Their services never fail but by a status.
+    let Ok(Ok(response)) = tokio::time::timeout(limit, answering).await else {
+        let failure = Failure::Stalled { deed: UNSENT, limit };
+        return refuse(&status::status(&Refusal::from(failure), &id.to_string()), served);
+    };
+    answered_within(deadline);
     if let Some(status) = Status::from_header_map(response.headers()) {
         served.ended(status.code());
     } else if method == Method::HealthCheck {

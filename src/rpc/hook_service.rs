@@ -11,7 +11,7 @@ use crate::registry::LabelSelector;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{answer, plain};
+use crate::rpc::memory_service::{answer, listed, plain};
 use crate::rpc::spec::known;
 use crate::rpc::status::Refusal;
 use crate::tenancy::{
@@ -42,12 +42,15 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let most = convert::page_size(request.page_size);
     let (hooks, more) = call.door.access.hooks(after.as_ref(), most);
     let last = hooks.last().filter(|_| more);
-    answer(&v1::ListGrowHooksResponse {
-        next_page_token: last
-            .map(|last| convert::page_token(OF_HOOKS, &last.id))
-            .unwrap_or_default(),
-        hooks: hooks.iter().map(message).collect(),
-    })
+    listed(
+        call,
+        &v1::ListGrowHooksResponse {
+            next_page_token: last
+                .map(|last| convert::page_token(OF_HOOKS, &last.id))
+                .unwrap_or_default(),
+            hooks: hooks.iter().map(message).collect(),
+        },
+    )
 }
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {

@@ -20,6 +20,7 @@ use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::spec;
 use crate::rpc::status::Refusal;
+use crate::rpc::untaken::SHORT;
 use crate::units::ByteCount;
 
 /// Longest message that carries no tenant bytes: a spec with all its labels at their longest.
@@ -47,6 +48,13 @@ pub(crate) async fn plain<M: Message + Default>(
 /// A reply that carries no tenant bytes.
 pub(crate) fn answer(message: &impl Message) -> Result<Reply, Refusal> {
     Ok(Reply::Message(frame(message), None))
+}
+
+/// A reply as long as what is listed: it is in the in-flight budgets if it is not short.
+pub(crate) fn listed(call: &Call, message: &impl Message) -> Result<Reply, Refusal> {
+    let length = message.encoded_len();
+    let held = if length >= SHORT { Some(call.hold(length as u64)?) } else { None };
+    Ok(Reply::Message(frame(message), held))
 }
 
 /// A reply with so many of a tenant's bytes in it, put into words where those are not in others' way.
@@ -241,13 +249,16 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let after = convert::page_start(&request.label_selector, &request.page_token)?;
     let page_size = convert::page_size(request.page_size);
     let listing = call.door.access.list(&selector, after.as_ref(), page_size, call.occasion.now);
-    answer(&v1::ListMemoriesResponse {
-        memories: listing.records.iter().map(|record| convert::memory(record)).collect(),
-        next_page_token: listing
-            .next
-            .map(|last| convert::page_token(&request.label_selector, &last))
-            .unwrap_or_default(),
-    })
+    listed(
+        call,
+        &v1::ListMemoriesResponse {
+            memories: listing.records.iter().map(|record| convert::memory(record)).collect(),
+            next_page_token: listing
+                .next
+                .map(|last| convert::page_token(&request.label_selector, &last))
+                .unwrap_or_default(),
+        },
+    )
 }
 
 pub(crate) async fn update(call: &Call, body: Body) -> Result<Reply, Refusal> {

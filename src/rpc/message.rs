@@ -7,7 +7,8 @@
 //! Law: the five bytes of a header are judged (length against the RPC's limit, then the in-flight
 //! budgets) before a byte of the message is kept; what was budgeted is given back when the
 //! [`Incoming`] message is dropped. The frames of a message are not copied: tenant bytes go from
-//! them straight into the memory ([`Messages::next_with_data`]). Compressed messages are refused.
+//! them straight into the memory ([`Messages::next_with_data`]). Compressed messages are refused, and
+//! those that drip for too long given up (`drip.rs`).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -22,6 +23,7 @@ use crate::error::Failure;
 use crate::registry::Gate;
 use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::carrier::{Carrier, WithData, split};
+use crate::rpc::drip::Drip;
 use crate::rpc::gathered::Gathered;
 
 /// Bytes of a gRPC message's header.
@@ -51,6 +53,7 @@ pub(crate) struct Messages<B> {
     collecting: Option<Collecting>,
     /// What is to come of the message being collected, until its connection is told.
     untold: Option<usize>,
+    drip: Drip,
     limit: MessageLimit,
     door: Arc<Door>,
 }
@@ -83,14 +86,15 @@ pub(crate) struct Incoming<M> {
 impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     pub(crate) fn new(body: B, limit: MessageLimit, door: Arc<Door>) -> Self {
         let (buffered, header, collecting) = (Bytes::new(), None, None);
-        Self { body, buffered, header, collecting, untold: None, limit, door }
+        let drip = Drip::new(door.server.limits.message_timeout);
+        Self { body, buffered, header, collecting, untold: None, drip, limit, door }
     }
 
     /// The next message; none at the request's end. Given up when the gate closes.
     ///
     /// # Errors
     /// TOO_LARGE, OVERLOADED, CAPABILITY_UNAVAILABLE (compressed), INVALID_FIELD (no such message),
-    /// DEADLINE_PASSED. After one of these there is no next message.
+    /// DEADLINE_PASSED, STALLED. After one of these there is no next message.
     pub(crate) async fn next<M: Message + Default>(
         &mut self,
         gate: &Gate,
@@ -116,6 +120,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             if let Some(message) = self.buffered.get(..length).filter(|_| length <= SHORT) {
                 let message = M::decode(message).map_err(|_malformed| malformed());
                 self.header = None;
+                self.drip.over();
                 self.buffered.advance(length);
                 return Poll::Ready(message.map(Some));
             }
@@ -180,6 +185,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             self.header = None;
             let length = length as usize;
             if self.buffered.len() >= length {
+                self.drip.over();
                 let whole = Gathered::whole(self.buffered.split_to(length));
                 return Poll::Ready(Ok(Some((whole, held))));
             }
@@ -187,6 +193,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             self.collecting = Some(Collecting { gathered: Gathered::default(), length, held });
         }
         ready!(self.poll_collected(gate, context))?;
+        self.drip.over();
         Poll::Ready(Ok(self.collecting.take().map(|Collecting { mut gathered, held, .. }| {
             gathered.settle();
             (gathered, held)
@@ -219,6 +226,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         &mut self,
         gate: &Gate,
     ) -> Result<Incoming<M>, Failure> {
+        self.drip.expect();
         let one = self.next(gate).await?;
         self.end(gate).await?;
         one.ok_or_else(missing)
@@ -232,6 +240,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         &mut self,
         gate: &Gate,
     ) -> Result<Incoming<WithData<M>>, Failure> {
+        self.drip.expect();
         let one = self.next_with_data(gate).await?;
         self.end(gate).await?;
         one.ok_or_else(missing)
@@ -331,7 +340,11 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 if let Some(rest) = self.untold.take() {
                     self.door.rest.tell(rest);
                 }
-                Poll::Pending
+                let begun = match &self.collecting {
+                    Some(Collecting { length, .. }) => Some(*length),
+                    None => (!self.buffered.is_empty()).then_some(0),
+                };
+                self.drip.poll_late(begun, context).map(Err)
             }
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             // The stream was reset or the connection lost: nobody will see an answer.

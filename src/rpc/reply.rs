@@ -6,13 +6,15 @@
 //!
 //! Law: a bytes field is announced first ([`framed`]) and then copied straight behind its
 //! announcement; nothing is encoded twice. Whatever a reply holds (its call, its bytes in flight) is
-//! given back when the body is dropped, sent or not.
+//! given back when the body is dropped, sent or not; but for large messages' bytes in flight, which
+//! are out only when they are out (`untaken.rs`). What the peer does not take ends its call.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
@@ -24,6 +26,8 @@ use tonic::Status;
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Served;
 use crate::rpc::message::HEADER;
+use crate::rpc::task;
+use crate::rpc::untaken::{SHORT, patience};
 
 /// What goes back.
 pub(crate) struct ReplyBody {
@@ -64,7 +68,14 @@ impl fmt::Debug for ReplyBody {
 }
 
 /// One message and OK.
-pub(crate) fn message(frame: Bytes, held: Option<InFlight>, served: Served) -> Response<ReplyBody> {
+pub(crate) fn message(
+    mut frame: Bytes,
+    mut held: Option<InFlight>,
+    served: Served,
+) -> Response<ReplyBody> {
+    if frame.len() >= SHORT {
+        frame = served.charge(frame, held.take());
+    }
     respond(ReplyBody { content: Content::Unary(Some(frame)), served: Some(served), _held: held })
 }
 
@@ -153,6 +164,13 @@ pub(crate) fn put_header(out: &mut Vec<u8>, length: usize) {
 }
 
 impl ReplyBody {
+    /// What was handed over is to be taken within the limit.
+    fn handed_over(&self, bytes: usize) {
+        if let Some(served) = &self.served {
+            task::handed_over(Instant::now(), patience(served.stall_timeout(), bytes));
+        }
+    }
+
     fn end(&mut self, status: &Status) -> HeaderMap {
         self.content = Content::End;
         if let Some(served) = &mut self.served {
@@ -183,17 +201,27 @@ impl Body for ReplyBody {
                 Poll::Ready(Some(Ok(Frame::trailers(ok_trailers()))))
             }
             Content::Stream(messages) => {
+                task::taken();
                 let message = std::task::ready!(messages.as_mut().poll_message(context));
                 Poll::Ready(Some(Ok(match message {
-                    Ok(message) => Frame::data(message),
+                    Ok(message) => {
+                        self.handed_over(message.len());
+                        Frame::data(message)
+                    }
                     Err(status) => Frame::trailers(self.end(&status)),
                 })))
             }
-            Content::Tonic(body) => match std::task::ready!(Pin::new(body).poll_frame(context)) {
-                Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
-                None => Poll::Ready(None),
-                Some(Err(status)) => Poll::Ready(Some(Ok(Frame::trailers(self.end(&status))))),
-            },
+            Content::Tonic(body) => {
+                task::taken();
+                match std::task::ready!(Pin::new(body).poll_frame(context)) {
+                    Some(Ok(frame)) => {
+                        self.handed_over(frame.data_ref().map_or(0, Bytes::len));
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    None => Poll::Ready(None),
+                    Some(Err(status)) => Poll::Ready(Some(Ok(Frame::trailers(self.end(&status))))),
+                }
+            }
             Content::End => Poll::Ready(None),
         }
     }

@@ -13,7 +13,7 @@ use crate::rpc::call::Call;
 use crate::rpc::carrier::WithData;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, answer_with, plain};
+use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, answer_with, listed, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::status::Refusal;
 use crate::tenancy::SegmentPart;
@@ -73,12 +73,15 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let namespace = &call.door.access.tenant().namespace;
     let (segments, more) = namespace.list_segments(after.as_ref(), most);
     let last = segments.last().filter(|_| more);
-    answer(&v1::ListSegmentsResponse {
-        next_page_token: last
-            .map(|last| convert::page_token(OF_SEGMENTS, &last.id))
-            .unwrap_or_default(),
-        segments: segments.iter().map(|segment| message(segment)).collect(),
-    })
+    listed(
+        call,
+        &v1::ListSegmentsResponse {
+            next_page_token: last
+                .map(|last| convert::page_token(OF_SEGMENTS, &last.id))
+                .unwrap_or_default(),
+            segments: segments.iter().map(|segment| message(segment)).collect(),
+        },
+    )
 }
 
 pub(crate) async fn init(call: &Call, body: Body) -> Result<Reply, Refusal> {

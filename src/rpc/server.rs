@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -23,6 +24,7 @@ use crate::registry::Registry;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
+use crate::rpc::places::{Crowded, MostConnections, Place, Places};
 use crate::rpc::status::reason;
 use crate::tenancy::{Budget, Identities, Need, Peer, Shown, Tenants};
 
@@ -36,6 +38,11 @@ const SERVICES: [&str; 5] = [
 ];
 /// Longest message of a health or reflection request: both hold one name.
 const FOREIGN_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Streams of reflection at a time, in all: an answer may be some hundred kilobytes.
+const MAX_REFLECTIONS: u64 = 16;
+/// Watches of health at a time, in all.
+const MAX_HEALTH_WATCHES: u64 = 1_024;
 
 /// What one call may do; all of it is shown by GetServerInfo.
 #[derive(Clone, Debug)]
@@ -58,8 +65,10 @@ pub struct Limits {
     pub drain_limit: Duration,
     /// Request and reply bytes of all tenants.
     pub in_flight_bytes: u64,
-    /// How long a session's client may take nothing.
+    /// How long a reply's client may take nothing, beside the time that its bytes take.
     pub stall_timeout: Duration,
+    /// How long a message may be on its way, beside the time that its bytes take.
+    pub message_timeout: Duration,
     /// Between two messages of a watch that say how far it is.
     pub progress_interval: Duration,
 }
@@ -95,9 +104,13 @@ pub struct Server {
     pub(crate) meters: Vec<MethodMeters>,
     auth: AuthMeters,
     pub(crate) running: AtomicU64,
-    pub(crate) connections: AtomicU64,
+    pub(crate) places: Arc<Places>,
     pub(crate) connections_ever: AtomicU64,
     pub(crate) panics: AtomicU64,
+    /// Streams of reflection that are open.
+    pub(crate) reflections: Budget,
+    /// Watches of health that are open.
+    pub(crate) health_watches: Budget,
     pub(crate) health: Foreign,
     pub(crate) reflection: Foreign,
     pub(crate) reflection_alpha: Foreign,
@@ -106,16 +119,6 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     drain_asked: watch::Sender<bool>,
     identity_changes: watch::Sender<()>,
-}
-
-/// A connection's place among those that are served. Given back when dropped.
-#[derive(Debug)]
-pub struct Place(Arc<Server>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 impl fmt::Debug for Server {
@@ -150,9 +153,11 @@ impl Server {
             meters: Method::ALL.iter().map(|method| MethodMeters::new(*method, metrics)).collect(),
             auth: metrics.auth(),
             running: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
+            places: Arc::default(),
             connections_ever: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            reflections: Budget::new("reflection_streams", MAX_REFLECTIONS),
+            health_watches: Budget::new("health_watches", MAX_HEALTH_WATCHES),
             health: Foreign::new(health),
             reflection: Foreign::new(
                 builder().build_v1()?.max_decoding_message_size(FOREIGN_MESSAGE_BYTES),
@@ -207,21 +212,18 @@ impl Server {
         self.running.load(Ordering::Acquire)
     }
 
-    /// A place for one more connection, where fewer than `most` have one.
-    #[must_use]
-    pub fn place(self: &Arc<Self>, most: u64) -> Option<Place> {
-        self.connections
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |have| {
-                (have < most).then(|| have.saturating_add(1))
-            })
-            .ok()
-            .map(|_before| Place(Arc::clone(self)))
+    /// A place for one more connection, of this address.
+    ///
+    /// # Errors
+    /// Which limit it is one too many for.
+    pub fn place(&self, peer: Option<IpAddr>, most: MostConnections) -> Result<Place, Crowded> {
+        self.places.take(peer, most)
     }
 
     /// gRPC connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Acquire)
+        self.places.taken()
     }
 
     /// Request and reply bytes held.
@@ -272,6 +274,16 @@ impl Server {
     pub fn observe(&self, metrics: &Metrics) {
         for meters in &self.meters {
             meters.observe(metrics);
+        }
+    }
+
+    /// How many streams of a method there may be that are of no tenant; none: those that end by
+    /// themselves.
+    pub(crate) const fn foreign_room(&self, method: Method) -> Option<&Budget> {
+        match method {
+            Method::ReflectionV1 | Method::ReflectionV1Alpha => Some(&self.reflections),
+            Method::HealthWatch => Some(&self.health_watches),
+            _ => None,
         }
     }
 

@@ -90,5 +90,7 @@ fn limits(call: &Call) -> v1::Limits {
         max_hook_streams: count(MAX_HOOK_STREAMS),
         tenant_sessions: tenant.sessions.limit(),
         stall_timeout: limits.stall_timeout.try_into().ok(),
+        message_timeout: limits.message_timeout.try_into().ok(),
+        tenant_connections: Some(tenant.connections.limit()).filter(|limit| *limit < u64::MAX),
     }
 }

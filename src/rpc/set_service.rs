@@ -12,7 +12,7 @@ use crate::registry::{Member, MemorySet};
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{answer, plain};
+use crate::rpc::memory_service::{answer, listed, plain};
 use crate::rpc::status::Refusal;
 
 /// What tokens of this list are of: no label selector begins so.
@@ -23,7 +23,7 @@ const LOOK_AT_MOST: usize = 10_000;
 pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::GetMemorySetRequest>(call, body).await?.message;
     let set = call.door.access.tenant().namespace.set(&request.set_id)?;
-    answer(&v1::GetMemorySetResponse { memory_set: Some(message(call, &set, true)) })
+    listed(call, &v1::GetMemorySetResponse { memory_set: Some(message(call, &set, true)) })
 }
 
 pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
@@ -40,12 +40,15 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     more |= shown < sets.len();
     sets.truncate(shown);
     let last = sets.last().filter(|_| more);
-    answer(&v1::ListMemorySetsResponse {
-        next_page_token: last
-            .map(|last| convert::page_token(OF_SETS, &last.id))
-            .unwrap_or_default(),
-        memory_sets: sets.iter().map(|set| message(call, set, false)).collect(),
-    })
+    listed(
+        call,
+        &v1::ListMemorySetsResponse {
+            next_page_token: last
+                .map(|last| convert::page_token(OF_SETS, &last.id))
+                .unwrap_or_default(),
+            memory_sets: sets.iter().map(|set| message(call, set, false)).collect(),
+        },
+    )
 }
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {

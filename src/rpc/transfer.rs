@@ -34,6 +34,7 @@ use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
+use crate::rpc::untaken::Departure;
 use crate::units::{ByteCount, ByteRange};
 
 /// Numbers of the fields of `DownloadMemoryResponse`.
@@ -218,8 +219,8 @@ pub(crate) struct Download {
     rest: ByteRange,
     chunk: ByteCount,
     checksum: bool,
-    /// Of the message that was handed over last.
-    held: Option<InFlight>,
+    /// The message that was handed over last, on its way.
+    last: Option<Departure>,
 }
 
 pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> {
@@ -243,7 +244,7 @@ pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> 
         rest,
         chunk: ByteCount::new(chunk),
         checksum: request.checksum,
-        held: None,
+        last: None,
     })))
 }
 
@@ -268,13 +269,12 @@ pub(crate) fn stream(
 impl Download {
     /// The next message, framed; `Err(None)` when all has been sent.
     async fn next(&mut self, call: &Call) -> Result<Bytes, Option<Failure>> {
-        self.held = None;
         if self.rest.length() == ByteCount::ZERO {
             return Err(None);
         }
         let (here, after) = self.rest.split(self.chunk);
         let length = here.length();
-        let held = call.hold(length.get())?;
+        let held = self.hold(call, length.get()).await?;
         let mut before = Vec::with_capacity(11);
         if here.start() > 0 {
             encode_key(OFFSET_FIELD, WireType::Varint, &mut before);
@@ -295,8 +295,22 @@ impl Download {
         }
         let end = ByteRange::within(here.end(), 0, ByteCount::new(u64::MAX));
         self.rest = after.or(end.ok()).unwrap_or(self.rest);
-        self.held = Some(held);
-        Ok(Bytes::from(out))
+        let limit = call.door.server.limits.stall_timeout;
+        let (message, departure) = call.door.untaken.charge_and_tell(out.into(), held, limit);
+        self.last = Some(departure);
+        Ok(message)
+    }
+
+    /// A message is read ahead of the last one's departure only where that is in nobody's way: who is
+    /// slow to take a download gets its bytes read as it takes them.
+    async fn hold(&mut self, call: &Call, bytes: u64) -> Result<InFlight, Failure> {
+        if let Some(last) = self.last.take() {
+            if let Ok(held) = call.door.hold_ahead(bytes) {
+                return Ok(held);
+            }
+            last.await;
+        }
+        call.hold(bytes)
     }
 }
 

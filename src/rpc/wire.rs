@@ -5,9 +5,9 @@
 //! preface 24 │ frame header 9: length 3, type 1, flags 1, stream 4 │ payload │ frame header …
 //! ```
 //!
-//! Law: the preface, and every frame but DATA, with a header block up to its END_HEADERS, must come
-//! whole within a time limit that `connection.rs` keeps; h2 itself waits for ever. Reads no header,
-//! changes no byte. How many came is all that `moderation.rs` is told.
+//! Law: the preface, and every frame, with a header block up to its END_HEADERS, must come whole
+//! within a time limit that `connection.rs` keeps; h2 itself waits for ever. Reads no header, changes
+//! no byte. How many came is all that `moderation.rs` is told, and which frames what `manners.rs` is.
 
 use std::io;
 use std::pin::Pin;
@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::rpc::manners::Manners;
 use crate::rpc::moderation::Moderation;
 
 const PREFACE: usize = 24;
@@ -27,6 +28,19 @@ const HEADERS: u8 = 1;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+/// A read among small frames brings no more than this, however much room there is: what it brings is
+/// taken in one turn.
+const SCRATCH: usize = 16 << 10;
+
+/// What a peer is in the middle of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    Preface,
+    /// A frame that is not DATA, or a header block.
+    Frame,
+    /// DATA with so long a payload.
+    Data(usize),
+}
 
 /// Since when the peer has been in the middle of something, for whoever keeps time.
 #[derive(Debug)]
@@ -34,33 +48,51 @@ pub(crate) struct Progress {
     epoch: Instant,
     /// Nanoseconds after `epoch`; 0: it is not.
     since: AtomicU64,
-    /// Whether the preface has come.
-    greeted: AtomicU64,
+    /// Of what: [`PREFACE_OWED`], 0 for a frame, else DATA and its length.
+    what: AtomicU64,
 }
+
+const PREFACE_OWED: u64 = u64::MAX;
 
 impl Progress {
     pub(crate) fn new() -> Arc<Self> {
         let epoch = Instant::now();
         // The preface is due from the start.
-        Arc::new(Self { epoch, since: AtomicU64::new(1), greeted: AtomicU64::new(0) })
+        let (since, what) = (AtomicU64::new(1), AtomicU64::new(PREFACE_OWED));
+        Arc::new(Self { epoch, since, what })
     }
 
-    /// Since when the peer owes the rest of something; and whether that is the preface.
-    pub(crate) fn owes_since(&self) -> Option<(Instant, bool)> {
+    /// Since when the peer owes the rest of something, and of what.
+    pub(crate) fn owes_since(&self) -> Option<(Instant, Owed)> {
         let since = self.since.load(Ordering::Relaxed);
-        let preface = self.greeted.load(Ordering::Relaxed) == 0;
+        let what = match self.what.load(Ordering::Relaxed) {
+            PREFACE_OWED => Owed::Preface,
+            0 => Owed::Frame,
+            length => Owed::Data(usize::try_from(length).unwrap_or(usize::MAX)),
+        };
         let moment = self.epoch.checked_add(std::time::Duration::from_nanos(since));
-        moment.filter(|_| since != 0).map(|moment| (moment, preface))
+        moment.filter(|_| since != 0).map(|moment| (moment, what))
     }
 
-    fn set(&self, owes: bool) {
+    /// What the peer owes now, and whether it began since this was last said.
+    fn set(&self, owes: Option<Owed>, began: bool) {
         let owed = self.since.load(Ordering::Relaxed) != 0;
-        if owes && !owed {
+        let Some(what) = owes else {
+            if owed {
+                self.since.store(0, Ordering::Relaxed);
+            }
+            return;
+        };
+        if began || !owed {
             let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
             self.since.store(now.max(1), Ordering::Relaxed);
-        } else if !owes && owed {
-            self.since.store(0, Ordering::Relaxed);
         }
+        let what = match what {
+            Owed::Preface => PREFACE_OWED,
+            Owed::Frame => 0,
+            Owed::Data(length) => u64::try_from(length).unwrap_or(u64::MAX),
+        };
+        self.what.store(what, Ordering::Relaxed);
     }
 }
 
@@ -71,8 +103,11 @@ pub(crate) struct Watched<S> {
     place: Place,
     /// In a header block whose END_HEADERS has not come.
     block: bool,
+    /// What is owed began with bytes that were seen last.
+    began: bool,
     progress: Arc<Progress>,
     moderation: Moderation<S>,
+    manners: Manners,
 }
 
 #[derive(Debug)]
@@ -84,7 +119,8 @@ enum Place {
 
 impl<S> Watched<S> {
     pub(crate) fn new(stream: S, progress: Arc<Progress>, moderation: Moderation<S>) -> Self {
-        Self { stream, place: Place::Preface { left: PREFACE }, block: false, progress, moderation }
+        let (place, manners) = (Place::Preface { left: PREFACE }, Manners::new());
+        Self { stream, place, block: false, began: false, progress, moderation, manners }
     }
 
     /// How many bytes have come of a frame that is not whole.
@@ -95,17 +131,27 @@ impl<S> Watched<S> {
         }
     }
 
+    /// What has not come of the payload of the frame that is coming.
+    fn coming(&self) -> usize {
+        match self.place {
+            Place::Payload { left, .. } => left,
+            Place::Preface { .. } | Place::Header { .. } => 0,
+        }
+    }
+
     fn see(&mut self, mut bytes: &[u8]) {
+        self.began = false;
         while !bytes.is_empty() {
             bytes = self.step(bytes);
         }
-        let owes = self.block
-            || match self.place {
-                Place::Preface { .. } => true,
-                Place::Header { have, .. } => have > 0,
-                Place::Payload { data, .. } => !data,
-            };
-        self.progress.set(owes);
+        let owes = match self.place {
+            Place::Preface { .. } => Some(Owed::Preface),
+            _ if self.block => Some(Owed::Frame),
+            Place::Header { have: 0, .. } => None,
+            Place::Payload { length, data: true, .. } => Some(Owed::Data(length)),
+            Place::Header { .. } | Place::Payload { .. } => Some(Owed::Frame),
+        };
+        self.progress.set(owes, self.began);
     }
 
     fn step<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
@@ -114,12 +160,13 @@ impl<S> Watched<S> {
                 let (seen, rest) = bytes.split_at(bytes.len().min(*left));
                 *left = left.saturating_sub(seen.len());
                 if *left == 0 {
-                    self.progress.greeted.store(1, Ordering::Relaxed);
                     self.place = header();
                 }
                 rest
             }
             Place::Header { bytes: header, have } => {
+                // A header block is one thing from its first frame on.
+                self.began |= *have == 0 && !self.block;
                 let wanted = header.get_mut(*have..).unwrap_or_default();
                 let (seen, rest) = bytes.split_at(bytes.len().min(wanted.len()));
                 for (slot, byte) in wanted.iter_mut().zip(seen) {
@@ -148,6 +195,7 @@ impl<S> Watched<S> {
             self.block = flags & END_HEADERS == 0;
         }
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        self.manners.frame(kind, flags, length);
         self.place = if length == 0 {
             header()
         } else {
@@ -167,20 +215,44 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        std::task::ready!(this.manners.poll_turn(context))?;
         this.moderation.before(this.torn());
         let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+        let read = if buffer.remaining() > SCRATCH && this.coming() < SCRATCH {
+            this.read_little(context, buffer)
+        } else {
+            Pin::new(&mut this.stream).poll_read(context, buffer)
+        };
+        match read {
             Poll::Ready(read) => {
                 let came = buffer.filled().get(before..).unwrap_or_default();
                 this.moderation.came(came.len());
                 this.see(came);
                 Poll::Ready(read)
             }
-            Poll::Pending => match this.moderation.idle(&this.stream, context) {
-                Ok(()) => Poll::Pending,
-                Err(stuck) => Poll::Ready(Err(stuck)),
-            },
+            Poll::Pending => {
+                this.manners.idle();
+                match this.moderation.idle(&this.stream, context) {
+                    Ok(()) => Poll::Pending,
+                    Err(stuck) => Poll::Ready(Err(stuck)),
+                }
+            }
         }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// A buffer that has held a large frame would take a hundred thousand small ones.
+    fn read_little(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut scratch = [0; SCRATCH];
+        let mut little = ReadBuf::new(&mut scratch);
+        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut little))?;
+        buffer.put_slice(little.filled());
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -224,10 +296,14 @@ mod tests {
         frame
     }
 
-    fn owes_after(bytes: &[u8], step: usize) -> bool {
+    fn watched() -> (Watched<()>, Arc<Progress>) {
         let progress = Progress::new();
         let moderation = Moderation::new(Box::new(|(), _| false), Arc::default());
-        let mut watched = Watched::new((), Arc::clone(&progress), moderation);
+        (Watched::new((), Arc::clone(&progress), moderation), progress)
+    }
+
+    fn owes_after(bytes: &[u8], step: usize) -> bool {
+        let (mut watched, progress) = watched();
         for piece in bytes.chunks(step) {
             watched.see(piece);
         }
@@ -235,7 +311,27 @@ mod tests {
     }
 
     #[test]
-    fn the_peer_owes_the_rest_of_a_preface_and_of_every_frame_but_data() {
+    fn time_runs_from_the_beginning_of_a_frame_or_block_and_not_of_a_stream_of_them() {
+        let (mut watched, progress) = watched();
+        watched.see(&[b'P'; PREFACE]);
+        let data = frame(DATA, 0, 200);
+        watched.see(&data[..100]);
+        let (first, what) = progress.owes_since().unwrap();
+        assert_eq!(what, Owed::Data(200));
+        watched.see(&data[100..150]);
+        assert_eq!(progress.owes_since().unwrap().0, first, "the same frame");
+        watched.see(&[&data[150..], &data[..100]].concat());
+        let (second, _) = progress.owes_since().unwrap();
+        assert!(second > first, "another frame");
+        watched.see(&[&data[100..], &frame(HEADERS, 0, 5)].concat());
+        let (block, what) = progress.owes_since().unwrap();
+        assert_eq!(what, Owed::Frame);
+        watched.see(&frame(CONTINUATION, 0, 5));
+        assert_eq!(progress.owes_since().unwrap().0, block, "the same block");
+    }
+
+    #[test]
+    fn the_peer_owes_the_rest_of_a_preface_and_of_every_frame() {
         let preface = vec![b'P'; PREFACE];
         let with = |more: &[u8]| [preface.as_slice(), more].concat();
         for step in [1, 2, 7, 1000] {
@@ -249,7 +345,7 @@ mod tests {
             assert!(owes_after(&with(&block), step));
             let block = [block, frame(CONTINUATION, END_HEADERS, 0)].concat();
             assert!(!owes_after(&with(&block), step));
-            assert!(!owes_after(&with(&frame(DATA, 0, 50)[..20]), step), "DATA may be slow");
+            assert!(owes_after(&with(&frame(DATA, 0, 50)[..20]), step), "DATA torn");
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct TenantLimits {
     pub handlers: u64,
     /// Open sessions.
     pub sessions: u64,
+    /// Connections that have called for it.
+    pub connections: u64,
     /// How its memories may grow.
     pub growth: GrowPolicy,
 }
@@ -34,6 +36,8 @@ pub struct Tenant {
     pub handlers: Budget,
     /// Its open sessions.
     pub sessions: Budget,
+    /// The connections that have called for it.
+    pub connections: Budget,
     /// Who is asked before its memories grow.
     pub hooks: Arc<Hooks>,
     /// The label of its series: its name, or [`crate::metrics::OTHER_TENANTS`].
@@ -55,6 +59,7 @@ impl Tenant {
             in_flight_bytes: Budget::new("tenant_in_flight_bytes", limits.in_flight_bytes),
             handlers: Budget::new("tenant_handlers", limits.handlers),
             sessions: Budget::new("tenant_sessions", limits.sessions),
+            connections: Budget::new("tenant_connections", limits.connections),
             hooks: Hooks::new(limits.growth, accounts, clock, metrics.hooks(&label)),
             meters: metrics.tenant(&label, &AccessKind::ALL.map(AccessKind::word)),
             namespace,

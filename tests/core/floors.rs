@@ -117,6 +117,7 @@ impl Floors {
             in_flight_bytes: u64::MAX,
             handlers: u64::MAX,
             sessions: u64::MAX,
+            connections: u64::MAX,
             growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(

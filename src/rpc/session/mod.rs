@@ -283,7 +283,8 @@ impl Drop for Session {
         if task::is_stalled() {
             // Who takes nothing cannot be told; the log and the count of its code can.
             let limit = self.call.door.server.limits.stall_timeout;
-            let _untold = self.call.refuse(&Failure::Stalled { limit }.into());
+            let deed = "took nothing of what was there for it";
+            let _untold = self.call.refuse(&Failure::Stalled { deed, limit }.into());
         }
     }
 }
@@ -294,7 +295,6 @@ impl ReplyStream for Session {
         context: &mut Context<'_>,
     ) -> Poll<Result<Bytes, Status>> {
         let this = &mut *self;
-        task::taken();
         if this.frames >= FRAMES_A_TURN {
             // Others of this thread have their turn.
             this.frames = 0;
@@ -317,7 +317,6 @@ impl ReplyStream for Session {
             if let Some(meters) = this.call.meters() {
                 meters.sent_many(messages);
             }
-            task::handed_over(now.steady, this.call.door.server.limits.stall_timeout);
             return Poll::Ready(Ok(bytes));
         }
         this.frames = 0;

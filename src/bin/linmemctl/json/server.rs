@@ -118,8 +118,10 @@ fn limits(limits: &proto::Limits) -> Value {
         max_hook_streams,
         tenant_sessions,
         stall_timeout,
+        message_timeout,
+        tenant_connections,
     } = limits;
-    json!({
+    let mut all = json!({
         "max_read_bytes": max_read_bytes,
         "max_write_bytes": max_write_bytes,
         "min_chunk_bytes": min_chunk_bytes,
@@ -160,5 +162,14 @@ fn limits(limits: &proto::Limits) -> Value {
         "max_hook_streams": max_hook_streams,
         "tenant_sessions": tenant_sessions,
         "stall_timeout": text(stall_timeout),
-    })
+    });
+    // One macro takes no more.
+    let more = [
+        ("message_timeout", json!(text(message_timeout))),
+        ("tenant_connections", json!(tenant_connections)),
+    ];
+    if let Value::Object(all) = &mut all {
+        all.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    all
 }
