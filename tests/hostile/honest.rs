@@ -1,0 +1,124 @@
+//! The honest tenant: 2,000 small calls a second over four connections, half of them writes.
+//!
+//! Law: open loop; each call is due at a fixed time and its latency counts from then, however late it
+//! could begin. A call that fails is counted, and there must be none. Threads sleep on the kernel's
+//! clock, which is finer than a runtime's millisecond. Runs in a process of its own.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use linmemd::client::proto::MemorySpec;
+use linmemd::client::{Client, ConnectOptions, RetryPolicy};
+
+use crate::attacker::told;
+use crate::say;
+
+const TENANT: &str = "honest";
+const CONNECTIONS: u32 = 4;
+/// Of each connection: together 2,000 a second.
+const INTERVAL: Duration = Duration::from_millis(2);
+const LENGTH: u64 = 64;
+const PAGES: u64 = 16;
+
+/// What a child tells: microseconds, and counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Latency {
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
+    pub(crate) calls: u64,
+    pub(crate) failed: u64,
+}
+
+impl Latency {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let numbers: Option<Vec<u64>> =
+            line.split_whitespace().map(|word| word.parse().ok()).collect();
+        let [p50, p99, max, calls, failed] = numbers?[..] else { return None };
+        Some(Self { p50, p99, max, calls, failed })
+    }
+}
+
+async fn connect(target: &str) -> Client {
+    let endpoint = format!("http://{target}").parse().expect("an endpoint");
+    let options = ConnectOptions {
+        tenant: Some(TENANT.to_owned()),
+        deadline: Some(Duration::from_secs(10)),
+        retry: RetryPolicy::NONE,
+        ..ConnectOptions::new(endpoint)
+    };
+    Client::connect(&options).await.expect("a connection")
+}
+
+/// Makes the honest tenant's memories, once.
+pub(crate) fn prepare(target: &str) {
+    runtime().block_on(async {
+        let client = connect(target).await;
+        for number in 0..CONNECTIONS {
+            let spec = MemorySpec { initial_pages: PAGES, ..Default::default() };
+            client.create(Some(&format!("h{number}")), spec).await.expect("a memory");
+            client.fill(&format!("h{number}"), 0, PAGES * 65_536, 7).await.expect("its bytes");
+        }
+    });
+}
+
+/// Calls for so long and tells the parent on standard output.
+pub(crate) fn run(target: &str, time: Duration) -> bool {
+    let begin = Instant::now() + Duration::from_millis(100);
+    let end = begin + time;
+    let threads: Vec<_> = (0..CONNECTIONS)
+        .map(|number| {
+            let target = target.to_owned();
+            thread::spawn(move || calls(&target, number, begin, end))
+        })
+        .collect();
+    let (mut all, mut failed) = (histogram(), 0);
+    for thread in threads {
+        let (latencies, failures) = thread.join().expect("a caller");
+        all.add(latencies).expect("the same bounds");
+        failed += failures;
+    }
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|q| all.value_at_quantile(q) / 1_000);
+    told(&format!("{p50} {p99} {max} {} {failed}", all.len()));
+    failed == 0
+}
+
+fn calls(target: &str, number: u32, begin: Instant, end: Instant) -> (Histogram<u64>, u64) {
+    let runtime = runtime();
+    let client = runtime.block_on(connect(target));
+    let memory_id = format!("h{number}");
+    let (mut latencies, mut failed) = (histogram(), 0);
+    let mut due = begin + INTERVAL * number / CONNECTIONS;
+    let mut round = 0_u64;
+    while due < end {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let offset = round * 4_160 % (PAGES * 65_536 - LENGTH);
+        let done = runtime.block_on(async {
+            if round.is_multiple_of(2) {
+                client.write(&memory_id, offset, vec![7; 64]).await.map(|()| true)
+            } else {
+                client.read(&memory_id, offset, LENGTH).await.map(|read| read == [7; 64].as_slice())
+            }
+        });
+        let latency = due.elapsed();
+        if !matches!(done, Ok(true)) {
+            failed += 1;
+            if failed == 1 {
+                say(&format!("the honest tenant got {done:?}"));
+            }
+        }
+        latencies.saturating_record(u64::try_from(latency.as_nanos()).expect("584 years"));
+        due += INTERVAL;
+        round += 1;
+    }
+    (latencies, failed)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds")
+}

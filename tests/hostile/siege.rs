@@ -1,0 +1,228 @@
+//! The siege: every shape against one daemon, each beside the honest tenant.
+//!
+//! Owns: the daemon, its config, the order of things and the table. Law: all shapes once as a warm-up,
+//! in small, before anything is measured; each shape then from the same rest; the daemon must be the
+//! same process at the end, and must have counted no panic.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use linmemd::client::{Client, ConnectOptions};
+
+use crate::attacker::Tally;
+use crate::cgroup::HalfACore;
+use crate::honest::{self, Latency};
+use crate::resident::{Peak, resident};
+use crate::serving::Serving;
+use crate::shapes::Shape;
+use crate::table::{Row, head};
+use crate::{FROM, INPUTS, ROLE, SECONDS, SEED, SHAPE, TARGET, number, say, text};
+
+/// Times short enough to be seen within a shape's, and a tenant for the attackers that cannot have
+/// much: what it may have is no part of what is measured.
+const CONFIG: &str = "\
+[grpc]
+preface_timeout = \"2s\"
+header_timeout = \"2s\"
+message_timeout = \"3s\"
+stall_timeout = \"3s\"
+
+[requests]
+per_tenant = 256
+
+[events]
+ring = 64
+
+[[tenant]]
+name = \"honest\"
+
+[[tenant]]
+name = \"default\"
+quota_bytes = \"16MiB\"
+memories = 100
+";
+
+/// Inputs of all shapes together.
+const MILLION: u64 = 1_000_000;
+/// Of the warm-up, a share of those.
+const WARM: u64 = 100;
+/// How long after a shape its memory is looked at.
+const AFTER: Duration = Duration::from_secs(30);
+/// The base figure is the median of so many.
+const BASES: usize = 3;
+
+struct Siege {
+    serving: Serving,
+    group: Result<HalfACore, String>,
+    seed: u64,
+    seconds: u64,
+}
+
+pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
+    let mut config = tempfile::NamedTempFile::new().expect("a file");
+    config.write_all(CONFIG.as_bytes()).expect("a config");
+    let mut command = Command::new(program);
+    command.arg("--config").arg(config.path());
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+    let siege = Siege {
+        serving: Serving::start(command),
+        group: HalfACore::new(),
+        seed: number(SEED).unwrap_or(clock.as_secs()),
+        seconds: number(SECONDS).unwrap_or(5),
+    };
+    let most = text("HOSTILE_RATIO").map_or(2.0, |ratio| ratio.parse().expect("a ratio"));
+    say(&format!("{SEED}={} {SECONDS}={}", siege.seed, siege.seconds));
+    if let Err(why) = &siege.group {
+        say(&format!("attackers have all the cores that there are, and no ratio is told: {why}"));
+    }
+    honest::prepare(&siege.serving.grpc);
+    let inputs = number(INPUTS).unwrap_or(MILLION);
+    let of = |shape: &Shape, share: u64| (shape.inputs * inputs / MILLION / share).max(1);
+    for shape in shapes {
+        siege.attack(shape, of(shape, WARM), 0);
+    }
+    siege.clean();
+    let _warm = siege.honest(1);
+    let base = siege.base();
+    head();
+    let mut rows = Vec::new();
+    for shape in shapes {
+        rows.push(siege.shape(shape, of(shape, 1), base));
+    }
+    say("left out: half-open TLS (this daemon speaks none yet)");
+    let all: u64 = rows.iter().map(|row| row.tally.inputs).sum();
+    say(&format!("{all} inputs; the daemon lives"));
+    let faults: Vec<String> = rows.iter().flat_map(|row| row.faults(most)).collect();
+    for fault in &faults {
+        say(fault);
+    }
+    let went_well = faults.is_empty();
+    // Asserts that nothing panicked, and that it ends as it should.
+    siege.serving.stop();
+    went_well
+}
+
+impl Siege {
+    /// One shape beside the honest tenant.
+    fn shape(&self, shape: &'static Shape, inputs: u64, base: Option<Latency>) -> Row {
+        let pid = self.serving.pid();
+        let before = resident(pid);
+        let peak = Peak::of(pid);
+        let attack = self.attacker(shape, inputs, self.seconds);
+        thread::sleep(Duration::from_millis(300));
+        let honest = self.honest(self.seconds);
+        let (tally, bad) = self.told(attack);
+        let peak = peak.end();
+        self.clean();
+        let after = self.settled(before);
+        let ratio = base.filter(|base| base.p99 > 0).map(|base| quotient(honest.p99, base.p99));
+        let connections = shape.connections;
+        let resident = [before, peak, after];
+        let row = Row { name: shape.name, connections, tally, bad, honest, ratio, resident };
+        row.say();
+        row
+    }
+
+    /// Resident memory once it is what it was, or when the time is over.
+    fn settled(&self, before: u64) -> u64 {
+        let end = Instant::now() + AFTER;
+        loop {
+            let now = resident(self.serving.pid());
+            if now <= before || Instant::now() >= end {
+                return now;
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn base(&self) -> Option<Latency> {
+        self.group.as_ref().ok()?;
+        let mut bases: Vec<Latency> = (0..BASES)
+            .map(|_| {
+                let mut spinner = self.child("spinner", self.seconds + 1);
+                let latency = self.honest(self.seconds);
+                let _ended = spinner.kill();
+                let _reaped = spinner.wait();
+                latency
+            })
+            .collect();
+        bases.sort_by_key(|latency| latency.p99);
+        let base = bases[bases.len() / 2];
+        let Latency { p50, p99, max, calls, .. } = base;
+        say(&format!("beside a spinner: p50 {p50} p99 {p99} max {max} us of {calls} calls"));
+        Some(base)
+    }
+
+    fn honest(&self, seconds: u64) -> Latency {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        self.words(&mut command, "honest", seconds);
+        let output = command.stderr(Stdio::inherit()).output().expect("an honest tenant");
+        let said = String::from_utf8_lossy(&output.stdout);
+        Latency::parse(&said).unwrap_or_else(|| panic!("the honest tenant said {said:?}"))
+    }
+
+    fn attack(&self, shape: &Shape, inputs: u64, seconds: u64) {
+        let child = self.attacker(shape, inputs, seconds);
+        let (_, bad) = self.told(child);
+        assert_eq!(bad, 0, "{} in the warm-up", shape.name);
+    }
+
+    fn attacker(&self, shape: &Shape, inputs: u64, seconds: u64) -> Child {
+        let mut command = self.command();
+        self.words(&mut command, "attacker", seconds);
+        command.env(SHAPE, shape.name).env(INPUTS, inputs.to_string());
+        command.spawn().expect("an attacker")
+    }
+
+    fn told(&self, child: Child) -> (Tally, u64) {
+        let output = child.wait_with_output().expect("an attacker");
+        let said = String::from_utf8_lossy(&output.stdout);
+        Tally::parse(&said).unwrap_or_else(|| panic!("the attacker said {said:?}"))
+    }
+
+    fn child(&self, role: &str, seconds: u64) -> Child {
+        let mut command = self.command();
+        self.words(&mut command, role, seconds);
+        command.spawn().expect("a child")
+    }
+
+    /// This program again, in half a core where that can be.
+    fn command(&self) -> Command {
+        let program = std::env::current_exe().expect("this program");
+        match &self.group {
+            Ok(group) => group.command(&program),
+            Err(_none) => Command::new(program),
+        }
+    }
+
+    fn words(&self, command: &mut Command, role: &str, seconds: u64) {
+        command
+            .env(ROLE, role)
+            .env(TARGET, &self.serving.grpc)
+            .env(SEED, self.seed.to_string())
+            .env(FROM, number(FROM).unwrap_or(0).to_string())
+            .env(SECONDS, seconds.to_string())
+            .stdout(Stdio::piped());
+    }
+
+    /// Takes away what the attackers' tenant has.
+    fn clean(&self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let endpoint = format!("http://{}", self.serving.grpc).parse().expect("an endpoint");
+            let options = ConnectOptions {
+                deadline: Some(Duration::from_secs(60)),
+                ..ConnectOptions::new(endpoint)
+            };
+            let client = Client::connect(&options).await.expect("service as ever");
+            crate::shapes::clean(&client).await;
+        });
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn quotient(one: u64, other: u64) -> f64 {
+    one as f64 / other as f64
+}
