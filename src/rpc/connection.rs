@@ -32,8 +32,9 @@ use crate::tenancy::{Peer, Tenant};
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Room for one stream's unread bytes: a message of a stream. More only goes cold in the cache.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// A frame's payload at most: large messages then come in few frames.
-const FRAME: u32 = 1 << 20;
+/// A frame's payload at most: large messages then come in few frames, and a frame that is torn, which
+/// no budget counts, is short.
+const FRAME: u32 = 64 << 10;
 /// What a connection may have buffered for sending on each stream before more is asked for. A large
 /// message is handed over whole, so that two of a download are under way at a time.
 const SEND_BUFFER: usize = 64 << 10;

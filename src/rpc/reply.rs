@@ -14,7 +14,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
@@ -167,7 +166,7 @@ impl ReplyBody {
     /// What was handed over is to be taken within the limit.
     fn handed_over(&self, bytes: usize) {
         if let Some(served) = &self.served {
-            task::handed_over(Instant::now(), patience(served.stall_timeout(), bytes));
+            task::handed_over(patience(served.stall_timeout(), bytes));
         }
     }
 
@@ -194,9 +193,11 @@ impl Body for ReplyBody {
             Content::Unary(frame) => {
                 let frame = frame.take();
                 self.content = Content::Trailers;
+                self.handed_over(frame.as_ref().map_or(0, Bytes::len));
                 Poll::Ready(frame.map(|frame| Ok(Frame::data(frame))))
             }
             Content::Trailers => {
+                task::taken();
                 self.content = Content::End;
                 Poll::Ready(Some(Ok(Frame::trailers(ok_trailers()))))
             }

@@ -41,8 +41,8 @@ enum Handed {
     Nothing,
     /// It was asked for more: what was there has been taken.
     Taken,
-    /// It handed something over, which must be taken by then.
-    Over(Option<Instant>),
+    /// It handed something over, which must be taken within that.
+    Over(Duration),
 }
 
 /// The call being served has its answer, which must have left by this deadline.
@@ -61,8 +61,8 @@ pub(crate) fn taken() {
 }
 
 /// The reply being polled hands something over, which must be taken within `limit`.
-pub(crate) fn handed_over(now: Instant, limit: Duration) {
-    HANDED.set(Handed::Over(now.checked_add(limit)));
+pub(crate) fn handed_over(limit: Duration) {
+    HANDED.set(Handed::Over(limit));
 }
 
 /// Whether the call being dropped is dropped because nobody takes its reply.
@@ -110,7 +110,7 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
         match handed {
             Handed::Nothing => {}
             Handed::Taken => *this.due = None,
-            Handed::Over(due) => *this.due = due,
+            Handed::Over(limit) => *this.due = Instant::now().checked_add(limit),
         }
         if is_stuck(*this.due, this.stall, context) {
             STALLED.set(true);

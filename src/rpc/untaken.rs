@@ -68,7 +68,7 @@ impl Future for Departure {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let out = Pin::new(&mut self.out).poll(context);
         if out.is_pending() {
-            task::handed_over(self.handed_over, self.within);
+            task::handed_over(self.within.saturating_sub(self.handed_over.elapsed()));
         }
         out.map(|_told| ())
     }

@@ -105,6 +105,8 @@ pub(crate) struct Watched<S> {
     block: bool,
     /// What is owed began with bytes that were seen last.
     began: bool,
+    /// The length of the frame that came last: another one like it may follow.
+    last: usize,
     progress: Arc<Progress>,
     moderation: Moderation<S>,
     manners: Manners,
@@ -120,7 +122,7 @@ enum Place {
 impl<S> Watched<S> {
     pub(crate) fn new(stream: S, progress: Arc<Progress>, moderation: Moderation<S>) -> Self {
         let (place, manners) = (Place::Preface { left: PREFACE }, Manners::new());
-        Self { stream, place, block: false, began: false, progress, moderation, manners }
+        Self { stream, place, block: false, began: false, last: 0, progress, moderation, manners }
     }
 
     /// How many bytes have come of a frame that is not whole.
@@ -196,6 +198,7 @@ impl<S> Watched<S> {
         }
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
         self.manners.frame(kind, flags, length);
+        self.last = length;
         self.place = if length == 0 {
             header()
         } else {
@@ -218,7 +221,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         std::task::ready!(this.manners.poll_turn(context))?;
         this.moderation.before(this.torn());
         let before = buffer.filled().len();
-        let read = if buffer.remaining() > SCRATCH && this.coming() < SCRATCH {
+        let read = if buffer.remaining() > SCRATCH && this.coming().max(this.last) < SCRATCH {
             this.read_little(context, buffer)
         } else {
             Pin::new(&mut this.stream).poll_read(context, buffer)
