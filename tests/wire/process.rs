@@ -181,11 +181,20 @@ async fn running_out_of_descriptors_costs_no_core_and_service_returns() {
         held.push(Frames::greet(daemon.grpc).await);
     }
     let (begun, before) = (Instant::now(), daemon.ticks());
-    let second = Duration::from_secs(1);
-    eventually("a second has passed", async || begun.elapsed() >= second).await;
-    let used = daemon.ticks() - before;
-    assert!(used < 40, "{used} ticks of {:?}", begun.elapsed());
+    let lasts = Duration::from_secs(3);
+    eventually("three seconds have passed", async || {
+        // Peers go on knocking, as far as the kernel's queue goes.
+        if held.len() < 120 {
+            held.push(Frames::greet(daemon.grpc).await);
+        }
+        begun.elapsed() >= lasts
+    })
+    .await;
+    let (used, lasted) = (daemon.ticks() - before, begun.elapsed());
+    // A tick is a hundredth of a second: 2 % of a core.
+    assert!(u128::from(used) * 1_000 <= lasted.as_millis() * 2, "{used} ticks of {lasted:?}");
     drop(held);
+    let begun = Instant::now();
     eventually("service has returned", async || {
         let mut options = ConnectOptions::new(format!("http://{}", daemon.grpc).parse().unwrap());
         options.deadline = Some(Duration::from_secs(1));
@@ -196,6 +205,7 @@ async fn running_out_of_descriptors_costs_no_core_and_service_returns() {
         }
     })
     .await;
+    assert!(begun.elapsed() <= Duration::from_secs(1), "{:?}", begun.elapsed());
     eventually("the page is served too", async || {
         TcpStream::connect(daemon.http).await.is_ok()
             && http_get(daemon.http, "/metrics").await.1.contains("linmemd_panics_total 0")
