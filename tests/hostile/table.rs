@@ -5,7 +5,7 @@ use crate::honest::Latency;
 use crate::say;
 
 /// Resident memory may have grown to this many hundredths of what it was.
-const GROWN: u64 = 105;
+pub(crate) const GROWN: u64 = 105;
 /// The peak over what was before: this many KiB, and so many for each connection.
 const PEAK: u64 = 64 << 10;
 const EACH: u64 = 32;
