@@ -19,6 +19,7 @@ use crate::rpc::observe::MethodMeters;
 use crate::rpc::server::Server;
 use crate::rpc::status::{Refusal, status};
 use crate::rpc::task;
+use crate::rpc::untaken::Departure;
 use crate::tenancy::Occasion;
 
 /// Which call of which connection of which run of the daemon.
@@ -135,7 +136,7 @@ impl Served {
     }
 
     /// The bytes of a reply, which keep what they are charged until they are out.
-    pub(crate) fn charge(&self, bytes: Bytes, held: Option<InFlight>) -> Bytes {
+    pub(crate) fn charge(&self, bytes: Bytes, held: Option<InFlight>) -> (Bytes, Departure) {
         self.connection.untaken.charge(bytes, held, self.stall_timeout())
     }
 

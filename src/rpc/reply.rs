@@ -26,7 +26,10 @@ use crate::rpc::admission::InFlight;
 use crate::rpc::call::Served;
 use crate::rpc::message::HEADER;
 use crate::rpc::task;
-use crate::rpc::untaken::{SHORT, patience};
+use crate::rpc::untaken::{Departure, SHORT, patience};
+
+/// A message from here on is out before its trailers follow, at the price of a write of their own.
+const LONG: usize = 64 << 10;
 
 /// What goes back.
 pub(crate) struct ReplyBody {
@@ -37,8 +40,9 @@ pub(crate) struct ReplyBody {
 }
 
 enum Content {
-    Unary(Option<Bytes>),
-    Trailers,
+    Unary(Option<Bytes>, Option<Departure>),
+    /// Once a long message is out: until then its deadline can still end it.
+    Trailers(Option<Departure>),
     Stream(Pin<Box<dyn ReplyStream>>),
     Tonic(tonic::body::Body),
     End,
@@ -72,10 +76,14 @@ pub(crate) fn message(
     mut held: Option<InFlight>,
     served: Served,
 ) -> Response<ReplyBody> {
+    let mut departure = None;
     if frame.len() >= SHORT {
-        frame = served.charge(frame, held.take());
+        let departs;
+        (frame, departs) = served.charge(frame, held.take());
+        departure = Some(departs).filter(|_| frame.len() >= LONG);
     }
-    respond(ReplyBody { content: Content::Unary(Some(frame)), served: Some(served), _held: held })
+    let content = Content::Unary(Some(frame), departure);
+    respond(ReplyBody { content, served: Some(served), _held: held })
 }
 
 /// Messages as they come, and the status that ends them.
@@ -190,14 +198,17 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.content {
-            Content::Unary(frame) => {
-                let frame = frame.take();
-                self.content = Content::Trailers;
+            Content::Unary(frame, departure) => {
+                let (frame, departure) = (frame.take(), departure.take());
+                self.content = Content::Trailers(departure);
                 self.handed_over(frame.as_ref().map_or(0, Bytes::len));
                 Poll::Ready(frame.map(|frame| Ok(Frame::data(frame))))
             }
-            Content::Trailers => {
+            Content::Trailers(departure) => {
                 task::taken();
+                if let Some(departure) = departure {
+                    std::task::ready!(Pin::new(departure).poll(context));
+                }
                 self.content = Content::End;
                 Poll::Ready(Some(Ok(Frame::trailers(ok_trailers()))))
             }
@@ -231,7 +242,7 @@ impl Body for ReplyBody {
         match &self.content {
             Content::End => true,
             Content::Tonic(body) => body.is_end_stream(),
-            Content::Unary(_) | Content::Trailers | Content::Stream(_) => false,
+            Content::Unary(..) | Content::Trailers(_) | Content::Stream(_) => false,
         }
     }
 

@@ -296,7 +296,7 @@ impl Download {
         let end = ByteRange::within(here.end(), 0, ByteCount::new(u64::MAX));
         self.rest = after.or(end.ok()).unwrap_or(self.rest);
         let limit = call.door.server.limits.stall_timeout;
-        let (message, departure) = call.door.untaken.charge_and_tell(out.into(), held, limit);
+        let (message, departure) = call.door.untaken.charge(out.into(), Some(held), limit);
         self.last = Some(departure);
         Ok(message)
     }

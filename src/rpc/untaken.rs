@@ -51,7 +51,7 @@ struct Charged {
     number: u64,
     untaken: Arc<Untaken>,
     /// Dropped with this, which is how it tells.
-    _tells: Option<oneshot::Sender<()>>,
+    _tells: oneshot::Sender<()>,
 }
 
 /// Ready when a message is out. While it is awaited its peer is due to take it.
@@ -87,26 +87,16 @@ impl Drop for Charged {
 }
 
 impl Untaken {
-    /// The same bytes, which keep what they are charged until they are out.
+    /// The same bytes, which keep what they are charged until they are out, and what tells when that is.
     pub(crate) fn charge(
         self: &Arc<Self>,
         bytes: Bytes,
         held: Option<InFlight>,
         limit: Duration,
-    ) -> Bytes {
-        self.keep(bytes, held, limit, None)
-    }
-
-    /// The same, and what tells when that is.
-    pub(crate) fn charge_and_tell(
-        self: &Arc<Self>,
-        bytes: Bytes,
-        held: InFlight,
-        limit: Duration,
     ) -> (Bytes, Departure) {
         let (tells, out) = oneshot::channel();
         let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
-        (self.keep(bytes, Some(held), limit, Some(tells)), Departure { out, handed_over, within })
+        (self.keep(bytes, held, limit, tells), Departure { out, handed_over, within })
     }
 
     fn keep(
@@ -114,7 +104,7 @@ impl Untaken {
         bytes: Bytes,
         held: Option<InFlight>,
         limit: Duration,
-        tells: Option<oneshot::Sender<()>>,
+        tells: oneshot::Sender<()>,
     ) -> Bytes {
         let due = Instant::now().checked_add(patience(limit, bytes.len()).saturating_add(GRACE));
         let number = {
@@ -148,7 +138,7 @@ mod tests {
     fn what_is_not_out_in_time_is_late_and_what_is_out_is_not() {
         let untaken = Arc::new(Untaken::default());
         let limit = Duration::from_secs(2);
-        let reply = untaken.charge(vec![7; 128 << 10].into(), None, limit);
+        let (reply, _departure) = untaken.charge(vec![7; 128 << 10].into(), None, limit);
         let part = reply.slice(5..9);
         drop(reply);
         let now = Instant::now();

@@ -106,8 +106,12 @@ async fn a_frame_of_data_that_never_ends_is_closed_in_time() {
 
 /// A connection whose streams take nothing before they are asked to.
 async fn without_windows(house: &House) -> Wire {
+    with_windows(house, 0).await
+}
+
+async fn with_windows(house: &House, bytes: u32) -> Wire {
     let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(0);
+    builder.initial_window_size(bytes);
     Wire::with(house.grpc(), builder).await
 }
 
@@ -151,7 +155,8 @@ async fn a_reply_that_nobody_takes_ends_its_connection_in_time_and_no_other() {
     let house = with_times(|config| config.grpc.stall_timeout = SHORT);
     let client = house.client().await;
     let witness = Witness::of(&client, "m").await;
-    let wire = without_windows(&house).await;
+    // A window of one byte: all of the reply is handed over, and its call is over.
+    let wire = with_windows(&house, 1).await;
     // 63 KiB, for which no second more is allowed.
     let kept = ask(&wire, "ReadMemory", &read(63 << 10)).await.response.await.unwrap();
     eventually("its connection was ended", async || wire.connection.is_finished()).await;
@@ -164,7 +169,7 @@ async fn a_reply_that_nobody_takes_ends_its_connection_in_time_and_no_other() {
 #[tokio::test]
 async fn a_download_is_read_no_further_than_it_is_taken_and_reset_where_it_is_not() {
     let house = with_times(|config| {
-        config.grpc.stall_timeout = Duration::from_millis(300);
+        config.grpc.stall_timeout = Duration::from_secs(3);
         config.grpc.in_flight_bytes_per_tenant = 8 << 20;
     });
     let client = house.client().await;
