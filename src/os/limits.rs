@@ -14,6 +14,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::os::facts::{Facts, number};
+use crate::os::kernel::Kernel;
 use crate::units::ByteCount;
 
 /// Version 1 says "no limit" by the largest number that is whole host pages; those have at most
@@ -101,6 +102,32 @@ pub(super) fn control_groups(cgroup: &str, mountinfo: &str) -> Vec<ControlGroup>
         .filter_map(membership)
         .flat_map(|(version, own)| groups_of(&mounts, version, own))
         .collect()
+}
+
+/// The files of those groups that are read again and again while the daemon serves.
+#[must_use]
+pub fn files_read_later(kernel: &dyn Kernel) -> Vec<PathBuf> {
+    let text = |path: &str| kernel.read_file(Path::new(path)).unwrap_or_default();
+    let (cgroup, mountinfo) = (text("/proc/self/cgroup"), text("/proc/self/mountinfo"));
+    let names = |version| match version {
+        Version::One => {
+            &["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "memory.failcnt"][..]
+        }
+        Version::Two => &[
+            "memory.max",
+            "memory.high",
+            "memory.current",
+            "memory.stat",
+            "memory.events",
+            "memory.events.local",
+            "memory.pressure",
+        ],
+    };
+    let groups = control_groups(&cgroup, &mountinfo).into_iter();
+    let files = |group: ControlGroup| {
+        names(group.version).iter().map(move |name| group.directory.join(name))
+    };
+    groups.flat_map(files).collect()
 }
 
 /// `HIERARCHY:CONTROLLERS:PATH` of a tree that may limit memory.

@@ -26,6 +26,7 @@ compile_error!(
 
 #[cfg(test)]
 mod child;
+pub mod confine;
 pub mod copy;
 #[cfg(target_arch = "aarch64")]
 mod copy_aarch64;

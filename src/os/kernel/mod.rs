@@ -28,6 +28,14 @@ pub use watch::Watch;
 
 use crate::os::tagging::TagCheck;
 
+/// Opens what [`Kernel::scan`] looks at, which the process may not be allowed to later.
+///
+/// # Errors
+/// That of `open`.
+pub fn open_page_tables() -> Result<(), i32> {
+    pagemap::open().map(|_tables| ())
+}
+
 /// What may be done with the bytes of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protection {

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use crate::os::kernel::PageState;
 use crate::os::kernel::linux::{errno_of, last_errno};
@@ -53,9 +54,22 @@ impl PageState {
     }
 }
 
+/// Open from the first look on: a process that is not dumpable and not root's cannot open it any more.
+static TABLES: OnceLock<File> = OnceLock::new();
+
+/// Opens the own page tables, once.
+pub(super) fn open() -> Result<&'static File, i32> {
+    if let Some(tables) = TABLES.get() {
+        return Ok(tables);
+    }
+    let tables = File::open("/proc/self/pagemap").map_err(errno_of)?;
+    // Of two that came at once, one is closed again.
+    Ok(TABLES.get_or_init(|| tables))
+}
+
 /// How many bytes of the range are in this state.
 pub(super) fn scan(address: NonNull<u8>, length: usize, state: PageState) -> Result<u64, i32> {
-    let tables = File::open("/proc/self/pagemap").map_err(errno_of)?;
+    let tables = open()?;
     let start = address.as_ptr().addr() as u64;
     let end = start.checked_add(length as u64).ok_or(libc::EINVAL)?;
     let mut regions = [Region::default(); REGIONS];
@@ -71,7 +85,7 @@ pub(super) fn scan(address: NonNull<u8>, length: usize, state: PageState) -> Res
             return_mask: state.category(),
             ..Scan::default()
         };
-        let told = ioctl(&tables, &mut asked)?;
+        let told = ioctl(tables, &mut asked)?;
         for region in regions.iter().take(told) {
             found = found.saturating_add(region.end.saturating_sub(region.start));
         }
