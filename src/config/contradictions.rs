@@ -9,7 +9,9 @@ use crate::config::defaults::PAGE_BYTES;
 use crate::config::draft::Findings;
 use crate::config::keys::TENANT;
 use crate::config::mistake::{Fault, Origin};
-use crate::config::{Config, Entry, exposure, growth, identities, partitions};
+use crate::config::{
+    Config, Confinement, Entry, Measure, Seccomp, exposure, growth, identities, partitions,
+};
 
 /// Room for what surrounds the bytes of a write in its message: one page is plenty.
 const MESSAGE_BYTES: u64 = PAGE_BYTES;
@@ -19,6 +21,7 @@ pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) 
     let mut rules = Vec::new();
     sizes(config, &mut rules);
     tenants(config, findings, &mut rules);
+    confinement(config, &mut rules);
     partitions::note(config, findings, &mut rules);
     growth::note(config, findings);
     identities::note(config, findings, &mut rules);
@@ -130,6 +133,21 @@ fn sizes(config: &Config, rules: &mut Vec<Rule>) {
         "pool.slice_bytes",
         pool.slice_bytes,
     ));
+}
+
+fn confinement(config: &Config, rules: &mut Vec<Rule>) {
+    let Confinement { landlock, seccomp, require, .. } = &config.confinement;
+    for (measure, key, is_on) in [
+        (Measure::Landlock, "confinement.landlock", *landlock),
+        (Measure::Seccomp, "confinement.seccomp", *seccomp == Seccomp::Enforce),
+    ] {
+        rules.push(rule(
+            "confinement.require",
+            key,
+            is_on || !require.contains(&measure),
+            "a measure that is required switched on",
+        ));
+    }
 }
 
 fn tenants(config: &Config, findings: &mut Findings, rules: &mut Vec<Rule>) {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::config::confinement::{Calls, Measures};
 use crate::config::credentials::{Claim, Moment, Sha256, Text};
 use crate::config::defaults::{GIB, KIB, MIB, PAGE_BYTES, TIB};
 use crate::config::growth::{Policy, Selector};
@@ -148,6 +149,11 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("log", "filter", Filter, |c| &mut c.log.filter),
 
         key("drain", "limit", Time(Duration::ZERO, HOUR), |c| &mut c.drain.limit),
+
+        key("confinement", "landlock", Switch, |c| &mut c.confinement.landlock),
+        key("confinement", "seccomp", Calls, |c| &mut c.confinement.seccomp),
+        key("confinement", "keep_ipc_lock", Switch, |c| &mut c.confinement.keep_ipc_lock),
+        key("confinement", "require", Measures, |c| &mut c.confinement.require),
 
         key("grow_policy", "largest_step_pages", Optional(Whole(1, I64_PAGES), "any number"), |c| &mut c.grow_policy.largest_step_pages),
         key("grow_policy", "rate_pages_per_second", Optional(Whole(1, MOST_RATE), "any number"), |c| &mut c.grow_policy.rate_pages_per_second),

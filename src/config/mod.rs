@@ -9,6 +9,7 @@
 //! It opens no socket, asks the host nothing and reads no process-wide state: the environment is
 //! an argument. What a value means to a floor is `daemon/`'s translation; no floor sees `Config`.
 
+mod confinement;
 mod contradictions;
 mod credentials;
 pub mod defaults;
@@ -41,6 +42,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use crate::config::confinement::{Confinement, Measure, Seccomp};
 pub use crate::config::exposure::InsecureListener;
 pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
 pub use crate::config::identities::{Identity, JwtClaim, JwtIssuer, Tls};

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::confinement::Confinement;
 use crate::config::defaults;
 use crate::config::growth::{GrowPolicy, Hook};
 use crate::config::identities::{Identity, JwtIssuer, Tls};
@@ -37,6 +38,8 @@ pub struct Config {
     pub log: Log,
     /// The way out.
     pub drain: Drain,
+    /// What is given up of the host before anything is served.
+    pub confinement: Confinement,
     /// Who may own memories. Never empty. Default: one tenant, `default`.
     pub tenants: Vec<Tenant>,
     /// Pools of the host budget, made at start. Default: none.
@@ -367,6 +370,7 @@ impl Default for Config {
             },
             log: Log { format: defaults::LOG_FORMAT, filter: defaults::LOG_FILTER.to_owned() },
             drain: Drain { limit: defaults::DRAIN_LIMIT },
+            confinement: Confinement::default(),
             tenants: vec![Tenant::named(defaults::TENANT_NAME)],
             partitions: Vec::new(),
             grow_policy: GrowPolicy::default(),
