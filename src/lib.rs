@@ -217,6 +217,15 @@
 //!   that calls earn (`rpc/manners.rs`). It is slowed first, so that an honest client's burst is not ended.
 //! - A connection counts for each tenant that it has called for, until it ends.
 //! - An address of IPv6 stands for its network of 64 bits. Loopback's addresses are counted as any.
+//! - What the daemon gives up (`daemon/confinement.rs`) it gives up at one point: when it listens and has
+//!   asked to be told of pressure, and before its first thread, for capabilities, Landlock and seccomp are
+//!   a thread's own. Its system calls are told apart by roles (`os/confine/roles.rs`); an abort or a
+//!   signal sent to itself is not among them, and ends it as SIGSYS.
+//! - A measure that is had in part counts as had where it is required. CAP_IPC_LOCK is kept, for clients may
+//!   ask for locked memories at any time.
+//! - Landlock's rules are about inodes, which `/proc` makes anew: those files are held open for good.
+//! - A config mounted read-only may be anybody's: in a container users are others. A socket's folder of its
+//!   own stays when the daemon ends.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

@@ -4,9 +4,9 @@
 //! take one connection and end it, so that its peer is not left hanging. Past the cap, of all or of
 //! its address, a connection is ended at once. Says nothing on the wire.
 
-use std::fs::File;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,8 +124,9 @@ async fn accept_unix(listener: Option<&UnixListener>) -> io::Result<tokio::net::
     }
 }
 
-fn reserve() -> Option<File> {
-    File::open("/dev/null").ok()
+/// Any descriptor will do, and one more of this needs no file to be opened.
+fn reserve() -> Option<OwnedFd> {
+    io::stderr().as_fd().try_clone_to_owned().ok()
 }
 
 fn is_exhaustion(error: &io::Error) -> bool {

@@ -191,3 +191,10 @@ pub(super) fn pages(count: u64) -> WasmPages {
 fn scaled(bytes: u64, factor: f64) -> u64 {
     if (factor - 1.0).abs() < f64::EPSILON { bytes } else { (bytes as f64 * factor) as u64 }
 }
+
+pub(super) fn boot_bits() -> [u8; 16] {
+    let mut bits = [0; 16];
+    // Fails only on kernels without the call; a boot_id of zero is then the worst of it.
+    let _unavailable = getrandom::fill(&mut bits);
+    bits
+}

@@ -1,6 +1,6 @@
-//! Owns the command line of `linmemd`: its flags, its two verbs and their help. Values of flags are
+//! Owns the command line of `linmemd`: its flags, its verbs and their help. Values of flags are
 //! taken as text and judged by `config`, so that their mistakes are reported with all others. It
-//! does nothing itself: `verbs.rs` answers the verbs.
+//! does nothing itself: `verbs.rs` and `check.rs` answer the verbs.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,6 +42,13 @@ pub enum Verb {
     },
     /// Print every effective value as TOML, with where it came from
     PrintConfig,
+    /// Say what the daemon would give up of this host before it serves, and why something cannot be: exit
+    /// 0, or 1 where a measure that the configuration does not switch off is off
+    Check {
+        /// Answer with one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Flags {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::daemon::confinement::Confinement;
 use crate::os::host::HostFacts;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
 use crate::rpc::{
-    Capability, Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode,
+    Capability, Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, Measure,
+    NumaNode,
 };
 
 /// Where GetHost's answer comes from.
@@ -19,6 +21,7 @@ pub(super) struct KernelView {
     /// What this host could not give at start.
     pub(super) fallbacks: Vec<Fallback>,
     pub(super) capabilities: Vec<Capability>,
+    pub(super) confinement: Confinement,
 }
 
 impl HostSource for KernelView {
@@ -55,11 +58,22 @@ impl HostSource for KernelView {
             fallbacks: self.fallbacks(),
             quarantined_ranges: self.registry.quarantined_ranges(),
             listeners: self.listeners.clone(),
+            confinement: self.measures(),
         }
     }
 }
 
 impl KernelView {
+    fn measures(&self) -> Vec<Measure> {
+        let told = self.confinement.told().into_iter();
+        told.map(|one| Measure {
+            measure: one.measure.word(),
+            state: one.state.word(),
+            reason: one.reason,
+        })
+        .collect()
+    }
+
     /// Those of the start, and those that memories met since.
     fn fallbacks(&self) -> Vec<Fallback> {
         let met = self.registry.allocator.fallbacks().counts().into_iter();

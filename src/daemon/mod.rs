@@ -9,6 +9,9 @@
 //! pool-0, pool-1, …           slow kernel work, niced (registry/pool.rs)
 //! ```
 //!
+//! Each keeps to the system calls of its role (`confinement.rs`, `os/confine/roles.rs`): a new thread
+//! enters one first, and what a thread newly does of the kernel's is added there.
+//!
 //! Law: the only floor that sees config and turns it into the plain settings of those below; no
 //! thread here ever touches a memory.
 
@@ -16,7 +19,10 @@ mod accept;
 mod arena;
 mod arrivals;
 mod capabilities;
+pub mod check;
 mod compose;
+pub mod config_file;
+pub mod confinement;
 mod credentials;
 pub mod flags;
 mod hooks;
@@ -27,6 +33,7 @@ pub mod logging;
 mod page;
 mod partitions;
 mod pinning;
+mod pool;
 mod pressure;
 mod run;
 mod start;

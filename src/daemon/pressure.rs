@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::daemon::compose;
+use crate::daemon::confinement::Confinement;
 use crate::metrics::{Metrics, PurgeMeters};
+use crate::os::confine::Role;
 use crate::os::kernel::Kernel;
 use crate::os::pressure::{Pressure, Sign};
 use crate::registry::{PurgeOutcome, Registry};
@@ -123,6 +125,7 @@ impl Watcher {
         metrics: &Metrics,
         pressure: Option<Pressure>,
         threads: &mut Vec<JoinHandle<()>>,
+        confinement: &Confinement,
     ) -> io::Result<Option<Arc<Bell>>> {
         let Some(pressure) = pressure else { return Ok(None) };
         let (bell, reader) = Bell::new()?;
@@ -132,7 +135,12 @@ impl Watcher {
         let watcher =
             Self { registry, meters, pressure, interval, bell: ring, reader, unsaid: None };
         let thread = thread::Builder::new().name("pressure".to_owned());
-        threads.push(thread.spawn(move || watcher.run())?);
+        confinement.expect(1);
+        let confinement = confinement.clone();
+        threads.push(thread.spawn(move || {
+            confinement.enter(Role::Pressure);
+            watcher.run();
+        })?);
         Ok(Some(bell))
     }
 

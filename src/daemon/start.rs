@@ -5,7 +5,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Instant, SystemTime};
@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::daemon::accept::{Acceptor, Shed};
 use crate::daemon::arena::arena;
 use crate::daemon::arrivals::{Seated, serve};
+use crate::daemon::confinement::Confinement;
 use crate::daemon::credentials::Credentials;
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
@@ -27,18 +28,18 @@ use crate::daemon::pressure::{self, Bell, Watcher};
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
-use crate::daemon::{capabilities, compose, hooks, partitions};
+use crate::daemon::{capabilities, compose, hooks, partitions, pool};
 use crate::memory::{Allocators, MmapAllocator};
 use crate::metrics::Metrics;
 use crate::model::Now;
+use crate::os::confine::Role;
 use crate::os::fault;
 use crate::os::host::{HostFacts, own_mappings};
 use crate::os::kernel::Kernel;
 use crate::os::pressure::Pressure;
 use crate::os::process::{own_user, raise_open_files};
 use crate::os::reservation::Absence;
-use crate::os::threads::set_nice;
-use crate::registry::{Account, Pool, Registry};
+use crate::registry::{Account, Registry};
 use crate::rpc::{Fallback, Server, ServingClock};
 use crate::tenancy::{Clock, EachMemory, Tenants};
 
@@ -65,6 +66,7 @@ pub struct Daemon {
     bell: Option<Arc<Bell>>,
     threads: Vec<JoinHandle<()>>,
     socket: Option<BoundSocket>,
+    confinement: Confinement,
 }
 
 impl fmt::Debug for Daemon {
@@ -74,24 +76,37 @@ impl fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon on this kernel.
+    /// Starts a daemon on this kernel, in a process that others use as well.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub fn start(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Self, StartError> {
+        Self::start_confined(config, kernel, Confinement::none())
+    }
+
+    /// Starts a daemon in a process of its own, which is confined for good; the calling thread, its only
+    /// one, is for [`crate::daemon::run`] from then on.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start_confined(
+        config: &Config,
+        kernel: Arc<dyn Kernel>,
+        confinement: Confinement,
+    ) -> Result<Self, StartError> {
         fault::install()?;
         let open_files = raise_open_files();
         let grpc = listen(config.grpc.listen, "grpc.listen")?;
         let http = listen(config.http.listen, "http.listen")?;
-        let unix = config.grpc.unix_socket.as_deref().map(listen_unix).transpose()?;
+        let unix = config.grpc.unix_socket.as_deref().map(unix_socket::listen).transpose()?;
         let (unix, socket) = unix.unzip();
         let addresses = Addresses {
             grpc: grpc.local_addr()?,
             http: http.local_addr()?,
-            unix_socket: config.grpc.unix_socket.clone(),
+            unix_socket: socket.as_ref().map(|socket| socket.path().to_owned()),
         };
         warn_of(config, open_files);
-        let parts = Parts::new(config, &kernel, &addresses)?;
+        let parts = Parts::new(config, &kernel, &addresses, &confinement)?;
         let mut daemon = Self {
             addresses,
             server: Arc::clone(&parts.server),
@@ -100,9 +115,10 @@ impl Daemon {
             bell: None,
             threads: Vec::new(),
             socket,
+            confinement,
         };
         daemon.spawn_all(config, kernel, parts, Sockets { grpc, http, unix })?;
-        Ok(daemon)
+        daemon.confinement.settle().map(|()| daemon)
     }
 
     /// Takes the Unix socket's name away, for a process that ends without dropping its daemon.
@@ -119,7 +135,7 @@ impl Daemon {
     ) -> Result<(), StartError> {
         let pinning = Pinning::to(&kernel, &config.grpc.numa_nodes, "grpc.numa_nodes")?;
         let mut runtimes = Vec::new();
-        for number in 0..compose::threads(config.grpc.runtimes) {
+        for number in 0..parts.runtimes {
             let (sender, arrivals) = unbounded_channel();
             runtimes.push(sender);
             let limits = compose::connection_limits(config);
@@ -128,10 +144,9 @@ impl Daemon {
             let name = format!("serving-{number}");
             let pinning = pinning.clone();
             let tls = parts.credentials.tls.clone();
-            self.spawn(name, move || {
-                pinning.pin(number);
-                serve(arrivals, server, limits, kernel, tls)
-            })?;
+            let prepare = move || pinning.pin(number);
+            let work = move || serve(arrivals, server, limits, kernel, tls);
+            self.spawn(name, Role::Serving, prepare, work)?;
         }
         self.accept(config, &parts, runtimes, sockets.grpc, sockets.unix)?;
         let answerer = Http {
@@ -151,11 +166,16 @@ impl Daemon {
             },
         };
         let listener = sockets.http;
-        self.spawn("http".to_owned(), move || async move {
-            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                answerer.serve(listener).await;
-            }
-        })?;
+        self.spawn(
+            "http".to_owned(),
+            Role::Http,
+            || {},
+            move || async move {
+                if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                    answerer.serve(listener).await;
+                }
+            },
+        )?;
         self.tick(config, kernel, parts)
     }
 
@@ -175,14 +195,19 @@ impl Daemon {
             shed: Shed::new(&parts.metrics),
         };
         let server = Arc::clone(&parts.server);
-        self.spawn("acceptor".to_owned(), move || async move {
-            let tcp = tokio::net::TcpListener::from_std(tcp);
-            let unix = unix.map(tokio::net::UnixListener::from_std).transpose();
-            if let (Ok(tcp), Ok(unix)) = (tcp, unix) {
-                server.open().await;
-                acceptor.accept(tcp, unix).await;
-            }
-        })
+        self.spawn(
+            "acceptor".to_owned(),
+            Role::Acceptor,
+            || {},
+            move || async move {
+                let tcp = tokio::net::TcpListener::from_std(tcp);
+                let unix = unix.map(tokio::net::UnixListener::from_std).transpose();
+                if let (Ok(tcp), Ok(unix)) = (tcp, unix) {
+                    server.open().await;
+                    acceptor.accept(tcp, unix).await;
+                }
+            },
+        )
     }
 
     fn tick(
@@ -195,23 +220,28 @@ impl Daemon {
         self.stop_tick = Some(sender);
         let Parts { registry, metrics, pressure, server, credentials, .. } = parts;
         let (shared, threads) = (Arc::clone(&registry), &mut self.threads);
-        self.bell = Watcher::start(config, shared, &metrics, pressure, threads)?;
-        let mut tick =
-            Tick { registry, metrics, kernel, server, credentials, config: config.clone() };
-        let thread = thread::Builder::new().name("tick".to_owned());
-        self.threads.push(thread.spawn(move || tick.run(&stop))?);
+        let confinement = &self.confinement;
+        self.bell = Watcher::start(config, shared, &metrics, pressure, threads, confinement)?;
+        let tick = Tick { registry, metrics, kernel, server, credentials, config: config.clone() };
+        self.threads.push(tick.start(stop, &self.confinement)?);
         Ok(())
     }
 
-    /// A thread with a runtime of its own, until the daemon stops.
+    /// A thread with a runtime of its own and a role, until the daemon stops.
     fn spawn<F: Future<Output = ()>>(
         &mut self,
         name: String,
+        role: Role,
+        prepare: impl FnOnce() + Send + 'static,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> Result<(), StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut stop = self.stop.subscribe();
+        self.confinement.expect(1);
+        let confinement = self.confinement.clone();
         let thread = thread::Builder::new().name(name).spawn(move || {
+            prepare();
+            confinement.enter(role);
             runtime.block_on(async {
                 let work = work();
                 tokio::select! {
@@ -252,6 +282,7 @@ struct Parts {
     pressure: Option<Pressure>,
     credentials: Credentials,
     fallbacks: u64,
+    runtimes: usize,
 }
 
 impl Parts {
@@ -259,7 +290,10 @@ impl Parts {
         config: &Config,
         kernel: &Arc<dyn Kernel>,
         addresses: &Addresses,
+        confinement: &Confinement,
     ) -> Result<Self, StartError> {
+        // Counted while every file that says how many processors there are can be read.
+        let [threads, runtimes] = [config.pool.threads, config.grpc.runtimes].map(compose::threads);
         let credentials = Credentials::load(config)?;
         let facts = HostFacts::read(&**kernel);
         let budget = compose::host_budget(config, &facts);
@@ -276,11 +310,12 @@ impl Parts {
         let fixed = arena(config, kernel, &host)?;
         let pressure = pressure::watch(config, kernel);
         let capabilities = capabilities::probe(kernel, &facts, pressure.as_ref(), fixed.is_some());
+        confinement.begin(&**kernel, addresses.unix_socket.as_deref())?;
         let registry = Registry::new(
             compose::settings(config, facts.host_page_bytes),
             host,
             Box::new(Allocators::new(allocator, Arc::clone(kernel), fixed)),
-            pool(config, kernel)?,
+            pool::start(config, kernel, threads, confinement)?,
             Now { steady: Instant::now(), wall: SystemTime::now() },
         );
         partitions::make(config, &registry)?;
@@ -312,9 +347,10 @@ impl Parts {
             listeners: listeners(config, addresses),
             fallbacks,
             capabilities,
+            confinement: confinement.clone(),
         };
         let fallbacks = host.fallbacks.len() as u64;
-        let boot_id = uuid::Builder::from_random_bytes(boot_bits()).into_uuid();
+        let boot_id = uuid::Builder::from_random_bytes(compose::boot_bits()).into_uuid();
         let server = Server::new(
             tenants,
             Arc::clone(&registry),
@@ -323,39 +359,12 @@ impl Parts {
             boot_id,
             &metrics,
         )?;
-        Ok(Self { metrics, registry, server, pressure, credentials, fallbacks })
+        Ok(Self { metrics, registry, server, pressure, credentials, fallbacks, runtimes })
     }
-}
-
-fn pool(config: &Config, kernel: &Arc<dyn Kernel>) -> Result<Pool, StartError> {
-    let pinning = Pinning::to(kernel, &config.pool.numa_nodes, "pool.numa_nodes")?;
-    let (kernel, nice) = (Arc::clone(kernel), config.pool.nice);
-    let pool = Pool::start(compose::threads(config.pool.threads), move |number| {
-        pinning.pin(number);
-        if let Err(error) = set_nice(&*kernel, nice) {
-            tracing::warn!(%error, "the pool runs at the daemon's own priority");
-        }
-    })?;
-    Ok(pool)
 }
 
 fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .map_err(|error| StartError::Listen { address: address.to_string(), key, error })
-}
-
-fn listen_unix(path: &Path) -> Result<(std::os::unix::net::UnixListener, BoundSocket), StartError> {
-    unix_socket::bind(path).map_err(|error| StartError::Listen {
-        address: path.display().to_string(),
-        key: "grpc.unix_socket",
-        error,
-    })
-}
-
-fn boot_bits() -> [u8; 16] {
-    let mut bits = [0; 16];
-    // Fails only on kernels without the call; a boot_id of zero is then the worst of it.
-    let _unavailable = getrandom::fill(&mut bits);
-    bits
 }

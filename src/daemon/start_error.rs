@@ -50,6 +50,14 @@ pub enum StartError {
     /// The arena of fixed memories could not be set aside.
     #[error(transparent)]
     Arena(#[from] Unset),
+    /// A measure of confinement that the config requires could not be taken.
+    #[error("cannot serve without {measure} (confinement.require): {reason}; see `linmemd check`")]
+    Unconfined {
+        /// Its name.
+        measure: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// A node to run threads on is not to be had.
     #[error(
         "{key} names node {node}, of which this process may use no processor; the nodes and their \

@@ -4,15 +4,19 @@
 //! Law: a thread of its own, niced by nothing, that may do slow kernel work; the only reader of the
 //! clock for the registry.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::daemon::compose::admitted_mappings;
+use crate::daemon::confinement::Confinement;
 use crate::daemon::credentials::Credentials;
 use crate::metrics::Metrics;
 use crate::model::Now;
+use crate::os::confine::Role;
 use crate::os::host::max_map_count;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
@@ -32,8 +36,21 @@ pub(super) struct Tick {
 }
 
 impl Tick {
-    /// Ticks until the sender of `stop` is gone.
-    pub(super) fn run(&mut self, stop: &Receiver<()>) {
+    /// A thread that ticks until the sender of `stop` is gone.
+    pub(super) fn start(
+        mut self,
+        stop: Receiver<()>,
+        confinement: &Confinement,
+    ) -> io::Result<JoinHandle<()>> {
+        confinement.expect(1);
+        let confinement = confinement.clone();
+        thread::Builder::new().name("tick".to_owned()).spawn(move || {
+            confinement.enter(Role::Tick);
+            self.run(&stop);
+        })
+    }
+
+    fn run(&mut self, stop: &Receiver<()>) {
         let mut kept_up = Instant::now();
         while stop.recv_timeout(self.config.lease.sweep_interval) == Err(RecvTimeoutError::Timeout)
         {

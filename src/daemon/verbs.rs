@@ -11,8 +11,8 @@ use crate::daemon::flags::{Flags, Verb};
 /// The exit code of a verb: 0, or 1 where the configuration has mistakes.
 pub type Code = u8;
 
-/// Answers the verb of a command line; none where it has none and the daemon is to serve. The
-/// answer goes to `out`, mistakes go to `err`, one a line.
+/// Answers the verb of a command line; none where it has none and the daemon is to serve, or one that
+/// `check.rs` answers. The answer goes to `out`, mistakes go to `err`, one a line.
 pub fn answer(
     flags: &Flags,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -20,7 +20,7 @@ pub fn answer(
     err: &mut impl Write,
 ) -> io::Result<Option<Code>> {
     match &flags.verb {
-        None => Ok(None),
+        None | Some(Verb::Check { .. }) => Ok(None),
         Some(Verb::CheckConfig { file }) => check(file, out, err).map(Some),
         Some(Verb::PrintConfig) => {
             match config::load(flags.config.as_deref(), environment, &flags.layer()) {

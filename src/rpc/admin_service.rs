@@ -102,6 +102,15 @@ fn message(view: HostView, draining: bool) -> v1::HostInfo {
                 insecure: listener.insecure,
             })
             .collect(),
+        confinement: view
+            .confinement
+            .into_iter()
+            .map(|one| v1::ConfinementMeasure {
+                measure: one.measure.to_owned(),
+                state: one.state.to_owned(),
+                reason: one.reason,
+            })
+            .collect(),
         kernel_release: view.kernel_release,
         draining,
     }

@@ -36,6 +36,19 @@ pub struct HostView {
     pub quarantined_ranges: Vec<QuarantinedRange>,
     /// Ways in.
     pub listeners: Vec<Listener>,
+    /// What the daemon gave up of the host.
+    pub confinement: Vec<Measure>,
+}
+
+/// A measure of confinement.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    /// Its name.
+    pub measure: &'static str,
+    /// on, partly, off or switched_off.
+    pub state: &'static str,
+    /// What is left or missing, or why it is off.
+    pub reason: String,
 }
 
 /// A pool of huge pages.

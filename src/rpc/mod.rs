@@ -72,7 +72,9 @@ mod wire;
 pub use capability::Capability;
 pub use clock::ServingClock;
 pub use connection::{ConnectionLimits, serve};
-pub use host::{Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, NumaNode};
+pub use host::{
+    Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, Measure, NumaNode,
+};
 pub use moderation::SetMark;
 pub use places::{Crowded, MostConnections, Place};
 pub use server::{Limits, Phase, Server};

@@ -40,6 +40,7 @@ pub(crate) fn host(host: &proto::HostInfo) -> Value {
         listeners,
         kernel_release,
         draining,
+        confinement,
     } = host;
     json!({
         "host_page_bytes": host_page_bytes,
@@ -70,6 +71,9 @@ pub(crate) fn host(host: &proto::HostInfo) -> Value {
         })).collect::<Vec<_>>(),
         "listeners": listeners.iter().map(|one| json!({
             "address": one.address, "protocol": one.protocol, "insecure": one.insecure,
+        })).collect::<Vec<_>>(),
+        "confinement": confinement.iter().map(|one| json!({
+            "measure": one.measure, "state": one.state, "reason": one.reason,
         })).collect::<Vec<_>>(),
         "kernel_release": kernel_release,
         "draining": draining,

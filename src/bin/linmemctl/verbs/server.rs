@@ -92,6 +92,10 @@ fn host_text(host: &HostInfo, value: &Value) -> String {
         vec![one.name.clone(), used, limit, one.source.clone()]
     });
     parts.push(table(&["LIMIT", "USED", "OF", "SOURCE"], limits.collect()));
+    let confinement = host.confinement.iter();
+    let confinement =
+        confinement.map(|one| vec![one.measure.clone(), one.state.clone(), one.reason.clone()]);
+    parts.push(table(&["CONFINEMENT", "STATE", "REASON"], confinement.collect()));
     for (name, empty) in [
         ("fallbacks", host.fallbacks.is_empty()),
         ("quarantined_ranges", host.quarantined_ranges.is_empty()),

@@ -1,0 +1,102 @@
+//! Who may write the config file: only root, or the daemon's own user.
+//!
+//! Law: a file that somebody else can change decides nothing; it is refused with what to do. Looks at
+//! the file itself, not at what is in it. A pipe or a device is as trustworthy as the shell that gave it.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
+use crate::os::process::own_user;
+
+/// A config file that is not to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untrusted {
+    path: PathBuf,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Writable { mode: u32 },
+    Foreign { owner: u32 },
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.why {
+            Why::Writable { mode } => write!(
+                f,
+                "{path}: others than its owner may write it (mode {mode:04o}): chmod go-w {path}"
+            ),
+            Why::Foreign { owner } => write!(
+                f,
+                "{path}: it is user {owner}'s, neither root's nor the daemon's own: chown it, or mount it \
+                 read-only"
+            ),
+        }
+    }
+}
+
+/// Looks at a file that is there; what cannot be opened is for who reads it to tell.
+///
+/// # Errors
+/// [`Untrusted`]: who else may change it, and what to do.
+pub fn examine(path: &Path) -> Result<(), Untrusted> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let Ok(metadata) = file.metadata() else { return Ok(()) };
+    if !metadata.is_file() {
+        return Ok(());
+    }
+    let untrusted = |why| Err(Untrusted { path: path.to_owned(), why });
+    if metadata.mode() & 0o022 != 0 {
+        return untrusted(Why::Writable { mode: metadata.mode() & 0o7777 });
+    }
+    // Mounted read-only it is the word of whoever mounted it: in a container users are others.
+    let read_only =
+        || fstatvfs(&file).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
+    if metadata.uid() != 0 && metadata.uid() != own_user() && !read_only() {
+        return untrusted(Why::Foreign { owner: metadata.uid() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused_with_what_to_do() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, trusted) in
+            [(0o600, true), (0o640, true), (0o644, true), (0o664, false), (0o646, false)]
+        {
+            fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+            let said = examine(file.path());
+            assert_eq!(said.is_ok(), trusted, "{mode:o}: {said:?}");
+            if let Err(untrusted) = said {
+                let said = untrusted.to_string();
+                assert!(said.contains("chmod go-w") && said.contains(&format!("{mode:04o}")));
+            }
+        }
+    }
+
+    #[test]
+    fn another_users_file_is_refused_and_what_is_no_file_is_not() {
+        assert_eq!(examine(Path::new("/dev/null")), Ok(()));
+        assert_eq!(examine(Path::new("/nowhere")), Ok(()));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Only root can have it look so.
+        if chown(file.path(), Some(12_345), None).is_ok() {
+            let said = examine(file.path()).unwrap_err().to_string();
+            assert!(said.contains("user 12345's"), "{said}");
+        }
+    }
+}
