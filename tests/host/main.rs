@@ -6,6 +6,7 @@
 //! so); what they change of the host is put back, whatever happens. What needs no more than a shell
 //! (metrics' lint, a real file) stands beside as scripts.
 
+mod confined;
 mod daemon;
 mod huge_pages;
 mod locked;
