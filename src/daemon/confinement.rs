@@ -13,19 +13,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::config::{Config, Confinement as Wanted, Measure, Seccomp};
+use crate::daemon::reach::read_later;
 use crate::daemon::start_error::StartError;
 use crate::os::OsError;
 use crate::os::confine::{self, Confiner, IPC_LOCK, Program, Reach, Refusal, Role};
 use crate::os::kernel::Kernel;
 use crate::os::limits;
-
-/// The name of the daemon's own folder for its config.
-const OWN_FOLDER: &str = "linmemd";
 
 /// Whether a measure is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +68,8 @@ pub struct Confinement(Option<Arc<Shared>>);
 struct Shared {
     confiner: Box<dyn Confiner>,
     wanted: Wanted,
-    config_file: Option<PathBuf>,
+    /// Those of the config that are read again.
+    files: Vec<PathBuf>,
     programs: BTreeMap<Role, Program>,
     progress: Mutex<Progress>,
     entered: Condvar,
@@ -110,7 +108,7 @@ impl Confinement {
         let program = |role: Role| Some((role, Program::of(&role.allowed(), refusal?).ok()?));
         Self(Some(Arc::new(Shared {
             confiner,
-            config_file: config_file.map(Path::to_owned),
+            files: read_later(config, config_file),
             programs: Role::ALL.into_iter().filter_map(program).collect(),
             progress: Mutex::default(),
             entered: Condvar::new(),
@@ -151,8 +149,11 @@ impl Confinement {
         };
         let mut progress = shared.progress();
         progress.entered = progress.entered.saturating_add(1);
-        if let Err(error) = outcome {
-            progress.refused.get_or_insert((role, error));
+        // Of several, the same one is told whichever thread was first.
+        if let Err(error) = outcome
+            && progress.refused.is_none_or(|(first, _)| role < first)
+        {
+            progress.refused = Some((role, error));
         }
         drop(progress);
         shared.entered.notify_all();
@@ -300,17 +301,12 @@ impl Shared {
         Told { measure, state, reason }
     }
 
-    /// What is read after this, and where a name is taken away: the config's files, for a reload, the
+    /// What is read after this, and where a name is taken away: the config's files, the
     /// socket's folder, and what the kernel tells of this host.
     fn reach(&self, kernel: &dyn Kernel, socket: Option<&Path>) -> Reach {
         let mut read = confine::facts_read_later();
         read.extend(limits::files_read_later(kernel));
-        if let Some(file) = self.config_file.as_deref().and_then(|file| fs::canonicalize(file).ok())
-        {
-            // One that is replaced is another file. A folder that is shared with others stays shut.
-            let own = file.parent().filter(|folder| folder.ends_with(OWN_FOLDER));
-            read.push(own.map_or_else(|| file.clone(), Path::to_owned));
-        }
+        read.extend(self.files.iter().cloned());
         let remove_in = socket.and_then(Path::parent).map(Path::to_owned);
         Reach { read, remove_in: remove_in.into_iter().collect() }
     }

@@ -35,6 +35,7 @@ mod partitions;
 mod pinning;
 mod pool;
 mod pressure;
+mod reach;
 mod run;
 mod start;
 mod start_error;

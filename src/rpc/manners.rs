@@ -173,7 +173,7 @@ mod tests {
         }
         let mut manners = Manners::new();
         let now = manners.counted;
-        assert_eq!(until_told(&mut manners, now, &[(HEADERS, 4, 50), (RST_STREAM, 0, 4)]), 1_001);
+        assert_eq!(until_told(&mut manners, now, &[(HEADERS, 4, 50), (RST_STREAM, 0, 4)]), 1_000);
     }
 
     #[test]

@@ -370,9 +370,7 @@ fn landlock_is_whole() -> bool {
         i32::from(!(begun.is_ok() && whole))
     });
     if ended != Ended::Code(0) {
-        say(
-            "this kernel has not every measure (`linmemd check`): what the process gave up is shown only",
-        );
+        say("this kernel has not every measure (`linmemd check`): what was given up is shown only");
     }
     ended == Ended::Code(0)
 }

@@ -9,6 +9,7 @@ mod attacks;
 mod calls;
 mod child;
 mod daemon;
+mod secured;
 #[path = "../serving/mod.rs"]
 mod serving;
 
