@@ -99,6 +99,7 @@ const FAMILIES: &[&str] = &[
     "build_info",
     // Beside that list: what the contract leaves open.
     "tag_faults_total",
+    "audit_lost_total",
 ];
 
 struct Source {

@@ -114,6 +114,9 @@ pub const EACH_MEMORY_CAP: u32 = 1_000;
 /// `metrics.tenants_cap`, tenants.
 pub const TENANTS_CAP: u32 = 1_000;
 
+/// `audit.queue`, entries: a few megabytes of them.
+pub const AUDIT_QUEUE: u32 = 8_192;
+
 /// `log.format`.
 pub const LOG_FORMAT: LogFormat = LogFormat::Text;
 /// `log.filter`.

@@ -148,6 +148,9 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("log", "format", Format, |c| &mut c.log.format),
         key("log", "filter", Filter, |c| &mut c.log.filter),
 
+        key("audit", "file", Optional(FilePath, "no audit log"), |c| &mut c.audit.file),
+        key("audit", "queue", Whole(16, 1 << 20), |c| &mut c.audit.queue),
+
         key("drain", "limit", Time(Duration::ZERO, HOUR), |c| &mut c.drain.limit),
 
         key("confinement", "landlock", Switch, |c| &mut c.confinement.landlock),

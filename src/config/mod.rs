@@ -26,6 +26,7 @@ mod identities_tests;
 mod keys;
 mod kinds;
 mod lists;
+mod logs;
 mod mistake;
 mod partitions;
 #[cfg(test)]
@@ -46,10 +47,10 @@ pub use crate::config::confinement::{Confinement, Measure, Seccomp};
 pub use crate::config::exposure::InsecureListener;
 pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
 pub use crate::config::identities::{Identity, JwtClaim, JwtIssuer, Tls};
+pub use crate::config::logs::{Audit, Log, LogFormat};
 pub use crate::config::mistake::{Fault, Mistake, Mistakes, Origin};
 pub use crate::config::sections::{
-    Config, Drain, Grpc, Http, Lease, Log, LogFormat, Memory, Metrics, PageKind, Partition, Pool,
-    Requests, Tenant,
+    Config, Drain, Grpc, Http, Lease, Memory, Metrics, PageKind, Partition, Pool, Requests, Tenant,
 };
 
 use crate::config::draft::Draft;

@@ -10,6 +10,7 @@ use crate::config::confinement::Confinement;
 use crate::config::defaults;
 use crate::config::growth::{GrowPolicy, Hook};
 use crate::config::identities::{Identity, JwtIssuer, Tls};
+use crate::config::logs::{Audit, Log};
 
 /// The daemon's whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Log lines.
     pub log: Log,
+    /// Who did what.
+    pub audit: Audit,
     /// The way out.
     pub drain: Drain,
     /// What is given up of the host before anything is served.
@@ -218,24 +221,6 @@ pub struct Metrics {
     pub tenants_cap: u32,
 }
 
-/// `[log]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Log {
-    /// Shape of a line. Default: text.
-    pub format: LogFormat,
-    /// Levels, in the syntax of `tracing_subscriber::EnvFilter`. Default: `info`.
-    pub filter: String,
-}
-
-/// The shape of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// `[drain]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drain {
@@ -368,8 +353,9 @@ impl Default for Config {
                 each_memory_cap: defaults::EACH_MEMORY_CAP,
                 tenants_cap: defaults::TENANTS_CAP,
             },
-            log: Log { format: defaults::LOG_FORMAT, filter: defaults::LOG_FILTER.to_owned() },
+            log: Log::default(),
             drain: Drain { limit: defaults::DRAIN_LIMIT },
+            audit: Audit::default(),
             confinement: Confinement::default(),
             tenants: vec![Tenant::named(defaults::TENANT_NAME)],
             partitions: Vec::new(),

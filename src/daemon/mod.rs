@@ -5,6 +5,7 @@
 //! acceptor ── connections ─┼─> serving 0, serving 1, …   one current-thread runtime a core
 //! http ── /metrics …       │
 //! tick ── leases, quarantine, limits of the kernel, upkeep of the metrics
+//! audit ── who did what, written
 //! pressure ── volatile ranges purged while the host is short of memory
 //! pool-0, pool-1, …           slow kernel work, niced (registry/pool.rs)
 //! ```
@@ -18,6 +19,7 @@
 mod accept;
 mod arena;
 mod arrivals;
+mod audit;
 mod capabilities;
 pub mod check;
 mod compose;
@@ -37,6 +39,7 @@ mod pool;
 mod pressure;
 mod reach;
 mod run;
+mod runtime;
 mod start;
 mod start_error;
 mod tick;

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::daemon::accept::{Acceptor, Shed};
 use crate::daemon::arena::arena;
 use crate::daemon::arrivals::{Seated, serve};
+use crate::daemon::audit::{AuditLog, Auditor};
 use crate::daemon::confinement::Confinement;
 use crate::daemon::credentials::Credentials;
 use crate::daemon::host_source::KernelView;
@@ -25,6 +26,7 @@ use crate::daemon::listeners::{listeners, warn_of};
 use crate::daemon::page::Page;
 use crate::daemon::pinning::Pinning;
 use crate::daemon::pressure::{self, Bell, Watcher};
+use crate::daemon::runtime;
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
@@ -65,6 +67,7 @@ pub struct Daemon {
     stop_tick: Option<mpsc::Sender<()>>,
     bell: Option<Arc<Bell>>,
     threads: Vec<JoinHandle<()>>,
+    auditor: Option<Auditor>,
     socket: Option<BoundSocket>,
     confinement: Confinement,
 }
@@ -114,6 +117,7 @@ impl Daemon {
             stop_tick: None,
             bell: None,
             threads: Vec::new(),
+            auditor: None,
             socket,
             confinement,
         };
@@ -130,7 +134,7 @@ impl Daemon {
         &mut self,
         config: &Config,
         kernel: Arc<dyn Kernel>,
-        parts: Parts,
+        mut parts: Parts,
         sockets: Sockets,
     ) -> Result<(), StartError> {
         let pinning = Pinning::to(&kernel, &config.grpc.numa_nodes, "grpc.numa_nodes")?;
@@ -176,6 +180,9 @@ impl Daemon {
                 }
             },
         )?;
+        if let (Some(audit), Some(log)) = (&parts.server.audit, parts.audit_log.take()) {
+            self.auditor = Some(log.start(Arc::clone(audit), &self.confinement)?);
+        }
         self.tick(config, kernel, parts)
     }
 
@@ -235,23 +242,8 @@ impl Daemon {
         prepare: impl FnOnce() + Send + 'static,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> Result<(), StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let mut stop = self.stop.subscribe();
-        self.confinement.expect(1);
-        let confinement = self.confinement.clone();
-        let thread = thread::Builder::new().name(name).spawn(move || {
-            prepare();
-            confinement.enter(role);
-            runtime.block_on(async {
-                let work = work();
-                tokio::select! {
-                    () = work => {}
-                    // The sender lives as long as the daemon.
-                    _stopped = stop.wait_for(|stop| *stop) => {}
-                }
-            });
-        })?;
-        self.threads.push(thread);
+        let (stop, confinement) = (self.stop.subscribe(), &self.confinement);
+        self.threads.push(runtime::spawn(name, role, prepare, work, stop, confinement)?);
         Ok(())
     }
 }
@@ -265,6 +257,8 @@ impl Drop for Daemon {
             // A thread that panicked has been logged by the hook.
             let _ended = thread.join();
         }
+        // After everybody who tells it anything.
+        self.auditor = None;
     }
 }
 
@@ -281,6 +275,7 @@ struct Parts {
     server: Arc<Server>,
     pressure: Option<Pressure>,
     credentials: Credentials,
+    audit_log: Option<AuditLog>,
     fallbacks: u64,
     runtimes: usize,
 }
@@ -299,6 +294,7 @@ impl Parts {
         let budget = compose::host_budget(config, &facts);
         tracing::info!(bytes = budget.bytes, source = budget.source, "host budget");
         let metrics = Arc::new(Metrics::new());
+        let (audit, audit_log) = AuditLog::open(config, &metrics)?;
         metrics.set_build_info(env!("CARGO_PKG_VERSION"));
         let account = compose::host_account(config, &budget);
         let (allocator, slabless) = if config.memory.slabs {
@@ -357,9 +353,19 @@ impl Parts {
             compose::limits(config),
             Arc::new(host),
             boot_id,
+            audit,
             &metrics,
         )?;
-        Ok(Self { metrics, registry, server, pressure, credentials, fallbacks, runtimes })
+        Ok(Self {
+            metrics,
+            registry,
+            server,
+            pressure,
+            credentials,
+            audit_log,
+            fallbacks,
+            runtimes,
+        })
     }
 }
 

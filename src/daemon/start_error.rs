@@ -3,6 +3,7 @@
 //! Law: closed; each says what was wanted, under which key, and what to do. Nothing is left running.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::daemon::arena::Unset;
 use crate::daemon::credentials::CredentialsError;
@@ -31,6 +32,14 @@ pub enum StartError {
     /// It could not be learnt who may call.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The audit log could not be opened.
+    #[error("cannot write the audit log {path} (audit.file): {error}", path = .path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// What the host said.
+        error: io::Error,
+    },
     /// A configured partition could not be made.
     #[error("cannot make [[partition]] {id:?}: {failure}")]
     Partition {

@@ -57,6 +57,7 @@ impl Tick {
             let now = Now { steady: Instant::now(), wall: SystemTime::now() };
             self.registry.sweep(now, |record| {
                 tracing::info!(memory_id = %record.id, uid = %record.uid, "lease ran out");
+                self.server.tell_expired(record);
             });
             self.credentials.refresh(&self.server, &self.metrics);
             if kept_up.elapsed() >= UPKEEP {

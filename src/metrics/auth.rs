@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use metrics::Counter;
 
-use crate::metrics::{AUTH_FAILURES_TOTAL, Metrics, TLS_EXPIRY};
+use crate::metrics::{AUDIT_LOST_TOTAL, AUTH_FAILURES_TOTAL, Metrics, TLS_EXPIRY};
 
 /// Reasons of refusals: those of the answers, and a handshake that failed, which has no answer.
 pub const AUTH_FAILURES: [&str; 6] = [
@@ -28,6 +28,11 @@ impl Metrics {
     pub fn auth(&self) -> AuthMeters {
         let handle = |reason| self.counter(AUTH_FAILURES_TOTAL, &[("reason", reason)]);
         AuthMeters(AUTH_FAILURES.map(handle))
+    }
+
+    /// Entries of the audit log that were lost.
+    pub fn audit_lost(&self) -> Counter {
+        self.counter(AUDIT_LOST_TOTAL, &[])
     }
 
     /// When the daemon's certificate runs out.

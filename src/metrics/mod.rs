@@ -81,6 +81,7 @@ families! {
     IN_FLIGHT_BYTES Gauge "in_flight_bytes" "Request and reply bytes held for calls."
     CALLS_SHED_TOTAL Counter "calls_shed_total" "Calls and connections refused for want of room, by limit."
     AUTH_FAILURES_TOTAL Counter "auth_failures_total" "Callers refused for who they are or what they may do, by reason."
+    AUDIT_LOST_TOTAL Counter "audit_lost_total" "Entries of the audit log that found no room or could not be written."
     TLS_EXPIRY Gauge "tls_certificate_expiry_timestamp_seconds" "When the daemon's certificate runs out, since the epoch."
     QUARANTINED_MEMORIES Gauge "quarantined_memories" "Memories that answer QUARANTINED."
     QUARANTINED_BYTES Gauge "quarantined_bytes" "Committed bytes of ranges that could not be wiped or given back."

@@ -41,6 +41,7 @@ pub mod fault;
 #[cfg(test)]
 mod fault_tests;
 mod fixups;
+pub mod heap;
 pub mod heap_block;
 pub mod host;
 pub mod kernel;

@@ -1,8 +1,10 @@
 //! The daemon's own process: what it uses, and how many files it may open.
 //!
 //! Law: read through the seam, parsed from text; what cannot be read is 0 and never an error, since
-//! it is only shown. Changes one thing: the soft limit on open files, up to the hard one.
+//! it is only shown. Changes one thing of the process: the soft limit on open files, up to the hard one.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use crate::os::kernel::Kernel;
@@ -45,6 +47,17 @@ impl ProcessUse {
         found.start_seconds = found.start_seconds.saturating_add(boot);
         found
     }
+}
+
+/// The same file, whose writes wait from now on.
+///
+/// # Errors
+/// That of `fcntl`.
+pub fn unblocked(file: File) -> io::Result<File> {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(file)
 }
 
 /// Raises the soft limit on open files to the hard one; what it now is.

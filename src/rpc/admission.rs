@@ -27,6 +27,8 @@ pub(crate) struct Door {
     pub(crate) server: Arc<Server>,
     /// What was shown for it.
     pub(crate) shown: ShownForIt,
+    /// Where from, in words.
+    pub(crate) from: Option<String>,
     /// Tells the connection's socket of large messages.
     pub(crate) rest: Arc<Rest>,
     /// The connection's large replies.

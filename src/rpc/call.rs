@@ -13,11 +13,12 @@ use tonic::{Code, Status};
 
 use crate::error::Failure;
 use crate::rpc::admission::{Door, InFlight, Running};
+use crate::rpc::audit::{self, Audited, Subject};
 use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
 use crate::rpc::server::Server;
-use crate::rpc::status::{Refusal, status};
+use crate::rpc::status::{Refusal, reason, status};
 use crate::rpc::task;
 use crate::rpc::untaken::Departure;
 use crate::tenancy::Occasion;
@@ -50,6 +51,8 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) door: Arc<Door>,
     pub(crate) occasion: Occasion,
+    /// Where the audit log is told of it.
+    pub(crate) audited: Option<Arc<Audited>>,
 }
 
 impl Call {
@@ -64,7 +67,15 @@ impl Call {
             call_id = %self.id, method = self.method.name(),
             tenant = %self.door.access.tenant().namespace.name, failure = %refusal.failure, "refused"
         );
+        audit::refused(self, reason(&refusal.failure));
         status(refusal, &self.id.to_string())
+    }
+
+    /// Says whom the call is about, for the audit log.
+    pub(crate) fn is_about(&self, say: impl FnOnce(&mut Subject)) {
+        if let Some(audited) = &self.audited {
+            audited.is_about(say);
+        }
     }
 
     /// The status of a call whose handler panicked, counted and logged.

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Failure;
 use crate::rpc::admission::{Door, ShownForIt};
+use crate::rpc::audit::whereabouts;
 use crate::rpc::front;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::places::Place;
@@ -120,7 +121,7 @@ pub(crate) struct Connection {
     epoch: Instant,
     /// When the last call ended, in nanoseconds after `epoch`.
     quiet_since: AtomicU64,
-    _place: Place,
+    place: Place,
 }
 
 impl Connection {
@@ -138,7 +139,7 @@ impl Connection {
             calls: AtomicUsize::new(0),
             epoch: Instant::now(),
             quiet_since: AtomicU64::new(0),
-            _place: place,
+            place,
         })
     }
 
@@ -166,9 +167,15 @@ impl Connection {
         let access = tenants.access(shown.borrow(), now)?;
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
         let untaken = Arc::clone(&self.untaken);
-        let door = Arc::new(Door { access, server, shown, rest, untaken });
+        let from = self.whereabouts();
+        let door = Arc::new(Door { access, server, shown, from, rest, untaken });
         *self.recent() = Some(Recent { generation, door: Arc::clone(&door) });
         Ok(door)
+    }
+
+    /// Where it is from, in words.
+    pub(crate) fn whereabouts(&self) -> Option<String> {
+        whereabouts(&self.peer, self.place.peer())
     }
 
     fn recent(&self) -> MutexGuard<'_, Option<Recent>> {

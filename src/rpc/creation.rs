@@ -33,6 +33,7 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let Incoming { message: mut request, held: _held } =
         with_specs::<v1::CreateMemoryRequest>(call, body).await?;
     let request_id = request.request_id.take();
+    call.is_about(|it| it.named(request.memory_id.as_deref(), request_id.as_deref()));
     let spec = request.spec.take().unwrap_or_default();
     admit(call, [&spec])?;
     request.spec = Some(summed(&spec));
@@ -41,6 +42,7 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let id = request.memory_id.as_deref().map(convert::memory_id).transpose()?;
     let spec = spec::wanted(spec)?;
     let record = call.door.access.create(&call.occasion, id, spec, key).await?;
+    call.is_about(|it| it.is(&record));
     tracing::info!(
         call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
         memory_id = %record.id, uid = %record.uid, size_pages = record.size().get(), "created"
@@ -52,6 +54,7 @@ pub(crate) async fn create_set(call: &Call, body: Body) -> Result<Reply, Refusal
     let Incoming { message: mut request, held: _held } =
         with_specs::<v1::CreateMemorySetRequest>(call, body).await?;
     let request_id = request.request_id.take();
+    call.is_about(|it| it.named(request.set_id.as_deref(), request_id.as_deref()));
     let mut specs = Vec::with_capacity(request.members.len());
     for member in &mut request.members {
         let spec = member.spec.take().unwrap_or_default();
@@ -70,6 +73,7 @@ pub(crate) async fn create_set(call: &Call, body: Body) -> Result<Reply, Refusal
     });
     let members = members.collect::<Result<Vec<_>, Failure>>()?;
     let set = call.door.access.create_set(&call.occasion, id, members, key).await?;
+    call.is_about(|it| it.id = Some(set.id.to_string()));
     tracing::info!(
         call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
         set_id = %set.id, members = set.members.len(), "created a set"

@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::model::Now;
 use crate::registry::Gate;
 use crate::rpc::admission::InFlight;
+use crate::rpc::audit::{Audited, shut_out};
 use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
@@ -28,7 +29,7 @@ use crate::rpc::lapse::lapse;
 use crate::rpc::method::{Kind, Method};
 use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::session::Session;
-use crate::rpc::status::{self, Refusal};
+use crate::rpc::status::{self, Refusal, reason};
 use crate::rpc::task::{answered_unless, answered_within};
 use crate::rpc::transfer::{Download, Until};
 use crate::rpc::untaken::SHORT;
@@ -88,6 +89,7 @@ pub(crate) fn handle(
             Err(failure) => {
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
                 connection.server.note_refused(&failure);
+                shut_out(&connection, id, method, reason(&failure));
                 let status = status::status(&Refusal::from(failure), &id.to_string());
                 return Ok(refuse(&status, served));
             }
@@ -124,7 +126,8 @@ fn admit(
     served.keep(door.enter()?);
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
     let occasion = Occasion { now, gate: Gate::new() };
-    let call = Call { id, method, door, occasion };
+    let audited = Audited::of(id, method, &door);
+    let call = Call { id, method, door, occasion, audited };
     Ok((call, deadline))
 }
 
@@ -139,7 +142,11 @@ async fn answer(
     let kind = call.method.kind();
     let lapses = (kind == Kind::Stream).then(|| lapse(call));
     let bounded = Bounded::new(timer(deadline), gate, kind, work).unless(lapses);
-    match bounded.await {
+    let ended = bounded.await;
+    if let Some(audited) = &call.audited {
+        audited.over(outcome(&ended));
+    }
+    match ended {
         Ended::Over(Ok(Reply::Message(frame, held))) => {
             served.ended(Code::Ok);
             let held = held.or_else(|| {
@@ -166,6 +173,15 @@ async fn answer(
         }
         Ended::Over(Err(refusal)) => refuse(&call.refuse(&refusal), served),
         Ended::Broken => refuse(&call.broken(), served),
+    }
+}
+
+/// What the audit log says of it.
+fn outcome(ended: &Ended<Reply>) -> &'static str {
+    match ended {
+        Ended::Over(Ok(_)) => "OK",
+        Ended::Over(Err(refusal)) => reason(&refusal.failure),
+        Ended::Broken => "INTERNAL_FAULT",
     }
 }
 

@@ -33,8 +33,8 @@ const ACK: u8 = 1;
 /// Of DATA.
 const END_STREAM: u8 = 1;
 
-/// Frames of one connection before others have their turn: some sixty calls.
-const TURN: u32 = 128;
+/// Frames of one connection before others have their turn: some sixteen calls.
+const TURN: u32 = 32;
 /// Credit at most, and from the start.
 const MOST: i64 = 1_000;
 /// Credit that a second brings.

@@ -200,6 +200,7 @@ pub(crate) async fn set_volatility(call: &Call, body: Body) -> Result<Reply, Ref
 pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let mut request = plain::<v1::GrowMemoryRequest>(call, body).await?.message;
     let request_id = request.request_id.take();
+    call.is_about(|it| it.named(Some(&request.memory_id), request_id.as_deref()));
     let key = convert::request_key(call.method, request_id, &request)?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let grown = call
@@ -207,6 +208,7 @@ pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
         .access
         .grow(&call.occasion, target, request.delta_pages, request.expected_pages, key)
         .await?;
+    call.is_about(|it| it.pages = Some(grown.current.get()));
     answer(&v1::GrowMemoryResponse {
         previous_pages: grown.previous.get(),
         current_pages: grown.current.get(),
@@ -315,6 +317,7 @@ fn update_mask(request: &v1::UpdateMemoryRequest) -> Result<Mask, Failure> {
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DeleteMemoryRequest>(call, body).await?.message;
+    call.is_about(|it| it.named(Some(&request.memory_id), None));
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let deletion = Deletion { etag: request.etag };
     match call.door.access.delete(&call.occasion, target, deletion).await {

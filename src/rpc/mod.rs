@@ -26,6 +26,8 @@
 
 mod admin_service;
 mod admission;
+mod audit;
+mod audit_queue;
 mod authorization;
 mod call;
 mod capability;
@@ -69,6 +71,8 @@ mod view_service;
 mod waits;
 mod wire;
 
+pub use audit::{AuditEntry, Deed, Subject};
+pub use audit_queue::{Audit, AuditQueue};
 pub use capability::Capability;
 pub use clock::ServingClock;
 pub use connection::{ConnectionLimits, serve};

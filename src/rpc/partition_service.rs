@@ -20,6 +20,7 @@ use crate::units::ByteCount;
 
 pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::CreatePartitionRequest>(call, body).await?.message;
+    call.is_about(|it| it.named(request.partition_id.as_deref(), None));
     let id = request.partition_id.as_deref().map(|id| convert::id("partition_id", id));
     let (id, spec) = (id.transpose()?, wanted(request.spec.unwrap_or_default())?);
     let partition = call.door.access.create_partition(&call.occasion, id, spec).await?;
@@ -56,6 +57,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DeletePartitionRequest>(call, body).await?.message;
+    call.is_about(|it| it.named(Some(&request.partition_id), None));
     let id = convert::id("partition_id", &request.partition_id)?;
     match call.door.access.delete_partition(&call.occasion, &id).await {
         Ok(()) => tracing::info!(call_id = %call.id, partition_id = %id, "deleted a partition"),

@@ -43,6 +43,7 @@ pub(crate) struct Places {
 pub struct Place {
     places: Arc<Places>,
     address: Option<IpAddr>,
+    peer: Option<IpAddr>,
 }
 
 impl Places {
@@ -59,7 +60,7 @@ impl Places {
         let room = |have: u64| (have < most.in_all).then(|| have.saturating_add(1));
         let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
         taken.map_err(|_full| Crowded::InAll)?;
-        let mut place = Place { places: Arc::clone(self), address: None };
+        let mut place = Place { places: Arc::clone(self), address: None, peer };
         if let Some(address) = peer.map(whose) {
             let mut by_address = self.by_address();
             let count = by_address.entry(address).or_default();
@@ -76,6 +77,13 @@ impl Places {
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Where the connection is from; none for a Unix socket.
+    pub(crate) const fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 }
 

@@ -20,7 +20,9 @@ use crate::error::Failure;
 use crate::metrics::{AuthMeters, Metrics};
 use crate::model::Uuid;
 use crate::proto::DESCRIPTORS;
-use crate::registry::Registry;
+use crate::registry::{Record, Registry};
+use crate::rpc::audit::AuditEntry;
+use crate::rpc::audit_queue::Audit;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
@@ -100,6 +102,8 @@ pub struct Server {
     /// The host's NUMA nodes, any of which may hold a page under policy LOCAL.
     pub(crate) nodes: Vec<u32>,
     pub(crate) host: Arc<dyn HostSource>,
+    /// Where it is told who did what, if it is.
+    pub audit: Option<Arc<Audit>>,
     pub(crate) in_flight_bytes: Budget,
     pub(crate) meters: Vec<MethodMeters>,
     auth: AuthMeters,
@@ -138,6 +142,7 @@ impl Server {
         limits: Limits,
         host: Arc<dyn HostSource>,
         boot_id: Uuid,
+        audit: Option<Arc<Audit>>,
         metrics: &Arc<Metrics>,
     ) -> Result<Arc<Self>, tonic_reflection::server::Error> {
         let reporter = HealthReporter::new();
@@ -152,6 +157,7 @@ impl Server {
             in_flight_bytes: Budget::new("in_flight_bytes", limits.in_flight_bytes),
             meters: Method::ALL.iter().map(|method| MethodMeters::new(*method, metrics)).collect(),
             auth: metrics.auth(),
+            audit,
             running: AtomicU64::new(0),
             places: Arc::default(),
             connections_ever: AtomicU64::new(0),
@@ -268,6 +274,13 @@ impl Server {
     /// Counts a refusal that is about who calls.
     pub(crate) fn note_refused(&self, failure: &Failure) {
         self.auth.refused(reason(failure));
+    }
+
+    /// A memory's lease ran out.
+    pub fn tell_expired(&self, record: &Record) {
+        if let Some(audit) = &self.audit {
+            audit.tell(AuditEntry::expired(record));
+        }
     }
 
     /// Brings the gauges of streaming methods up to date.

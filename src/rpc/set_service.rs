@@ -53,6 +53,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DeleteMemorySetRequest>(call, body).await?.message;
+    call.is_about(|it| it.named(Some(&request.set_id), None));
     let id = convert::id("set_id", &request.set_id)?;
     match call.door.access.delete_set(&call.occasion, &id).await {
         Ok(()) => tracing::info!(

@@ -16,6 +16,13 @@ impl Access {
         self.grant.roles
     }
 
+    /// Whether the caller's own tenant is another: an operator looks at one.
+    #[must_use]
+    pub fn is_of_another(&self) -> bool {
+        let own = self.grant.identity.as_ref().map(|identity| identity.tenant.as_str());
+        own.is_some_and(|own| own != self.tenant.namespace.name.as_str())
+    }
+
     /// What the caller has been given, and until when.
     #[must_use]
     pub const fn grant(&self) -> &Grant {

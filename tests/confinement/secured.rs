@@ -31,7 +31,9 @@ fn hex(bytes: &[u8]) -> String {
 
 fn ends(daemon: &Serving) -> String {
     let page = daemon.scrape();
-    let line = page.lines().find(|line| line.contains("tls_certificate_expiry_timestamp_seconds "));
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("linmemd_tls_certificate_expiry_timestamp_seconds "));
     line.unwrap_or_else(|| panic!("{page}")).to_owned()
 }
 

@@ -76,6 +76,11 @@ impl Daemon {
         std::fs::read_to_string(maps).expect("the daemon's mappings").lines().count()
     }
 
+    /// The whole page, headers and all.
+    pub(crate) fn scrape(&self) -> String {
+        self.serving.scrape()
+    }
+
     pub(crate) fn stop(self) {
         self.serving.stop();
     }

@@ -17,6 +17,7 @@ mod partition;
 mod purge;
 #[path = "../serving/mod.rs"]
 mod serving;
+mod tenants;
 
 use std::io::{Write, stderr};
 

@@ -5,6 +5,7 @@
 //! conditions, never for time. What needs no wire is tested beside its code.
 
 mod allocators;
+mod audit;
 mod authorization;
 mod bounds;
 mod contract;

@@ -26,6 +26,8 @@ pub enum Role {
     Tick,
     /// Purges where the host is short of memory.
     Pressure,
+    /// Writes the audit log.
+    Audit,
 }
 
 /// A system call, and with what.
@@ -187,7 +189,7 @@ const ENDS: &[Allowed] = calls! { SYS_unlinkat; SYS_exit_group; };
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Main,
         Self::Acceptor,
         Self::Serving,
@@ -195,6 +197,7 @@ impl Role {
         Self::Pool,
         Self::Tick,
         Self::Pressure,
+        Self::Audit,
     ];
 
     /// Its name, as its threads' begin.
@@ -208,6 +211,7 @@ impl Role {
             Self::Pool => "pool",
             Self::Tick => "tick",
             Self::Pressure => "pressure",
+            Self::Audit => "audit",
         }
     }
 
@@ -222,6 +226,8 @@ impl Role {
             Self::Pool => &[FILES, LIMITS, FORMS],
             Self::Tick => &[FILES, FORMS],
             Self::Pressure => &[FILES, FORMS, TELLS],
+            // What every thread may do is all that a writer needs.
+            Self::Audit => &[],
         };
         let groups = groups.iter().chain([&EVERY, &NAMES]);
         let mut all: Vec<Allowed> = groups.flat_map(|group| group.iter().copied()).collect();

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use crate::error::Failure;
 use crate::memory::{AnyMemory, PublishedSize};
-use crate::model::{Form, Guard, MemoryId, Now, Presentation, Shape, Uuid};
+use crate::model::{Form, Guard, MemoryId, Now, Presentation, Shape, TenantName, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::events::Happening;
 use crate::registry::ledger::{Charge, Payer};
@@ -85,6 +85,12 @@ pub(super) struct NewRecord {
 }
 
 impl Record {
+    /// Whose it is; none once the tenant itself is gone.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantName> {
+        self.home.namespace.upgrade().map(|namespace| namespace.name.clone())
+    }
+
     pub(super) fn new(
         new: NewRecord,
         memory: AnyMemory,

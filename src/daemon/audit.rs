@@ -1,0 +1,225 @@
+//! [`AuditLog`]: the audit log's thread, which alone waits for its sink.
+//!
+//! ```text
+//! {"time":"2026-11-22T09:00:00.5Z","event":"create","method":"linmem.v1.MemoryService/CreateMemory",
+//!  "outcome":"OK","tenant":"default","caller":"web","peer":"10.0.0.7","call_id":"…","id":"m",
+//!  "uid":"…","request_id":"…","pages":1}                                            one line an entry
+//! {"time":"…","event":"lost","entries":12}                                 where that many are missing
+//! ```
+//!
+//! Law: JSON in ASCII, a line an entry: whatever a caller wrote can end no line and forge no field. Only
+//! appended to; opened once, before the daemon is confined, which cannot open it again: rotate it by
+//! copying and truncating. At the end what is queued is written, for a second at most.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use crate::config::Config;
+use crate::daemon::confinement::Confinement;
+use crate::daemon::start_error::StartError;
+use crate::metrics::Metrics;
+use crate::os::confine::Role;
+use crate::os::process::unblocked;
+use crate::rpc::{Audit, AuditEntry, AuditQueue};
+
+/// For what is queued when the daemon ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Only its owner reads who did what.
+const MODE: u32 = 0o600;
+
+/// An open sink and the queue that leads to it.
+#[derive(Debug)]
+pub(super) struct AuditLog {
+    sink: File,
+    queue: AuditQueue,
+}
+
+/// The thread of one, to be ended.
+#[derive(Debug)]
+pub(super) struct Auditor {
+    audit: Arc<Audit>,
+    written: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AuditLog {
+    /// As the config says; none where it names no file.
+    ///
+    /// # Errors
+    /// [`StartError::Audit`] with what the host says of the file.
+    pub(super) fn open(
+        config: &Config,
+        metrics: &Metrics,
+    ) -> Result<(Option<Arc<Audit>>, Option<Self>), StartError> {
+        // On the page whether anything is told or not.
+        let lost = metrics.audit_lost();
+        let Some(path) = config.audit.file.as_deref() else { return Ok((None, None)) };
+        let opened = open(path);
+        let sink = opened.map_err(|error| StartError::Audit { path: path.to_owned(), error })?;
+        let (audit, queue) = Audit::new(config.audit.queue as usize, lost);
+        Ok((Some(Arc::new(audit)), Some(Self { sink, queue })))
+    }
+
+    /// Writes until it is over.
+    pub(super) fn start(self, audit: Arc<Audit>, confinement: &Confinement) -> io::Result<Auditor> {
+        let (written, when_written): (Sender<()>, _) = channel();
+        confinement.expect(1);
+        let confinement = confinement.clone();
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
+            confinement.enter(Role::Audit);
+            self.run();
+            drop(written);
+        })?;
+        Ok(Auditor { audit, written: when_written, thread: Some(thread) })
+    }
+
+    fn run(mut self) {
+        let mut failed = false;
+        while let Some(entry) = self.queue.next() {
+            let mut text = String::with_capacity(512);
+            let lost = self.queue.lost();
+            if lost > 0 {
+                lost_line(&mut text, entry.time, lost);
+            }
+            line(&mut text, &entry);
+            match self.sink.write_all(text.as_bytes()) {
+                Ok(()) => failed = false,
+                Err(error) => {
+                    self.queue.owe(lost);
+                    self.queue.lose();
+                    if !std::mem::replace(&mut failed, true) {
+                        tracing::error!(%error, "the audit log cannot be written; entries are lost");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Auditor {
+    fn drop(&mut self) {
+        self.audit.end();
+        // Ended by the thread's end, which says nothing before. One whose sink takes nothing is left.
+        let is_written = self.written.recv_timeout(LAST_WORDS)
+            == Err(std::sync::mpsc::RecvTimeoutError::Disconnected);
+        match self.thread.take() {
+            Some(thread) if is_written => drop(thread.join()),
+            Some(_) | None => {
+                tracing::warn!("the audit log's sink takes nothing; its last is lost")
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // What these names lead to may be a socket, which cannot be opened.
+    let standard = match path.to_str() {
+        Some("/dev/stdout") => Some(io::stdout().as_fd().try_clone_to_owned()?),
+        Some("/dev/stderr") => Some(io::stderr().as_fd().try_clone_to_owned()?),
+        _ => None,
+    };
+    if let Some(descriptor) = standard {
+        return Ok(File::from(descriptor));
+    }
+    // A pipe that nobody reads is told of, and not waited for.
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(MODE)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    unblocked(file)
+}
+
+fn line(out: &mut String, entry: &AuditEntry) {
+    begin(out, entry.time, entry.deed.word());
+    text(out, "method", Some(entry.method));
+    text(out, "outcome", Some(entry.outcome));
+    text(out, "tenant", entry.tenant.as_deref());
+    text(out, "caller", entry.caller.as_deref());
+    text(out, "peer", entry.peer.as_deref());
+    text(out, "call_id", entry.call_id.as_deref());
+    let subject = &entry.subject;
+    text(out, "id", subject.id.as_deref());
+    text(out, "uid", subject.uid.map(|uid| uid.to_string()).as_deref());
+    text(out, "request_id", subject.request_id.as_deref());
+    if let Some(pages) = subject.pages {
+        number(out, "pages", pages);
+    }
+    out.push_str("}\n");
+}
+
+fn lost_line(out: &mut String, time: SystemTime, entries: u64) {
+    begin(out, time, "lost");
+    number(out, "entries", entries);
+    out.push_str("}\n");
+}
+
+fn begin(out: &mut String, time: SystemTime, event: &str) {
+    out.push_str("{\"time\":\"");
+    // RFC 3339, in UTC. A String takes whatever is written to it.
+    let _infallible = write!(out, "{}", prost_types::Timestamp::from(time));
+    out.push('"');
+    text(out, "event", Some(event));
+}
+
+fn number(out: &mut String, name: &str, value: u64) {
+    let _infallible = write!(out, ",\"{name}\":{value}");
+}
+
+/// A field, where there is one. RFC 8259, section 7: everything but plain ASCII is escaped.
+fn text(out: &mut String, name: &str, value: Option<&str>) {
+    let Some(value) = value else { return };
+    let _infallible = write!(out, ",\"{name}\":\"");
+    for unit in value.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte @ (b'"' | b'\\')) => out.extend(['\\', char::from(byte)]),
+            Ok(byte @ b' '..=b'~') => out.push(char::from(byte)),
+            Ok(_) | Err(_) => drop(write!(out, "\\u{unit:04x}")),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::{Deed, Subject};
+
+    #[test]
+    fn whatever_is_in_a_field_a_line_is_one_object_in_ascii() {
+        let hostile = "a\"},\n{\"event\":\"x\\\u{0}\u{7f}\u{2028}\u{1f9e0}\u{1b}[31m";
+        let some = |text: &str| Some(text.to_owned());
+        let entry = AuditEntry {
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_500),
+            deed: Deed::Delete,
+            method: "linmem.v1.MemoryService/DeleteMemory",
+            call_id: some("c"),
+            tenant: some("t"),
+            caller: some(hostile),
+            peer: None,
+            subject: Subject { id: some(hostile), pages: Some(7), ..Subject::default() },
+            outcome: "OK",
+        };
+        let mut out = String::new();
+        lost_line(&mut out, entry.time, 3);
+        line(&mut out, &entry);
+        assert!(out.is_ascii() && out.lines().count() == 2, "{out}");
+        let lines: Vec<serde_json::Value> =
+            out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["entries"], 3);
+        assert_eq!(lines[1]["event"], "delete");
+        assert_eq!(lines[1]["time"], "1970-01-01T00:00:01.500Z");
+        assert_eq!([&lines[1]["id"], &lines[1]["caller"]], [hostile; 2]);
+        assert_eq!(lines[1]["pages"], 7);
+        assert_eq!(lines[1].get("peer"), None);
+    }
+}

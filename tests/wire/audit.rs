@@ -1,0 +1,221 @@
+//! Claims about the audit log: what is told, of whom, and that nobody waits for it.
+//!
+//! Law: read from the file that the daemon writes, as a collector would.
+
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linmemd::client::ClientError;
+use linmemd::client::proto::{CreateMemoryRequest, GrowMemoryRequest, MemorySpec};
+use linmemd::config::Config;
+use linmemd::daemon::Daemon;
+use linmemd::os::kernel::Linux;
+use linmemd::token::Token;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::authorization::{self, client_of};
+use crate::harness::{House, eventually, pages, within};
+
+fn house(change: impl FnOnce(&mut Config)) -> (House, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::with(|config| {
+        config.audit.file = Some(folder.path().join("audit.jsonl"));
+        change(config);
+    });
+    (house, folder)
+}
+
+fn lines(folder: &TempDir) -> Vec<Value> {
+    let text = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Those once there are so many.
+async fn so_many(folder: &TempDir, count: usize) -> Vec<Value> {
+    eventually("the entries are written", async || lines(folder).len() >= count).await;
+    let lines = lines(folder);
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    lines
+}
+
+/// The reason of what was refused.
+fn why<T>(outcome: Result<T, ClientError>) -> String {
+    match outcome {
+        Err(ClientError::Refused(failure)) => failure.reason,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+fn shown<'a>(line: &'a Value, fields: &[&str]) -> Vec<&'a str> {
+    fields.iter().map(|field| line[*field].as_str().unwrap_or("")).collect()
+}
+
+#[tokio::test]
+async fn who_made_grew_and_ended_what_is_told_whatever_came_of_it_and_nothing_else_is() {
+    let (house, folder) = house(|config| config.lease.sweep_interval = Duration::from_millis(10));
+    let client = house.client().await;
+    let request_id = "7e57c0de-0000-4000-8000-000000000001";
+    let request = CreateMemoryRequest {
+        memory_id: Some("m".to_owned()),
+        spec: Some(MemorySpec { maximum_pages: Some(2), ..pages(1) }),
+        request_id: Some(request_id.to_owned()),
+        ..CreateMemoryRequest::default()
+    };
+    let memory = client.create_memory(request).await.unwrap();
+    client.write("m", 0, &b"a tenant's bytes"[..]).await.unwrap();
+    client.grow("m", 1).await.unwrap();
+    let more = GrowMemoryRequest {
+        memory_id: "m".to_owned(),
+        delta_pages: 1,
+        ..GrowMemoryRequest::default()
+    };
+    assert_eq!(why(client.grow_memory(more).await), "MAXIMUM_REACHED");
+    let _bytes = client.read("m", 0, 16).await.unwrap();
+    client.delete("m").await.unwrap();
+    assert_eq!(why(client.delete("m").await), "MEMORY_NOT_FOUND");
+    let lease_ttl = Duration::from_secs(1).try_into().ok();
+    client.create(Some("l"), MemorySpec { lease_ttl, ..pages(1) }).await.unwrap();
+    let lines = so_many(&folder, 7).await;
+    let told: Vec<_> =
+        lines.iter().map(|line| shown(line, &["event", "outcome", "id", "tenant"])).collect();
+    assert_eq!(
+        told,
+        [
+            ["create", "OK", "m", "default"],
+            ["grow", "OK", "m", "default"],
+            ["grow", "MAXIMUM_REACHED", "m", "default"],
+            ["delete", "OK", "m", "default"],
+            ["delete", "MEMORY_NOT_FOUND", "m", "default"],
+            ["create", "OK", "l", "default"],
+            ["delete", "OK", "l", "default"],
+        ]
+    );
+    assert_eq!(shown(&lines[0], &["uid", "request_id"]), [memory.uid.as_str(), request_id]);
+    assert_eq!(shown(&lines[0], &["peer", "method"])[0], "127.0.0.1");
+    assert_eq!((lines[0]["pages"].as_u64(), lines[1]["pages"].as_u64()), (Some(1), Some(2)));
+    assert!(lines[2]["call_id"].is_string() && lines[2].get("caller").is_none());
+    assert_eq!(shown(&lines[6], &["method"]), ["lease"]);
+    let file = folder.path().join("audit.jsonl");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!fs::read_to_string(file).unwrap().contains("bytes"));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_for_who_they_are_is_told_and_so_is_an_operator() {
+    let (house, folder) = house(authorization::identities);
+    let writer = client_of(&house, "writer").await;
+    writer.create(Some("m"), pages(1)).await.unwrap();
+    let reader = client_of(&house, "reader").await;
+    assert_eq!(why(reader.delete("m").await), "ROLE_MISSING");
+    let stranger = house.client().await;
+    assert_eq!(why(stranger.memory("m").await), "CREDENTIALS_MISSING");
+    let operator = client_of(&house, "operator").await;
+    let _partition = operator.delete_partition("p", true).await;
+    writer.delete("m").await.unwrap();
+    let lines = so_many(&folder, 5).await;
+    let told: Vec<_> =
+        lines.iter().map(|line| shown(line, &["event", "outcome", "caller", "tenant"])).collect();
+    assert_eq!(told[0], ["create", "OK", "writer", "blue"]);
+    assert_eq!(told[1][..2], ["deny", "ROLE_MISSING"]);
+    assert_eq!(told[2], ["deny", "CREDENTIALS_MISSING", "", ""]);
+    assert_eq!(told[3], ["admin", "OK", "operator", "blue"]);
+    assert_eq!(told[4], ["delete", "OK", "writer", "blue"]);
+    assert_eq!(shown(&lines[2], &["method"]), ["linmem.v1.MemoryService/GetMemory"]);
+    let text = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert!(!text.contains(Token::new([0; 32]).reveal()), "no credentials");
+}
+
+fn pipe(path: &Path) -> fs::File {
+    mkfifo(path, Mode::S_IRWXU).unwrap();
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap()
+}
+
+#[tokio::test]
+async fn a_sink_that_takes_nothing_holds_up_no_call_and_what_was_lost_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let mut reader = pipe(&path);
+    let house = House::with(|config| {
+        config.audit.file = Some(path);
+        config.audit.queue = 16;
+    });
+    let client = house.client().await;
+    // A pipe holds 64 KiB.
+    for _ in 0..300 {
+        client.create(Some("m"), pages(1)).await.unwrap();
+        client.delete("m").await.unwrap();
+    }
+    let lost = house.scrape().await.value("linmemd_audit_lost_total", &[]);
+    assert!(lost > 0.0, "{lost}");
+    let mut text = String::new();
+    let mut told = 0.0;
+    let mut others = 0.0;
+    eventually("what was lost is told", async || {
+        let mut bytes = vec![0; 1 << 20];
+        if let Ok(count) = reader.read(&mut bytes) {
+            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+        // One more entry, so that there is a line to tell it before.
+        let _refused = client.delete("m").await;
+        (told, others) = (0.0, 0.0);
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            let line: Value = serde_json::from_str(line).unwrap();
+            match line["event"].as_str() {
+                Some("lost") => told += line["entries"].as_f64().unwrap(),
+                _ => others += 1.0,
+            }
+        }
+        told >= lost
+    })
+    .await;
+    assert!(others > 100.0, "{others}");
+    drop(reader);
+    within("ended", house.stop()).await;
+}
+
+#[tokio::test]
+async fn what_is_told_last_is_written_before_the_end_and_a_full_sink_does_not_keep_the_daemon() {
+    let (house, folder) = house(|_| {});
+    let client = house.client().await;
+    for _ in 0..50 {
+        client.create(Some("m"), pages(1)).await.unwrap();
+        client.delete("m").await.unwrap();
+    }
+    drop(client);
+    house.stop().await;
+    assert_eq!(lines(&folder).len(), 100);
+    let path = folder.path().join("pipe");
+    let _unread = pipe(&path);
+    let house = House::with(|config| config.audit.file = Some(path));
+    let client = house.client().await;
+    for _ in 0..300 {
+        client.create(Some("m"), pages(1)).await.unwrap();
+        client.delete("m").await.unwrap();
+    }
+    drop(client);
+    within("ended", house.stop()).await;
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_no_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let unread = folder.path().join("pipe");
+    mkfifo(&unread, Mode::S_IRWXU).unwrap();
+    for path in [folder.path().join("no/such"), unread] {
+        let mut config = Config::default();
+        config.grpc.listen = "127.0.0.1:0".parse().unwrap();
+        config.http.listen = "127.0.0.1:0".parse().unwrap();
+        config.audit.file = Some(path);
+        let why = Daemon::start(&config, Arc::new(Linux)).map(drop).unwrap_err().to_string();
+        assert!(why.contains("audit.file"), "{why}");
+    }
+}
