@@ -19,7 +19,7 @@ use crate::config::{Hook, Identity, JwtIssuer, Partition, Tenant, words};
 /// Lays the text of a file over the draft. `path` is for the messages.
 pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let place = Place { path: path.to_owned(), text };
+    let place = Place::of(path, text);
     for error in &errors {
         let reason = error.message().replace(['\n', '\r'], " ");
         let origin = error.span().map_or_else(|| place.whole(), |span| place.at(span.start));
@@ -58,16 +58,20 @@ pub(super) fn lay(draft: &mut Draft, path: &Path, text: &str) {
     forget_echoes(draft, before);
 }
 
-/// The text with its name, so that an offset becomes a line.
-struct Place<'a> {
+/// A text's name and where its lines end, so that an offset becomes a line.
+struct Place {
     path: PathBuf,
-    text: &'a str,
+    ends: Vec<usize>,
 }
 
-impl Place<'_> {
+impl Place {
+    fn of(path: &Path, text: &str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self { path: path.to_owned(), ends: ends.map(|(offset, _)| offset).collect() }
+    }
+
     fn at(&self, offset: usize) -> Origin {
-        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = 1 + self.ends.partition_point(|end| *end < offset);
         Origin::File { path: self.path.clone(), line }
     }
 
@@ -78,7 +82,7 @@ impl Place<'_> {
 
 type Name<'a> = Spanned<toml::de::DeString<'a>>;
 
-fn lay_section(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>, table: &DeTable<'_>) {
+fn lay_section(draft: &mut Draft, place: &Place, section: &Name<'_>, table: &DeTable<'_>) {
     let known = draft.sections().contains(&section.get_ref().as_ref());
     if !known {
         return misplaced_name(draft, place, section);
@@ -97,12 +101,7 @@ fn lay_section(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>, table: 
 }
 
 /// A name at the top that is no section, or a section that is no table.
-fn misplaced(
-    draft: &mut Draft,
-    place: &Place<'_>,
-    section: &Name<'_>,
-    value: &Spanned<DeValue<'_>>,
-) {
+fn misplaced(draft: &mut Draft, place: &Place, section: &Name<'_>, value: &Spanned<DeValue<'_>>) {
     let name = section.get_ref().as_ref();
     if !draft.sections().contains(&name) {
         return misplaced_name(draft, place, section);
@@ -116,7 +115,7 @@ fn misplaced(
     draft.findings.note(origin, name, Fault::WrongType { found, accepted });
 }
 
-fn misplaced_name(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>) {
+fn misplaced_name(draft: &mut Draft, place: &Place, section: &Name<'_>) {
     let name = section.get_ref().as_ref();
     let nearest = words::nearest(name, draft.sections())
         .map(|section| match section {
@@ -130,7 +129,7 @@ fn misplaced_name(draft: &mut Draft, place: &Place<'_>, section: &Name<'_>) {
 /// Reads every table of an array, each over a blank one.
 fn lay_all<T>(
     draft: &mut Draft,
-    place: &Place<'_>,
+    place: &Place,
     section: &str,
     items: &[Spanned<DeValue<'_>>],
     blank: impl Fn() -> T,
@@ -144,7 +143,7 @@ fn lay_all<T>(
 /// a mistake is noted.
 fn lay_one<T>(
     draft: &mut Draft,
-    place: &Place<'_>,
+    place: &Place,
     (section, index): (&str, usize),
     item: &Spanned<DeValue<'_>>,
     mut blank: T,

@@ -1,7 +1,7 @@
 //! Owns `[tls]`, `[[identity]]` and `[[jwt_issuer]]`: whom the daemon shows itself to, who may call,
 //! and the rules between them. The kinds of value that only they have are in `credentials.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -118,10 +118,11 @@ impl Identity {
 pub(super) fn note(config: &Config, findings: &mut Findings, rules: &mut Vec<Rule>) {
     files(config, rules);
     let mut names = BTreeMap::new();
+    let tenants: BTreeSet<&str> = config.tenants.iter().map(|one| one.name.as_str()).collect();
     let mut shown = BTreeMap::new();
     for (index, one) in config.identities.iter().enumerate() {
         once(&mut names, one.name.clone(), path(IDENTITY, index, "name"), findings);
-        known(index, one, config, findings);
+        known(index, one, &tenants, config, findings);
         let ways = one.shown_by();
         let broken = |key: &&str| findings.broken.contains(&path(IDENTITY, index, key));
         if WAYS.iter().any(broken) {
@@ -175,7 +176,13 @@ fn files(config: &Config, rules: &mut Vec<Rule>) {
     ));
 }
 
-fn known(index: usize, one: &Identity, config: &Config, findings: &mut Findings) {
+fn known(
+    index: usize,
+    one: &Identity,
+    tenants: &BTreeSet<&str>,
+    config: &Config,
+    findings: &mut Findings,
+) {
     let mut refuse = |name: &str, found: &str, accepted: &str| {
         let key = path(IDENTITY, index, name);
         if findings.broken.contains(&key) {
@@ -184,7 +191,7 @@ fn known(index: usize, one: &Identity, config: &Config, findings: &mut Findings)
         let (found, accepted) = (format!("{found:?}"), accepted.to_owned());
         findings.note(findings.origin(&key), key, Fault::Malformed { found, accepted });
     };
-    if !config.tenants.iter().any(|tenant| tenant.name == one.tenant) {
+    if !tenants.contains(one.tenant.as_str()) {
         refuse("tenant", &one.tenant, "the name of a [[tenant]]");
     }
     if let Some(jwt) = &one.jwt
