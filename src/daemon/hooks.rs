@@ -1,4 +1,4 @@
-//! The hooks of the config, made before anything is served.
+//! The hooks of the config, made before anything is served, and made anew by a reload.
 //!
 //! Law: all of them or no daemon: a hook that is not there denies nothing.
 
@@ -13,17 +13,29 @@ use crate::tenancy::{FailurePolicy, HookSpec, Tenants};
 /// # Errors
 /// [`StartError::Hook`] with the first that cannot be made.
 pub(super) fn make(config: &Config, tenants: &Tenants) -> Result<(), StartError> {
-    for hook in &config.hooks {
-        let refused = |why: String| StartError::Hook { id: hook.name.clone(), why };
-        let id = HookId::new(&hook.name).map_err(|bad| refused(bad.to_string()))?;
-        let spec = spec(hook).map_err(refused)?;
-        let is_its = |name: &str| hook.tenant.as_deref().is_none_or(|tenant| tenant == name);
-        for tenant in tenants.iter().filter(|one| is_its(one.namespace.name.as_str())) {
-            let made = tenant.hooks.configure(id.clone(), spec.clone());
-            made.map_err(|failure| refused(failure.to_string()))?;
-        }
+    for tenant in tenants.iter() {
+        let hooks = of(config, tenant.namespace.name.as_str())?;
+        tenant.hooks.fit(&hooks).map_err(|failure| StartError::Hook {
+            id: tenant.namespace.name.to_string(),
+            why: failure.to_string(),
+        })?;
+        tenant.hooks.configure(hooks);
     }
     Ok(())
+}
+
+/// Those of one tenant.
+///
+/// # Errors
+/// [`StartError::Hook`] with the first that is none.
+pub(super) fn of(config: &Config, tenant: &str) -> Result<Vec<(HookId, HookSpec)>, StartError> {
+    let is_its = |hook: &&Hook| hook.tenant.as_deref().is_none_or(|its| its == tenant);
+    let made = config.hooks.iter().filter(is_its).map(|hook| {
+        let refused = |why: String| StartError::Hook { id: hook.name.clone(), why };
+        let id = HookId::new(&hook.name).map_err(|bad| refused(bad.to_string()))?;
+        Ok((id, spec(hook).map_err(refused)?))
+    });
+    made.collect()
 }
 
 fn spec(hook: &Hook) -> Result<HookSpec, String> {

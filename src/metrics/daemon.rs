@@ -2,13 +2,15 @@
 //!
 //! Law: nothing here is pushed; each figure is set by whoever reads it for the page.
 
+use std::time::SystemTime;
+
 use metrics::{Counter, Gauge};
 
 use crate::metrics::{
-    CONNECTIONS, DRAINING, EACH_DROPPED_TOTAL, HUGE_PAGES_FREE, IN_FLIGHT_BYTES,
-    INSECURE_LISTENERS, Metrics, NUMA_NODE_FREE_BYTES, PANICS_TOTAL, PLACEMENT_FALLBACKS_TOTAL,
-    QUARANTINED_BYTES, QUARANTINED_MEMORIES, RPC_IN_FLIGHT, TAG_FAULTS_TOTAL, TENANTS_FOLDED, VMAS,
-    VMAS_LIMIT, float,
+    CONFIG_RELOAD_SUCCESS, CONFIG_RELOAD_TIMESTAMP, CONNECTIONS, DRAINING, EACH_DROPPED_TOTAL,
+    HUGE_PAGES_FREE, IN_FLIGHT_BYTES, INSECURE_LISTENERS, Metrics, NUMA_NODE_FREE_BYTES,
+    PANICS_TOTAL, PLACEMENT_FALLBACKS_TOTAL, QUARANTINED_BYTES, QUARANTINED_MEMORIES,
+    RPC_IN_FLIGHT, TAG_FAULTS_TOTAL, TENANTS_FOLDED, VMAS, VMAS_LIMIT, float,
 };
 
 impl Metrics {
@@ -29,6 +31,15 @@ impl Metrics {
             draining: gauge(DRAINING),
             panics: self.counter(PANICS_TOTAL, &[]),
             each_dropped: self.counter(EACH_DROPPED_TOTAL, &[]),
+        }
+    }
+
+    /// Whether the last config that was to be put in force was.
+    pub fn set_config_reload(&self, is_success: bool, now: SystemTime) {
+        self.gauge(CONFIG_RELOAD_SUCCESS, &[]).set(if is_success { 1.0 } else { 0.0 });
+        if is_success {
+            let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.gauge(CONFIG_RELOAD_TIMESTAMP, &[]).set(since.as_secs_f64());
         }
     }
 

@@ -20,7 +20,9 @@ mod purge;
 mod rpc;
 mod tenant;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Mutex;
 
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString,
@@ -93,6 +95,8 @@ families! {
     VMAS_LIMIT Gauge "vmas_limit" "The kernel's limit on mappings, vm.max_map_count."
     INSECURE_LISTENERS Gauge "insecure_listeners" "Listeners beyond this host that ask for no credentials or speak no TLS."
     TENANTS_FOLDED Gauge "tenants_folded" "Tenants past the cap, whose label is _other."
+    CONFIG_RELOAD_SUCCESS Gauge "config_reload_success" "1 where the last reload put its config in force, 0 where it was refused."
+    CONFIG_RELOAD_TIMESTAMP Gauge "config_reload_timestamp_seconds" "When a config was last put in force, since the epoch."
     DRAINING Gauge "draining" "1 once a drain has begun."
     PANICS_TOTAL Counter "panics_total" "Panics caught since the start."
     PURGES_TOTAL Counter "purges_total" "Volatile ranges that were purged, as a whole or in part, by what told of pressure."
@@ -140,6 +144,8 @@ pub const PARTITIONS: [(&str, &str); 5] = [
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    /// Tenants that have gone, whose series the exporter cannot forget.
+    gone: Mutex<HashSet<String>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -177,13 +183,13 @@ impl Metrics {
             }
         }
         let handle = recorder.handle();
-        Self { recorder, handle }
+        Self { recorder, handle, gone: Mutex::default() }
     }
 
     /// The page, in the text exposition format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
+        self.without_gone(self.handle.render())
     }
 
     /// Moves what histograms have buffered into their buckets. To be called every few seconds.

@@ -2,6 +2,8 @@
 //!
 //! Law: accesses, traps and growths are pushed; what a tenant holds is set at the scrape.
 
+use std::sync::PoisonError;
+
 use metrics::{Counter, Gauge};
 
 use crate::metrics::{
@@ -13,9 +15,28 @@ const QUOTAS: [&str; 5] =
     ["committed_bytes", "overhead_bytes", "mappings", "reserved_bytes", "memories"];
 
 impl Metrics {
+    /// A tenant's series are shown no more, until there is one of that label again.
+    pub fn forget_tenant(&self, label: &str) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(label.to_owned());
+    }
+
+    /// The page without the series of tenants that have gone.
+    pub(super) fn without_gone(&self, page: String) -> String {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.is_empty() {
+            return page;
+        }
+        let is_shown = |line: &&str| {
+            let label = line.split_once("tenant=\"").and_then(|(_, rest)| rest.split_once('"'));
+            label.is_none_or(|(label, _)| !gone.contains(label))
+        };
+        page.split_inclusive('\n').filter(is_shown).collect()
+    }
+
     /// The handles of one tenant, and of these kinds of access.
     #[must_use]
     pub fn tenant(&self, label: &str, kinds: &[&'static str]) -> TenantMeters {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).remove(label);
         let of = |operation: &str| AccessMeters {
             accesses: self.counter(ACCESSES_TOTAL, &[("tenant", label), ("operation", operation)]),
             bytes: self.counter(ACCESS_BYTES_TOTAL, &[("tenant", label), ("operation", operation)]),

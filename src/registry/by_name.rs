@@ -71,6 +71,11 @@ impl<T: Entry> ByName<T> {
         entries.remove(id).ok_or_else(|| not_found::<T>(id.clone()))
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Up to `most` after a name, in order, and whether there are more.
     pub(super) fn list(&self, after: Option<&Id>, most: usize) -> (Vec<Arc<T>>, bool) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

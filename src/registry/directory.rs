@@ -111,6 +111,14 @@ impl Directory {
         Ok(())
     }
 
+    /// How many there are. What is let in by a `commit` that began after this is not among them; all
+    /// that was let in before is.
+    pub(super) fn count(&self) -> usize {
+        let count =
+            |shard: &RwLock<HashSet<_>>| shard.read().unwrap_or_else(PoisonError::into_inner).len();
+        self.shards.iter().map(count).sum()
+    }
+
     fn shards_of(&self, records: &[Arc<Record>]) -> Shards<'_> {
         let mut places: Vec<usize> =
             records.iter().map(|record| place(record.id.as_bytes())).collect();

@@ -76,6 +76,14 @@ impl Account {
         self.mappings.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// What it may hold from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.bytes.limit.store(limits.bytes, Ordering::Relaxed);
+        self.mappings.limit.store(limits.mappings, Ordering::Relaxed);
+        self.reserved_bytes.limit.store(limits.reserved_bytes, Ordering::Relaxed);
+        self.memories.limit.store(limits.memories, Ordering::Relaxed);
+    }
+
     /// Everything it holds, kind by kind.
     #[must_use]
     pub fn holdings(&self) -> [Holding; 5] {

@@ -3,7 +3,7 @@
 //! Law: nothing of one namespace is reachable from another. Does not know who may use it
 //! (`tenancy/`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -48,7 +48,8 @@ pub struct Namespace {
     pub account: Arc<Account>,
     pub(super) home: Arc<Home>,
     pub(super) lane: u32,
-    pub(super) maximum_pages: Option<WasmPages>,
+    /// The cap's pages; all there can be where there is none.
+    maximum_pages: AtomicU64,
     pub(super) directory: Directory,
     pub(super) requests: Arc<RequestLog>,
     pub(super) seats: Arc<Seats>,
@@ -57,6 +58,7 @@ pub struct Namespace {
     pub(super) views: ByName<View>,
     size_bytes: AtomicU64,
     peak_bytes: AtomicU64,
+    is_leaving: AtomicBool,
 }
 
 /// What all records of a namespace have in common, so that each needs one word for it.
@@ -98,7 +100,7 @@ impl Namespace {
             }),
             account,
             lane,
-            maximum_pages: limits.maximum_pages,
+            maximum_pages: AtomicU64::new(cap(&limits)),
             directory: Directory::new(),
             requests: RequestLog::new(Memory {
                 window: registry.settings.request_id_window,
@@ -110,7 +112,47 @@ impl Namespace {
             views: ByName::default(),
             size_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
+            is_leaving: AtomicBool::new(false),
         })
+    }
+
+    /// What it may have from now on: what there is stays, and memories keep their maximum.
+    pub fn set_limits(&self, limits: NamespaceLimits) {
+        self.account.set_limits(limits.account);
+        self.maximum_pages.store(cap(&limits), Ordering::Relaxed);
+        self.seats.set_limit(limits.waiters);
+        self.home.events.set_quota(limits.account.bytes);
+    }
+
+    /// The largest maximum of a memory.
+    pub(super) fn maximum_pages(&self) -> WasmPages {
+        WasmPages::new(self.maximum_pages.load(Ordering::Relaxed)).unwrap_or(WasmPages::MAX)
+    }
+
+    /// Lets in nothing that would be lost with it, or does again. What [`Self::contents`] says after
+    /// the former stays true.
+    pub fn set_leaving(&self, is_leaving: bool) {
+        self.is_leaving.store(is_leaving, Ordering::Release);
+    }
+
+    /// What would be lost with it: memories and segments.
+    #[must_use]
+    pub fn contents(&self) -> [u64; 2] {
+        [self.directory.count() as u64, self.segments.count() as u64]
+    }
+
+    /// Forgets what happened in it: nobody comes to it any more, but who is there may keep it a while.
+    pub fn forget(&self) {
+        self.requests.forget_all();
+        self.home.events.forget_all();
+    }
+
+    /// To be asked under the lock of what lets something in.
+    pub(super) fn stays(&self) -> Result<(), Failure> {
+        if self.is_leaving.load(Ordering::Acquire) {
+            return Err(Failure::TenantMismatch { tenant: self.name.to_string() });
+        }
+        Ok(())
     }
 
     /// The live memory of this name, if its uid is the one wanted.
@@ -157,7 +199,7 @@ impl Namespace {
             |record: &Arc<Record>| record.event(Happening::Created { size: record.size() });
         let made: Vec<_> = records.iter().map(created).collect();
         let tell = || made.into_iter().for_each(|event| events.put(event));
-        self.directory.insert(records, commit, tell)?;
+        self.directory.insert(records, || self.stays().and_then(|()| commit()), tell)?;
         events.wake();
         Ok(())
     }
@@ -224,4 +266,8 @@ impl Namespace {
     pub(super) fn note_less(&self, bytes: ByteCount) {
         self.size_bytes.fetch_sub(bytes.get(), Ordering::Relaxed);
     }
+}
+
+fn cap(limits: &NamespaceLimits) -> u64 {
+    limits.maximum_pages.map_or(u64::MAX, WasmPages::get)
 }

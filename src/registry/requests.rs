@@ -146,6 +146,12 @@ impl RequestLog {
         Ok(Begun::Run(Running { log: Some((Arc::clone(self), key.id)) }))
     }
 
+    /// Forgets all of them, those that run too.
+    pub(super) fn forget_all(&self) {
+        let all = std::mem::take(&mut *self.state());
+        drop(all);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

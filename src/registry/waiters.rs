@@ -267,7 +267,7 @@ impl Drop for Waiting {
 /// How many of one tenant wait, and may.
 #[derive(Debug)]
 pub(super) struct Seats {
-    limit: u64,
+    limit: AtomicU64,
     taken: AtomicU64,
 }
 
@@ -277,19 +277,25 @@ pub(super) struct Seat(Arc<Seats>);
 
 impl Seats {
     pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, taken: AtomicU64::new(0) })
+        Arc::new(Self { limit: AtomicU64::new(limit), taken: AtomicU64::new(0) })
     }
 
     pub(super) fn take(self: &Arc<Self>) -> Result<Seat, Failure> {
-        let more = |taken: u64| taken.checked_add(1).filter(|taken| *taken <= self.limit);
+        let limit = self.limit();
+        let more = |taken: u64| taken.checked_add(1).filter(|taken| *taken <= limit);
         match self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more) {
             Ok(_before) => Ok(Seat(Arc::clone(self))),
-            Err(used) => Err(Failure::TooManyWaiters { limit: self.limit, used }),
+            Err(used) => Err(Failure::TooManyWaiters { limit, used }),
         }
     }
 
-    pub(super) const fn limit(&self) -> u64 {
-        self.limit
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Who sits stays.
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     pub(super) fn taken(&self) -> u64 {

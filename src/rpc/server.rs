@@ -28,7 +28,7 @@ use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
 use crate::rpc::places::{Crowded, MostConnections, Place, Places};
 use crate::rpc::status::reason;
-use crate::tenancy::{Budget, Identities, Need, Peer, Shown, Tenants};
+use crate::tenancy::{Budget, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
 
 /// The services whose health is told by name.
 const SERVICES: [&str; 5] = [
@@ -248,6 +248,20 @@ impl Server {
     pub fn set_identities(&self, identities: Identities) {
         self.tenants.set_identities(identities);
         self.identity_changes.send_replace(());
+    }
+
+    /// Which tenants there are and who may call, from now on. What lasts is looked at anew.
+    ///
+    /// # Errors
+    /// As [`Tenants::replace`]; nothing has changed.
+    pub fn replace_tenants(
+        &self,
+        wanted: Vec<Wanted>,
+        identities: Identities,
+    ) -> Result<(), Vec<Misfit>> {
+        self.tenants.replace(wanted, identities)?;
+        self.identity_changes.send_replace(());
+        Ok(())
     }
 
     /// Is told of each change of who may call.

@@ -15,7 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Budget {
     limit_name: &'static str,
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
@@ -23,13 +23,18 @@ impl Budget {
     /// A budget of which nothing is taken.
     #[must_use]
     pub const fn new(limit_name: &'static str, limit: u64) -> Self {
-        Self { limit_name, limit, used: AtomicU64::new(0) }
+        Self { limit_name, limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
     }
 
     /// How much there may be.
     #[must_use]
-    pub const fn limit(&self) -> u64 {
-        self.limit
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Another limit from now on. What is taken stays so.
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// How much is taken.
@@ -43,7 +48,7 @@ impl Budget {
     /// # Errors
     /// [`Failure::Overloaded`] naming the limit; nothing is taken.
     pub fn take(&self, amount: u64) -> Result<(), Failure> {
-        self.take_up_to(self.limit, amount)
+        self.take_up_to(self.limit(), amount)
     }
 
     /// The same, but only if half of the budget stays free: for what others' need goes before.
@@ -51,7 +56,7 @@ impl Budget {
     /// # Errors
     /// As [`Self::take`].
     pub fn take_of_half(&self, amount: u64) -> Result<(), Failure> {
-        self.take_up_to(self.limit / 2, amount)
+        self.take_up_to(self.limit() / 2, amount)
     }
 
     /// Takes so much, even past the limit: of what is there already, so that the next one is refused.
@@ -67,7 +72,7 @@ impl Budget {
         self.give_back(amount);
         Err(Failure::Overloaded {
             limit_name: self.limit_name,
-            limit: self.limit,
+            limit: self.limit(),
             after: RETRY_AFTER,
         })
     }

@@ -28,6 +28,7 @@ mod roles;
 mod segments;
 mod sets;
 mod stats;
+mod table;
 mod tenant;
 mod tenants;
 mod verify;
@@ -48,5 +49,6 @@ pub use identity::{
 };
 pub use roles::{Need, Role, Roles};
 pub use segments::SegmentPart;
+pub use table::{Misfit, Wanted};
 pub use tenant::{Tenant, TenantLimits};
 pub use tenants::{Shown, Tenants};

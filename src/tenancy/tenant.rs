@@ -67,6 +67,15 @@ impl Tenant {
         })
     }
 
+    /// What it may have from now on. What it has stays.
+    pub(super) fn set_limits(&self, limits: &TenantLimits) {
+        self.namespace.set_limits(limits.namespace);
+        self.in_flight_bytes.set_limit(limits.in_flight_bytes);
+        self.handlers.set_limit(limits.handlers);
+        self.sessions.set_limit(limits.sessions);
+        self.hooks.set_policy(limits.growth);
+    }
+
     /// What it holds now.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {

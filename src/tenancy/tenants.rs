@@ -1,22 +1,23 @@
 //! [`Tenants`]: the configured tenants, and who gets which [`Access`].
 //!
-//! Law: a tenant that is not configured does not exist. A caller with credentials has one tenant, and
+//! Law: a tenant that is not configured does not exist; one that is closed keeps what it has, and nobody
+//! comes to it but operators, to look. A caller with credentials has one tenant, and
 //! as an operator may look at the others; one without may name any and is `default` otherwise.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use crate::error::{Failure, printable};
 use crate::metrics::{Metrics, OTHER_TENANTS, Occupancy};
 use crate::model::TenantName;
-use crate::registry::{Namespace, Registry};
+use crate::registry::Registry;
 use crate::tenancy::access::Access;
 use crate::tenancy::each_memory::EachMemory;
 use crate::tenancy::hooks::Clock;
 use crate::tenancy::identity::{Grant, Identities, Peer};
 use crate::tenancy::roles::{Role, Roles};
+use crate::tenancy::table::{Founder, Table};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
 
 /// The tenant of a caller that names none.
@@ -44,12 +45,12 @@ impl<'a> Shown<'a> {
 /// The configured tenants.
 #[derive(Debug)]
 pub struct Tenants {
-    by_name: HashMap<TenantName, Arc<Tenant>>,
-    identities: RwLock<Arc<Identities>>,
+    pub(super) table: RwLock<Arc<Table>>,
     generation: AtomicU64,
     registry: Arc<Registry>,
     each_memory: Arc<EachMemory>,
-    folded: u64,
+    /// Who changes the table has it: one at a time.
+    pub(super) founder: Mutex<Founder>,
 }
 
 impl Tenants {
@@ -63,34 +64,33 @@ impl Tenants {
         clock: &Arc<dyn Clock>,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let mut by_name = HashMap::new();
-        let mut folded = 0u64;
-        for (number, (name, limits)) in configured.into_iter().enumerate() {
-            let label = if number < label_cap {
-                name.as_str().into()
-            } else {
-                folded = folded.saturating_add(1);
-                OTHER_TENANTS.into()
-            };
-            let lane = u32::try_from(number).unwrap_or(u32::MAX);
-            let namespace = Namespace::new(name.clone(), lane, limits.namespace, &registry);
-            by_name.insert(
-                name,
-                Tenant::new(namespace, limits, label, &registry.host, clock, metrics),
-            );
+        let mut founder =
+            Founder::new(label_cap, Arc::clone(&registry), Arc::clone(clock), Arc::clone(metrics));
+        let found = |(name, limits): (TenantName, _)| (name.clone(), founder.found(name, limits));
+        let by_name = configured.into_iter().map(found).collect();
+        Self {
+            table: RwLock::new(Arc::new(Table { by_name, ..Table::default() })),
+            generation: AtomicU64::new(0),
+            registry,
+            each_memory,
+            founder: Mutex::new(founder),
         }
-        let identities = RwLock::new(Arc::new(Identities::nobody()));
-        let generation = AtomicU64::new(0);
-        Self { by_name, identities, generation, registry, each_memory, folded }
     }
 
     /// Who may call from now on. Callers that are there are looked at anew.
     pub fn set_identities(&self, identities: Identities) {
-        *self.identities.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identities);
+        let _founder = self.founder();
+        let closed = self.table().closed.clone();
+        self.put_in_force(Table { identities, closed, by_name: self.table().by_name.clone() });
+    }
+
+    /// A table from now on, whole. Asked of whoever has the founder.
+    pub(super) fn put_in_force(&self, table: Table) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Which identities count: another number after each change.
+    /// Which table counts: another number after each change.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -100,10 +100,11 @@ impl Tenants {
     /// nobody that is known; and to look at the one that it names, where it is an operator.
     ///
     /// # Errors
-    /// As [`Identities::grant`]; [`Failure::TenantMismatch`] where it may not name that tenant, or
-    /// there is none.
+    /// As [`Identities::grant`]; [`Failure::CredentialsRefused`] too where its tenant is closed;
+    /// [`Failure::TenantMismatch`] where it may not name that tenant, or there is none.
     pub fn access(&self, shown: Shown<'_>, now: SystemTime) -> Result<Access, Failure> {
-        let mut grant = self.identities().grant(shown.peer, shown.authorization, now)?;
+        let table = self.table();
+        let mut grant = table.grant(shown, now)?;
         let mismatch = || Failure::TenantMismatch {
             tenant: printable(shown.tenant.unwrap_or(DEFAULT.as_bytes())),
         };
@@ -121,7 +122,13 @@ impl Tenants {
             (Some(own), _) => own,
             (None, named) => named.unwrap_or(DEFAULT),
         };
-        let tenant = self.by_name.get(name).ok_or_else(mismatch)?;
+        let tenant = table.by_name.get(name).ok_or_else(mismatch)?;
+        if table.closed.contains(name) {
+            if !grant.roles.has(Role::Operator) {
+                return Err(Failure::CredentialsRefused);
+            }
+            grant.roles = Roles::of([Role::Operator]);
+        }
         let (registry, each) = (Arc::clone(&self.registry), Arc::clone(&self.each_memory));
         Ok(Access::new(grant, Arc::clone(tenant), registry, each))
     }
@@ -131,16 +138,17 @@ impl Tenants {
     /// # Errors
     /// As [`Identities::grant`].
     pub fn grant(&self, shown: Shown<'_>, now: SystemTime) -> Result<Grant, Failure> {
-        self.identities().grant(shown.peer, shown.authorization, now)
+        self.table().grant(shown, now)
     }
 
-    fn identities(&self) -> Arc<Identities> {
-        Arc::clone(&self.identities.read().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
-        self.by_name.values()
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Tenant>> {
+        let all: Vec<_> = self.table().by_name.values().cloned().collect();
+        all.into_iter()
     }
 
     /// Brings the tenants' gauges up to date. Walks tenants, not memories.
@@ -163,8 +171,8 @@ impl Tenants {
 
     /// Tenants past the cap.
     #[must_use]
-    pub const fn folded(&self) -> u64 {
-        self.folded
+    pub fn folded(&self) -> u64 {
+        self.iter().filter(|tenant| &*tenant.label == OTHER_TENANTS).count() as u64
     }
 
     /// The families of each memory.

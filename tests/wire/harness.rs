@@ -152,7 +152,7 @@ impl House {
     /// Whether nothing but request ids and events is charged to the host.
     fn is_empty(&self) -> bool {
         let server = &self.daemon.server;
-        let events = |tenant: &Arc<Tenant>| tenant.namespace.events().charged_bytes();
+        let events = |tenant: Arc<Tenant>| tenant.namespace.events().charged_bytes();
         let events: u64 = server.tenants.iter().map(events).sum();
         server.in_flight_bytes() == 0
             && server.registry.host.holdings().iter().zip(&self.for_good).all(|(holding, good)| {

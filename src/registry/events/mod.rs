@@ -19,6 +19,7 @@ mod watch;
 
 use std::collections::VecDeque;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
@@ -57,7 +58,7 @@ pub struct Events {
     settings: EventSettings,
     payer: Arc<Payer>,
     /// What they may cost.
-    most_bytes: u64,
+    most_bytes: AtomicU64,
     ring: Mutex<Ring>,
 }
 
@@ -93,7 +94,13 @@ impl Events {
             waiting: Vec::new(),
             watches: 0,
         };
-        Arc::new(Self { settings, payer, most_bytes: quota_bytes / SHARE, ring: Mutex::new(ring) })
+        let most_bytes = AtomicU64::new(quota_bytes / SHARE);
+        Arc::new(Self { settings, payer, most_bytes, ring: Mutex::new(ring) })
+    }
+
+    /// Another quota to have a share of. What is kept stays.
+    pub(super) fn set_quota(&self, quota_bytes: u64) {
+        self.most_bytes.store(quota_bytes / SHARE, Ordering::Relaxed);
     }
 
     /// How many are kept at most.
@@ -106,6 +113,16 @@ impl Events {
     #[must_use]
     pub fn charged_bytes(&self) -> u64 {
         self.ring().paid()
+    }
+
+    /// Forgets all of them and gives back what they cost.
+    pub(super) fn forget_all(&self) {
+        let mut ring = self.ring();
+        ring.kept.clear();
+        ring.bytes = 0;
+        let paid = ring.paid.take();
+        drop(ring);
+        drop(paid);
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -227,7 +244,8 @@ impl Ring {
     }
 
     fn pay_more(&mut self, of: &Events) -> bool {
-        let step = of.most_bytes.saturating_sub(self.paid()).min(STEP_BYTES);
+        let step =
+            of.most_bytes.load(Ordering::Relaxed).saturating_sub(self.paid()).min(STEP_BYTES);
         if step < LEAST_BYTES {
             return false;
         }

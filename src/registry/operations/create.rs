@@ -189,7 +189,7 @@ impl Registry {
                 "is absent; a shared memory needs one".to_owned(),
             );
         }
-        let cap = namespace.maximum_pages.unwrap_or(reach).min(reach);
+        let cap = namespace.maximum_pages().min(reach);
         let slot = self.slot(spec)?;
         if spec.initial > slot {
             let why = format!("{} is more than the {slot} of a fixed slot", spec.initial);

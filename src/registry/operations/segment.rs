@@ -118,7 +118,7 @@ fn put(
         uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
         _charge: charge,
     });
-    namespace.segments.insert(&segment, || gate.pass())?;
+    namespace.segments.insert(&segment, || namespace.stays().and_then(|()| gate.pass()))?;
     running.led_to(Led::Created { id: segment.id.clone(), uid: segment.uid });
     Ok(segment)
 }

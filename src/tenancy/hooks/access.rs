@@ -49,7 +49,7 @@ impl Access {
     pub fn create_hook(&self, id: Option<HookId>, spec: HookSpec) -> Result<HookView, Failure> {
         let hooks = &self.tenant().hooks;
         let id = id.unwrap_or_else(random_id);
-        let hook = hooks.put(id, spec, false)?;
+        let hook = hooks.put(id, spec)?;
         Ok(hooks.with(|board| view(board, &hook)))
     }
 

@@ -115,9 +115,23 @@ impl Board {
         if hook.configured {
             return Err(Failure::HookConfigured { hook_id: id.clone() });
         }
-        self.hooks.remove(id);
+        self.end(&hook);
+        Ok(())
+    }
+
+    /// Puts a hook in the place of whatever has its name.
+    pub(super) fn replace(&mut self, hook: Arc<Hook>) {
+        if let Some(before) = self.hooks.get(&hook.id).map(Arc::clone) {
+            self.end(&before);
+        }
+        self.hooks.insert(hook.id.clone(), hook);
+    }
+
+    /// Ends a hook that is there, whoever made it.
+    pub(super) fn end(&mut self, hook: &Arc<Hook>) {
+        self.hooks.remove(&hook.id);
         let mut open = Vec::new();
-        for stream in self.streams.values_mut().filter(|one| one.is_of(&hook)) {
+        for stream in self.streams.values_mut().filter(|one| one.is_of(hook)) {
             open.extend(stream.end());
             self.effects.wakers.extend(stream.wake());
         }
@@ -125,7 +139,6 @@ impl Board {
             self.happened(HookEvent::Withdrawn, None);
             self.settle(inquiry, seat, SeatState::Settled);
         }
-        Ok(())
     }
 
     /// Opens a stream of a hook.

@@ -17,6 +17,7 @@ mod asking;
 mod board;
 #[cfg(all(test, not(linmemd_loom)))]
 mod board_tests;
+mod configured;
 mod decider;
 mod denial;
 mod inquiry;
@@ -27,7 +28,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
@@ -78,7 +79,7 @@ pub enum FailurePolicy {
 }
 
 /// What a hook is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookSpec {
     /// Which memories it is asked about, as it was written.
     pub selector_text: String,
@@ -109,7 +110,7 @@ pub struct Hooks {
     meters: HookMeters,
     tenant: Arc<Account>,
     host: Arc<Account>,
-    policy: GrowPolicy,
+    policy: RwLock<GrowPolicy>,
     bucket: Mutex<Bucket>,
     board: Mutex<Board>,
     /// How many there are, for who only asks whether there are any.
@@ -129,23 +130,24 @@ impl Hooks {
             meters,
             tenant: Arc::clone(tenant),
             host: Arc::clone(host),
-            policy,
+            policy: RwLock::new(policy),
             board: Mutex::default(),
             count: AtomicUsize::new(0),
         })
     }
 
-    /// Makes a hook of the config's, before anything is served.
-    ///
-    /// # Errors
-    /// HOOK_EXISTS, QUOTA_EXCEEDED.
-    pub fn configure(&self, id: HookId, spec: HookSpec) -> Result<(), Failure> {
-        self.put(id, spec, true).map(drop)
+    /// Limits on growth from now on.
+    pub(super) fn set_policy(&self, policy: GrowPolicy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
-    fn put(&self, id: HookId, spec: HookSpec, configured: bool) -> Result<Arc<Hook>, Failure> {
+    fn policy(&self) -> GrowPolicy {
+        *self.policy.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, id: HookId, spec: HookSpec) -> Result<Arc<Hook>, Failure> {
         let created = self.clock.wall();
-        let hook = Arc::new(Hook { id, spec, created, configured });
+        let hook = Arc::new(Hook { id, spec, created, configured: false });
         self.with(|board| {
             board.put(Arc::clone(&hook))?;
             self.count.store(board.hooks(), Ordering::Release);
@@ -190,7 +192,7 @@ pub(super) struct Effects {
 
 impl Deciders for Arc<Hooks> {
     fn mind(&self) -> bool {
-        self.policy != GrowPolicy::NONE || self.count.load(Ordering::Acquire) > 0
+        self.policy() != GrowPolicy::NONE || self.count.load(Ordering::Acquire) > 0
     }
 
     fn ask(&self, wish: Wish) -> Asking {

@@ -92,7 +92,7 @@ impl Drop for Debit {
 /// Judges a growth that has been paid for.
 pub(super) fn judge(hooks: &Arc<Hooks>, wish: &Wish, now: Instant) -> Result<Debit, Failure> {
     let GrowPolicy { largest_step_pages, rate_pages_per_second, budget_share_millionths } =
-        hooks.policy;
+        hooks.policy();
     let step = wish.current.get().saturating_sub(wish.previous.get());
     if let Some(most) = largest_step_pages.filter(|most| step > *most) {
         let why = format!("{step} pages at a time; at most {most}: grow in smaller steps");
