@@ -178,6 +178,22 @@
 //!   snapshot, not both. Of another run of the daemon every sequence is compacted.
 //! - grow_failed is told of every growth that grow_failure_count counts, after its ticket: a failure has
 //!   no effect to be in order with. After expired nothing is told of a memory, though what runs ends.
+//! - A reload refuses a config that differs in what needs a restart; it does not take the rest. What is
+//!   refused is INVALID_SPEC on `config`, a mistake a line, cut where clients' limits are; the log has all.
+//!   An answer tells 1,000 changes at most. validate_only moves no metric, and neither does a reload that
+//!   was refused for the drain or a deadline. Signals that come together are one reload.
+//! - The config's hash is of all values in force by their keys, tables by their names: neither order nor
+//!   layer is in it. Check-config's is of the file alone.
+//! - All files are read by one thread, the tick: the config, TLS, key sets. It also puts them in force.
+//! - What a tenant has that keeps it from vanishing is memories and segments; request ids, events and its
+//!   own hooks go with it. Its series are left out of the page, and go on if it comes back.
+//! - A lowered maximum_pages is for memories to come; a lowered count (waiters, sessions, calls, bytes in
+//!   flight) refuses more until it is below.
+//! - All of a closed tenant's callers are CREDENTIALS_REFUSED, an operator among its own identities too, and
+//!   whoever is asked nothing; other tenants' operators see which memories there are, and so does the
+//!   Unix socket's operator. Leases go on running out. Calls that run end by themselves.
+//! - A hook of the config that a reload changes is another one: its streams end, and what it was asked goes
+//!   on without it. One that is the same keeps them. A tenant's own of the same name refuses the reload.
 //! - A drain does not wait for watches. A watch holds 16 KiB of the in-flight budgets and a place among
 //!   its tenant's running calls for as long as it is open.
 //! - Our client takes up a lost watch with the first event that it has not given out. What is compacted

@@ -4,6 +4,7 @@
 //! for a command line that is none.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use linmemd::config::{self, Config, Loaded, LogFormat};
 use linmemd::daemon::check::{Form, check};
 use linmemd::daemon::confinement::Confinement;
 use linmemd::daemon::flags::{Flags, Verb};
-use linmemd::daemon::{Addresses, Daemon, Exit, Signals, config_file, logging, run, verbs};
+use linmemd::daemon::{Addresses, Daemon, Exit, Signals, Source, config_file, logging, run, verbs};
 use linmemd::os::confine::Process;
 use linmemd::os::kernel::Linux;
 
@@ -30,18 +31,26 @@ fn main() -> ExitCode {
         Ok(Some(code)) => return ExitCode::from(code),
         Err(_closed) => return ExitCode::FAILURE,
     }
-    let file = flags.config.as_deref();
-    if let Err(untrusted) = file.map_or(Ok(()), config_file::examine) {
-        return fail(&untrusted);
-    }
-    let loaded = match config::load(file, env::vars_os(), &flags.layer()) {
-        Ok(loaded) => loaded,
-        Err(mistakes) => return fail(&mistakes),
+    let is_ours =
+        |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(b"LINMEMD_");
+    let environment: Vec<_> = env::vars_os().filter(is_ours).collect();
+    let (file, layer) = (flags.config.clone(), flags.layer());
+    let load = move || {
+        let file = file.as_deref();
+        file.map_or(Ok(()), config_file::examine)
+            .map_err(|untrusted| vec![untrusted.to_string()])?;
+        let loaded = config::load(file, environment.iter().cloned(), &layer);
+        loaded.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
+    let loaded: Loaded = match load() {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return fail(&mistakes.join("\n")),
+    };
+    let file = flags.config.as_deref();
     let confinement = Confinement::new(&loaded.config, file, Box::new(Process));
     match flags.verb {
         Some(Verb::Check { json }) => tell(&loaded.config, &confinement, json),
-        _ => serve(&loaded, confinement),
+        _ => serve(&loaded, confinement, Box::new(load)),
     }
 }
 
@@ -59,7 +68,7 @@ fn tell(config: &Config, confinement: &Confinement, json: bool) -> ExitCode {
     }
 }
 
-fn serve(loaded: &Loaded, confinement: Confinement) -> ExitCode {
+fn serve(loaded: &Loaded, confinement: Confinement, anew: Box<Source>) -> ExitCode {
     let config = &loaded.config;
     logging::install(&config.log);
     // Afterwards it is not to be asked for any more.
@@ -73,6 +82,7 @@ fn serve(loaded: &Loaded, confinement: Confinement) -> ExitCode {
         Ok(daemon) => daemon,
         Err(error) => return fail(&error),
     };
+    daemon.reload_from(anew);
     confinement.log();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), grpc = %daemon.addresses.grpc,

@@ -20,8 +20,8 @@ use crate::client::proto::{
     FillMemoryRequest, GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest,
     GrowMemoryResponse, HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
     ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ProtectMemoryRequest,
-    ReadMemoryRequest, ServerInfo, SetVolatilityRequest, UpdateMemoryRequest, VerificationReport,
-    VerifyMemoryRequest, WriteMemoryRequest,
+    ReadMemoryRequest, ReloadRequest, ReloadResponse, ServerInfo, SetVolatilityRequest,
+    UpdateMemoryRequest, VerificationReport, VerifyMemoryRequest, WriteMemoryRequest,
 };
 use crate::client::retry::{Attempts, Repeat};
 
@@ -213,6 +213,13 @@ impl Client {
     pub async fn drain(&self) -> Result<DrainResponse, ClientError> {
         let response = self.admin_service().drain(self.request(DrainRequest {})).await?;
         Ok(response.into_inner())
+    }
+
+    /// Has the daemon read its config anew; with `validate_only` only say what would change. For
+    /// operators. Never repeated: a second one would tell of no change.
+    pub async fn reload(&self, validate_only: bool) -> Result<ReloadResponse, ClientError> {
+        let message = ReloadRequest { validate_only };
+        Ok(self.admin_service().reload(self.request(message)).await?.into_inner())
     }
 
     /// Short for [`Client::create_memory`].

@@ -15,6 +15,7 @@ use crate::config::kinds::{
 };
 use crate::config::lists::{Ids, Nodes, Pages, Words};
 use crate::config::raw::{Raw, Refusal};
+use crate::config::tenant_state::State;
 use crate::config::{Config, Hook, Identity, JwtIssuer, Partition, Tenant};
 
 /// The section of tenants: an array of tables, in the file only.
@@ -174,6 +175,7 @@ pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
         key(TENANT, "maximum_pages", Optional(Whole(1, I64_PAGES), "no cap of its own"), |t| &mut t.maximum_pages),
         key(TENANT, "reserved_bytes", Optional(Bytes(PAGE_BYTES, ADDRESS_SPACE), "memory.reserved_bytes_per_tenant"), |t| &mut t.reserved_bytes),
         key(TENANT, "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |t| &mut t.mappings),
+        key(TENANT, "state", State, |t| &mut t.state),
         key(TENANT, "grow_largest_step_pages", Optional(Whole(1, I64_PAGES), "grow_policy.largest_step_pages"), |t| &mut t.grow_policy.largest_step_pages),
         key(TENANT, "grow_rate_pages_per_second", Optional(Whole(1, MOST_RATE), "grow_policy.rate_pages_per_second"), |t| &mut t.grow_policy.rate_pages_per_second),
         key(TENANT, "grow_budget_share", Optional(Factor(0.001, 1.0), "grow_policy.budget_share"), |t| &mut t.grow_policy.budget_share),

@@ -13,6 +13,7 @@ mod confinement;
 mod contradictions;
 mod credentials;
 pub mod defaults;
+mod diff;
 mod draft;
 mod environment;
 mod exposure;
@@ -34,6 +35,7 @@ mod partitions_tests;
 mod print;
 mod raw;
 mod sections;
+mod tenant_state;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -44,6 +46,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use crate::config::confinement::{Confinement, Measure, Seccomp};
+pub use crate::config::diff::Change;
 pub use crate::config::exposure::InsecureListener;
 pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
 pub use crate::config::identities::{Identity, JwtClaim, JwtIssuer, Tls};
@@ -52,6 +55,7 @@ pub use crate::config::mistake::{Fault, Mistake, Mistakes, Origin};
 pub use crate::config::sections::{
     Config, Drain, Grpc, Http, Lease, Memory, Metrics, PageKind, Partition, Pool, Requests, Tenant,
 };
+pub use crate::config::tenant_state::TenantState;
 
 use crate::config::draft::Draft;
 use crate::config::raw::Raw;

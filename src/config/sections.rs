@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::confinement::Confinement;
-use crate::config::defaults;
 use crate::config::growth::{GrowPolicy, Hook};
 use crate::config::identities::{Identity, JwtIssuer, Tls};
 use crate::config::logs::{Audit, Log};
+use crate::config::{TenantState, defaults};
 
 /// The daemon's whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,6 +243,8 @@ pub struct Tenant {
     pub reserved_bytes: Option<u64>,
     /// Mappings at a time. Default: none, which is what the host has left.
     pub mappings: Option<u32>,
+    /// Whether anybody may call as it. Default: active.
+    pub state: TenantState,
     /// How its memories may grow. Default: as `[grow_policy]` says.
     pub grow_policy: GrowPolicy,
 }
@@ -377,6 +379,7 @@ impl Tenant {
             maximum_pages: None,
             reserved_bytes: None,
             mappings: None,
+            state: TenantState::Active,
             grow_policy: GrowPolicy::default(),
         }
     }

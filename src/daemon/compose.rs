@@ -2,10 +2,11 @@
 //!
 //! Law: plain numbers out; where a number came from goes with it, for GetHost and the log.
 
+use std::collections::HashSet;
 use std::thread;
 use std::time::SystemTime;
 
-use crate::config::{Config, GrowPolicy as GrowPolicyConfig, Tenant as TenantConfig};
+use crate::config::{Config, GrowPolicy as GrowPolicyConfig, Tenant as TenantConfig, TenantState};
 use crate::model::TenantName;
 use crate::os::host::HostFacts;
 use crate::registry::{EventSettings, Limits as AccountLimits, NamespaceLimits, Settings};
@@ -101,6 +102,12 @@ pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName,
         // The config has checked the names.
         .filter_map(|tenant| Some((TenantName::new(&tenant.name).ok()?, limits(tenant))))
         .collect()
+}
+
+/// The tenants that nobody may call as.
+pub(super) fn closed(config: &Config) -> HashSet<TenantName> {
+    let closed = config.tenants.iter().filter(|one| one.state == TenantState::Closed);
+    closed.filter_map(|one| TenantName::new(&one.name).ok()).collect()
 }
 
 fn growth(policy: &GrowPolicyConfig) -> GrowPolicy {

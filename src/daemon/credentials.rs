@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{Config, Identity as IdentityConfig, JwtIssuer};
-use crate::daemon::tls::{Tls, TlsError};
+use crate::daemon::compose::closed;
+use crate::daemon::tls::{Current, Tls, TlsError};
 use crate::metrics::Metrics;
 use crate::model::TenantName;
 use crate::rpc::Server;
@@ -51,6 +52,19 @@ pub enum CredentialsError {
     },
 }
 
+/// Who may call by another config, read and judged, not in force.
+pub(super) struct Fresh {
+    pub(super) identities: Identities,
+    pub(super) files: FreshFiles,
+}
+
+/// The rest of it, which goes in force with the identities.
+pub(super) struct FreshFiles {
+    tls: Option<Current>,
+    key_sets: Vec<String>,
+    config: Config,
+}
+
 /// Who may call.
 #[derive(Debug)]
 pub(super) struct Credentials {
@@ -79,11 +93,49 @@ impl Credentials {
         tenants: &Tenants,
         metrics: &Metrics,
     ) -> Result<(), CredentialsError> {
-        tenants.set_identities(identities(&self.config, &self.key_sets)?);
+        let identities = identities(&self.config, &self.key_sets)?;
+        tenants.close(closed(&self.config));
+        tenants.set_identities(identities);
         if let Some(tls) = &self.tls {
             metrics.set_tls_expiry(tls.not_after());
         }
         Ok(())
+    }
+
+    /// Reads anew what another config says, of the same TLS files.
+    ///
+    /// # Errors
+    /// Everything that cannot be used; nothing has changed.
+    pub(super) fn judge(&self, config: &Config) -> Result<Fresh, Vec<CredentialsError>> {
+        let mut mistakes = Vec::new();
+        let tls = self.tls.as_ref().map_or(Ok(None), |tls| tls.fresh());
+        let tls = tls.unwrap_or_else(|error| {
+            mistakes.push(error.into());
+            None
+        });
+        let key_sets = key_sets(config);
+        let read = key_sets.and_then(|sets| Ok((identities(config, &sets)?, sets)));
+        match read {
+            Ok((identities, key_sets)) if mistakes.is_empty() => {
+                let files = FreshFiles { tls, key_sets, config: config.clone() };
+                Ok(Fresh { identities, files })
+            }
+            Ok(_) => Err(mistakes),
+            Err(error) => {
+                mistakes.push(error);
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// The files and the config go by this from now on; whoever asks puts the identities in force first.
+    pub(super) fn take(&mut self, fresh: FreshFiles, metrics: &Metrics) {
+        let FreshFiles { tls, key_sets, config } = fresh;
+        (self.key_sets, self.config, self.looked) = (key_sets, config, Instant::now());
+        if let Some(mine) = &self.tls {
+            tls.into_iter().for_each(|fresh| mine.put_in_force(fresh));
+            metrics.set_tls_expiry(mine.not_after());
+        }
     }
 
     /// Looks at the files, where it is time to, and puts in force what is new.
@@ -92,16 +144,19 @@ impl Credentials {
             return;
         }
         self.looked = Instant::now();
-        match self.tls.as_ref().map(|tls| tls.refresh()) {
-            Some(Ok(true)) => tracing::info!("TLS files changed; new connections go by them"),
-            Some(Err(error)) => tracing::warn!(%error, "TLS files changed and cannot be used"),
-            Some(Ok(false)) | None => {}
+        if let Some(tls) = &self.tls {
+            match tls.fresh() {
+                Ok(Some(fresh)) => {
+                    tls.put_in_force(fresh);
+                    tracing::info!("TLS files changed; new connections go by them");
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "TLS files changed and cannot be used"),
+            }
+            metrics.set_tls_expiry(tls.not_after());
         }
         if let Err(error) = self.refresh_key_sets(server) {
             tracing::warn!(%error, "keys of an issuer changed and cannot be used");
-        }
-        if let Some(tls) = &self.tls {
-            metrics.set_tls_expiry(tls.not_after());
         }
     }
 

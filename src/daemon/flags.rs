@@ -34,13 +34,13 @@ pub struct Flags {
 /// What `linmemd` does instead of serving.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Verb {
-    /// Check a configuration file alone, without environment and flags: `ok`, or every mistake and
-    /// exit 1
+    /// Check a configuration file alone, without environment and flags: `ok` and the configuration's
+    /// hash, or every mistake and exit 1
     CheckConfig {
         /// The file, TOML
         file: PathBuf,
     },
-    /// Print every effective value as TOML, with where it came from
+    /// Print every effective value as TOML, with where it came from, and the hash of all of them
     PrintConfig,
     /// Say what the daemon would give up of this host before it serves, and why something cannot be: exit
     /// 0, or 1 where a measure that the configuration does not switch off is off

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::daemon::confinement::Confinement;
+use crate::daemon::reload::Desk;
 use crate::os::host::HostFacts;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
 use crate::rpc::{
-    Capability, Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, Measure,
-    NumaNode,
+    Capability, Fallback, HostLimit, HostSource, HostView, HugePagePool, Measure, NumaNode, Reloads,
 };
 
 /// Where GetHost's answer comes from.
@@ -17,7 +17,7 @@ pub(super) struct KernelView {
     pub(super) kernel: Arc<dyn Kernel>,
     pub(super) registry: Arc<Registry>,
     pub(super) budget_source: String,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) desk: Arc<Desk>,
     /// What this host could not give at start.
     pub(super) fallbacks: Vec<Fallback>,
     pub(super) capabilities: Vec<Capability>,
@@ -25,12 +25,17 @@ pub(super) struct KernelView {
 }
 
 impl HostSource for KernelView {
+    fn reloads(&self) -> &dyn Reloads {
+        &*self.desk
+    }
+
     fn capabilities(&self) -> &[Capability] {
         &self.capabilities
     }
 
     fn view(&self) -> HostView {
         let facts = HostFacts::read(&*self.kernel);
+        let in_force = self.desk.in_force();
         HostView {
             host_page_bytes: facts.host_page_bytes.get(),
             kernel_release: facts.kernel_release.unwrap_or_default(),
@@ -57,7 +62,8 @@ impl HostSource for KernelView {
             limits: self.limits(),
             fallbacks: self.fallbacks(),
             quarantined_ranges: self.registry.quarantined_ranges(),
-            listeners: self.listeners.clone(),
+            config_hash: in_force.config_hash.clone(),
+            listeners: in_force.listeners.clone(),
             confinement: self.measures(),
         }
     }

@@ -42,8 +42,6 @@ pub(super) struct Http {
     pub(super) page: Page,
     pub(super) address: SocketAddr,
     pub(super) allowed_hosts: Vec<String>,
-    /// Whether the page is for everybody.
-    pub(super) is_anonymous: bool,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
@@ -128,7 +126,7 @@ impl Http {
 
     /// Why the page is not for whoever asks; none where it is.
     fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
-        if self.is_anonymous {
+        if self.page.desk.in_force().is_http_anonymous {
             return None;
         }
         let server = &self.page.server;

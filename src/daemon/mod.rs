@@ -4,7 +4,7 @@
 //! main ── signals, drain ──┐
 //! acceptor ── connections ─┼─> serving 0, serving 1, …   one current-thread runtime a core
 //! http ── /metrics …       │
-//! tick ── leases, quarantine, limits of the kernel, upkeep of the metrics
+//! tick ── leases, quarantine, limits of the kernel, upkeep of the metrics, files and reloads
 //! audit ── who did what, written
 //! pressure ── volatile ranges purged while the host is short of memory
 //! pool-0, pool-1, …           slow kernel work, niced (registry/pool.rs)
@@ -38,6 +38,7 @@ mod pinning;
 mod pool;
 mod pressure;
 mod reach;
+mod reload;
 mod run;
 mod runtime;
 mod start;
@@ -48,6 +49,7 @@ mod unix_socket;
 pub mod verbs;
 
 pub use credentials::CredentialsError;
+pub use reload::Source;
 pub use run::{Exit, Signals, run};
 pub use start::{Addresses, Daemon};
 pub use start_error::StartError;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::daemon::reload::Desk;
 use crate::metrics::{DaemonFigures, DaemonMeters, Metrics, PARTITIONS, ProcessFigures};
 use crate::os::host::{HostFacts, max_map_count};
 use crate::os::kernel::Kernel;
@@ -21,7 +22,7 @@ pub(super) struct Page {
     pub(super) kernel: Arc<dyn Kernel>,
     /// Mappings of the daemon itself, counted at start.
     pub(super) own_mappings: u64,
-    pub(super) insecure_listeners: u64,
+    pub(super) desk: Arc<Desk>,
     pub(super) fallbacks: u64,
 }
 
@@ -87,7 +88,7 @@ impl Page {
             quarantined_bytes: self.registry.quarantined_bytes(),
             vmas: charged.saturating_add(self.own_mappings),
             vmas_limit: max_map_count(&*self.kernel).unwrap_or(0),
-            insecure_listeners: self.insecure_listeners,
+            insecure_listeners: self.desk.in_force().insecure_listeners,
             tenants_folded: self.server.tenants.folded(),
             draining: self.server.is_draining(),
             panics: self.server.panics(),

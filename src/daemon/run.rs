@@ -1,12 +1,14 @@
 //! [`run`]: a daemon until its end: signals, the drain, and what the process says at last.
 //!
 //! ```text
+//! serving ── SIGHUP ──> the config anew (reload.rs)
 //! serving ── SIGTERM, SIGINT or Drain ──> draining ── no call left ──> exit 0
 //!                                             ├── drain limit ───────> exit 0, calls cut
 //!                                             └── a second signal ───> exit 1 at once
 //! ```
 
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -29,13 +31,14 @@ pub enum Exit {
     Forced,
 }
 
-/// The signals that end a daemon, and what waits for them. Had before anything is served: a signal
+/// The signals that end a daemon or have it reload, and what waits for them. Had before anything is served: a signal
 /// at the first moment drains too, and a crowd that takes every descriptor comes too late for these.
 #[derive(Debug)]
 pub struct Signals {
     runtime: Runtime,
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -48,24 +51,37 @@ impl Signals {
         let entered = runtime.enter();
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
+        let hangup = signal(SignalKind::hangup())?;
         drop(entered);
-        Ok(Self { runtime, terminate, interrupt })
+        Ok(Self { runtime, terminate, interrupt, hangup })
     }
 }
 
 /// Runs until a drain is over.
 pub fn run(daemon: &Daemon, signals: Signals, drain_limit: Duration) -> Exit {
-    let Signals { runtime, mut terminate, mut interrupt } = signals;
+    let Signals { runtime, mut terminate, mut interrupt, mut hangup } = signals;
     runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
-            () = daemon.server.drain_asked() => tracing::info!("asked over the wire: draining"),
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+                () = daemon.server.drain_asked() => tracing::info!("asked over the wire: draining"),
+                _ = hangup.recv() => {
+                    daemon.reload();
+                    continue;
+                }
+            }
+            break;
         }
-        let over = tokio::select! {
-            over = daemon.drain(drain_limit) => over,
-            _ = terminate.recv() => return Exit::Forced,
-            _ = interrupt.recv() => return Exit::Forced,
+        let mut drained = pin!(daemon.drain(drain_limit));
+        let over = loop {
+            tokio::select! {
+                over = &mut drained => break over,
+                _ = terminate.recv() => return Exit::Forced,
+                _ = interrupt.recv() => return Exit::Forced,
+                // Refused there, and told.
+                _ = hangup.recv() => daemon.reload(),
+            }
         };
         match over {
             Ok(()) => tracing::info!("drained"),

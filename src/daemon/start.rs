@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
@@ -22,10 +22,11 @@ use crate::daemon::confinement::Confinement;
 use crate::daemon::credentials::Credentials;
 use crate::daemon::host_source::KernelView;
 use crate::daemon::http::Http;
-use crate::daemon::listeners::{listeners, warn_of};
+use crate::daemon::listeners::warn_of;
 use crate::daemon::page::Page;
 use crate::daemon::pinning::Pinning;
 use crate::daemon::pressure::{self, Bell, Watcher};
+use crate::daemon::reload::{Desk, InForce, Reloader, Source};
 use crate::daemon::runtime;
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
@@ -41,7 +42,7 @@ use crate::os::kernel::Kernel;
 use crate::os::pressure::Pressure;
 use crate::os::process::{own_user, raise_open_files};
 use crate::os::reservation::Absence;
-use crate::registry::{Account, Registry};
+use crate::registry::{Account, Limits, Registry};
 use crate::rpc::{Fallback, Server, ServingClock};
 use crate::tenancy::{Clock, EachMemory, Tenants};
 
@@ -64,7 +65,7 @@ pub struct Daemon {
     pub server: Arc<Server>,
     // Dropped in this order: the threads are told to stop, then waited for.
     stop: watch::Sender<bool>,
-    stop_tick: Option<mpsc::Sender<()>>,
+    desk: Arc<Desk>,
     bell: Option<Arc<Bell>>,
     threads: Vec<JoinHandle<()>>,
     auditor: Option<Auditor>,
@@ -114,7 +115,7 @@ impl Daemon {
             addresses,
             server: Arc::clone(&parts.server),
             stop: watch::Sender::new(false),
-            stop_tick: None,
+            desk: Arc::clone(&parts.desk),
             bell: None,
             threads: Vec::new(),
             auditor: None,
@@ -123,6 +124,16 @@ impl Daemon {
         };
         daemon.spawn_all(config, kernel, parts, Sockets { grpc, http, unix })?;
         daemon.confinement.settle().map(|()| daemon)
+    }
+
+    /// Reloads read the config from there.
+    pub fn reload_from(&self, source: Box<Source>) {
+        self.desk.reload_from(source);
+    }
+
+    /// Orders a reload, as SIGHUP does: the log tells what came of it.
+    pub fn reload(&self) {
+        self.desk.reload_by_signal();
     }
 
     /// Takes the Unix socket's name away, for a process that ends without dropping its daemon.
@@ -156,7 +167,6 @@ impl Daemon {
         let answerer = Http {
             address: self.addresses.http,
             allowed_hosts: config.http.allowed_hosts.clone(),
-            is_anonymous: config.is_http_anonymous(),
             tls: parts.credentials.tls.clone().filter(|_| config.http.tls),
             page: Page {
                 metrics: Arc::clone(&parts.metrics),
@@ -165,7 +175,7 @@ impl Daemon {
                 registry: Arc::clone(&parts.registry),
                 kernel: Arc::clone(&kernel),
                 own_mappings: own_mappings(&*kernel).unwrap_or(0),
-                insecure_listeners: config.insecure_listeners().len() as u64,
+                desk: Arc::clone(&parts.desk),
                 fallbacks: parts.fallbacks,
             },
         };
@@ -223,14 +233,14 @@ impl Daemon {
         kernel: Arc<dyn Kernel>,
         parts: Parts,
     ) -> Result<(), StartError> {
-        let (sender, stop) = mpsc::channel();
-        self.stop_tick = Some(sender);
-        let Parts { registry, metrics, pressure, server, credentials, .. } = parts;
+        let (orders, addresses) = (self.desk.open(), self.addresses.clone());
+        let Parts { registry, metrics, pressure, server, credentials, account, desk, .. } = parts;
         let (shared, threads) = (Arc::clone(&registry), &mut self.threads);
         let confinement = &self.confinement;
         self.bell = Watcher::start(config, shared, &metrics, pressure, threads, confinement)?;
-        let tick = Tick { registry, metrics, kernel, server, credentials, config: config.clone() };
-        self.threads.push(tick.start(stop, &self.confinement)?);
+        let reloader = Reloader { config: config.clone(), desk, addresses, host: account };
+        let tick = Tick { registry, metrics, kernel, server, credentials, reloader };
+        self.threads.push(tick.start(orders, &self.confinement)?);
         Ok(())
     }
 
@@ -251,7 +261,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        self.stop_tick = None;
+        self.desk.close();
         self.bell.iter().for_each(|bell| bell.end());
         for thread in self.threads.drain(..) {
             // A thread that panicked has been logged by the hook.
@@ -278,6 +288,8 @@ struct Parts {
     audit_log: Option<AuditLog>,
     fallbacks: u64,
     runtimes: usize,
+    account: Limits,
+    desk: Arc<Desk>,
 }
 
 impl Parts {
@@ -336,11 +348,12 @@ impl Parts {
             .chain(nameless)
             .map(|(kind, reason)| Fallback { kind, reason, count: 1 })
             .collect();
+        let desk = Desk::new(InForce::of(config, addresses));
         let host = KernelView {
             kernel: Arc::clone(kernel),
             registry: Arc::clone(&registry),
             budget_source: budget.source,
-            listeners: listeners(config, addresses),
+            desk: Arc::clone(&desk),
             fallbacks,
             capabilities,
             confinement: confinement.clone(),
@@ -356,6 +369,7 @@ impl Parts {
             audit,
             &metrics,
         )?;
+        metrics.set_config_reload(true, SystemTime::now());
         Ok(Self {
             metrics,
             registry,
@@ -365,6 +379,8 @@ impl Parts {
             audit_log,
             fallbacks,
             runtimes,
+            account,
+            desk,
         })
     }
 }

@@ -1,5 +1,5 @@
-//! The tick: leases, quarantined ranges, files of credentials, the kernel's limit on mappings, the
-//! metrics' upkeep.
+//! The tick: leases, quarantined ranges, files of credentials, reloads of the config, the kernel's limit
+//! on mappings, the metrics' upkeep.
 //!
 //! Law: a thread of its own, niced by nothing, that may do slow kernel work; the only reader of the
 //! clock for the registry.
@@ -10,17 +10,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::Config;
 use crate::daemon::compose::admitted_mappings;
 use crate::daemon::confinement::Confinement;
 use crate::daemon::credentials::Credentials;
+use crate::daemon::reload::Reloader;
 use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::os::confine::Role;
 use crate::os::host::max_map_count;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
-use crate::rpc::Server;
+use crate::rpc::{ReloadWish, Server};
 
 /// How often histograms are moved into their buckets, and the kernel's limit is read.
 const UPKEEP: Duration = Duration::from_secs(2);
@@ -32,28 +32,35 @@ pub(super) struct Tick {
     pub(super) kernel: Arc<dyn Kernel>,
     pub(super) server: Arc<Server>,
     pub(super) credentials: Credentials,
-    pub(super) config: Config,
+    pub(super) reloader: Reloader,
 }
 
 impl Tick {
-    /// A thread that ticks until the sender of `stop` is gone.
+    /// A thread that ticks, and reloads at once where that is ordered, until nobody is there to order it.
     pub(super) fn start(
         mut self,
-        stop: Receiver<()>,
+        orders: Receiver<ReloadWish>,
         confinement: &Confinement,
     ) -> io::Result<JoinHandle<()>> {
         confinement.expect(1);
         let confinement = confinement.clone();
         thread::Builder::new().name("tick".to_owned()).spawn(move || {
             confinement.enter(Role::Tick);
-            self.run(&stop);
+            self.run(&orders);
         })
     }
 
-    fn run(&mut self, stop: &Receiver<()>) {
+    fn run(&mut self, orders: &Receiver<ReloadWish>) {
         let mut kept_up = Instant::now();
-        while stop.recv_timeout(self.config.lease.sweep_interval) == Err(RecvTimeoutError::Timeout)
-        {
+        loop {
+            match orders.recv_timeout(self.reloader.config.lease.sweep_interval) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(wish) => {
+                    let Self { server, metrics, credentials, .. } = self;
+                    self.reloader.carry_out(wish, credentials, server, metrics);
+                }
+            }
             let now = Now { steady: Instant::now(), wall: SystemTime::now() };
             self.registry.sweep(now, |record| {
                 tracing::info!(memory_id = %record.id, uid = %record.uid, "lease ran out");
@@ -64,7 +71,9 @@ impl Tick {
                 kept_up = Instant::now();
                 self.metrics.upkeep();
                 if let Ok(limit) = max_map_count(&*self.kernel) {
-                    self.registry.host.set_mappings_limit(admitted_mappings(&self.config, limit));
+                    self.registry
+                        .host
+                        .set_mappings_limit(admitted_mappings(&self.reloader.config, limit));
                 }
             }
         }

@@ -51,7 +51,8 @@ pub(super) struct Tls {
     current: RwLock<Current>,
 }
 
-struct Current {
+/// What one reading of the files came to.
+pub(super) struct Current {
     config: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
     read: Vec<Vec<u8>>,
@@ -90,18 +91,21 @@ impl Tls {
         self.current().not_after
     }
 
-    /// Reads the files anew; whether there was something new in them.
+    /// Reads the files anew; what is new in them.
     ///
     /// # Errors
-    /// [`TlsError`]; what was there counts on.
-    pub(super) fn refresh(&self) -> Result<bool, TlsError> {
-        let Some(read) = read(&self.files)? else { return Ok(false) };
+    /// [`TlsError`].
+    pub(super) fn fresh(&self) -> Result<Option<Current>, TlsError> {
+        let Some(read) = read(&self.files)? else { return Ok(None) };
         if read == self.current().read {
-            return Ok(false);
+            return Ok(None);
         }
-        let fresh = make(&self.files, read)?;
+        make(&self.files, read).map(Some)
+    }
+
+    /// The next connections are made with it.
+    pub(super) fn put_in_force(&self, fresh: Current) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(true)
     }
 
     fn current(&self) -> std::sync::RwLockReadGuard<'_, Current> {

@@ -24,7 +24,10 @@ pub fn answer(
         Some(Verb::CheckConfig { file }) => check(file, out, err).map(Some),
         Some(Verb::PrintConfig) => {
             match config::load(flags.config.as_deref(), environment, &flags.layer()) {
-                Ok(loaded) => write!(out, "{}", loaded.print()).map(|()| Some(0)),
+                Ok(loaded) => {
+                    write!(out, "# config_hash {}\n\n{}", loaded.config.hash(), loaded.print())?;
+                    Ok(Some(0))
+                }
                 Err(mistakes) => writeln!(err, "{mistakes}").map(|()| Some(1)),
             }
         }
@@ -33,7 +36,7 @@ pub fn answer(
 
 fn check(file: &Path, out: &mut impl Write, err: &mut impl Write) -> io::Result<Code> {
     match config::load(Some(file), [], &FlagLayer::default()) {
-        Ok(_) => writeln!(out, "ok").map(|()| 0),
+        Ok(loaded) => writeln!(out, "ok\nconfig_hash {}", loaded.config.hash()).map(|()| 0),
         Err(mistakes) => writeln!(err, "{mistakes}").map(|()| 1),
     }
 }
@@ -59,7 +62,9 @@ mod tests {
     fn check_config_says_ok_or_lists_the_mistakes_of_the_file_alone() {
         let bad = [("LINMEMD_X", "")];
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/linmemd.toml");
-        assert_eq!(run(&["check-config", shipped], &bad), (Some(0), "ok\n".into(), String::new()));
+        let (code, out, err) = run(&["check-config", shipped], &bad);
+        let hash = crate::config::Config::default().hash();
+        assert_eq!((code, out, err), (Some(0), format!("ok\nconfig_hash {hash}\n"), String::new()));
         let (code, out, err) = run(&["check-config", "/nowhere"], &[]);
         assert_eq!((code, out.as_str()), (Some(1), ""));
         assert!(err.starts_with("/nowhere: cannot be read"), "{err}");

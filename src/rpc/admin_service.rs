@@ -113,5 +113,6 @@ fn message(view: HostView, draining: bool) -> v1::HostInfo {
             .collect(),
         kernel_release: view.kernel_release,
         draining,
+        config_hash: view.config_hash,
     }
 }

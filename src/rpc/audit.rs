@@ -64,7 +64,9 @@ impl Deed {
             Method::CreateMemory | Method::CreateMemorySet => Self::Create,
             Method::GrowMemory => Self::Grow,
             Method::DeleteMemory | Method::DeleteMemorySet => Self::Delete,
-            Method::Drain | Method::CreatePartition | Method::DeletePartition => Self::Admin,
+            Method::Drain | Method::Reload | Method::CreatePartition | Method::DeletePartition => {
+                Self::Admin
+            }
             _ => return None,
         })
     }

@@ -36,8 +36,8 @@ use crate::rpc::untaken::SHORT;
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, authorization, creation, hook_service, memory_service, operations,
-    partition_service, segment_service, server_info, session, set_service, transfer, verify,
-    view_service,
+    partition_service, reload, segment_service, server_info, session, set_service, transfer,
+    verify, view_service,
 };
 use crate::tenancy::Occasion;
 
@@ -231,6 +231,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::WaitOnAddress => Box::pin(waits::wait(call, body)).await,
         Method::NotifyAddress => Box::pin(waits::notify(call, body)).await,
         Method::GetHost => Box::pin(admin_service::host(call, body)).await,
+        Method::Reload => Box::pin(reload::reload(call, body)).await,
         Method::Drain => Box::pin(admin_service::drain(call, body)).await,
         Method::CreatePartition => Box::pin(partition_service::create(call, body)).await,
         Method::GetPartition => Box::pin(partition_service::get(call, body)).await,

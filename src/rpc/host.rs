@@ -5,11 +5,15 @@ use std::fmt;
 use crate::memory::GuardKind;
 use crate::registry::QuarantinedRange;
 use crate::rpc::capability::Capability;
+use crate::rpc::reload::Reloads;
 
 /// Where GetHost's answer comes from.
 pub trait HostSource: Send + Sync + fmt::Debug {
     /// The host as it is now. May read a few files of the kernel's.
     fn view(&self) -> HostView;
+
+    /// Who carries reloads out.
+    fn reloads(&self) -> &dyn Reloads;
 
     /// What clients can require by name, as it was at start.
     fn capabilities(&self) -> &[Capability];
@@ -34,6 +38,8 @@ pub struct HostView {
     pub fallbacks: Vec<Fallback>,
     /// Ranges that could not be given back.
     pub quarantined_ranges: Vec<QuarantinedRange>,
+    /// The hash of the config that is in force.
+    pub config_hash: String,
     /// Ways in.
     pub listeners: Vec<Listener>,
     /// What the daemon gave up of the host.

@@ -79,6 +79,7 @@ methods! {
     WaitOnAddress "linmem.v1.MemoryService/WaitOnAddress" Unary
     NotifyAddress "linmem.v1.MemoryService/NotifyAddress" Unary
     GetHost "linmem.v1.AdminService/GetHost" Unary
+    Reload "linmem.v1.AdminService/Reload" Unary
     Drain "linmem.v1.AdminService/Drain" Unary
     CreatePartition "linmem.v1.AdminService/CreatePartition" Unary
     GetPartition "linmem.v1.AdminService/GetPartition" Unary

@@ -55,6 +55,7 @@ mod observe;
 mod operations;
 mod partition_service;
 mod places;
+mod reload;
 mod reply;
 mod segment_service;
 mod server;
@@ -81,5 +82,6 @@ pub use host::{
 };
 pub use moderation::SetMark;
 pub use places::{Crowded, MostConnections, Place};
+pub use reload::{ConfigChange, ReloadWish, Reloaded, Reloads};
 pub use server::{Limits, Phase, Server};
 pub use status::DOMAIN;

@@ -42,13 +42,14 @@ const WATCH: &str = "owner other watcher";
 const OPERATE: &str = "operator";
 
 /// Who may call; everybody else is told which role is missing.
-const TABLE: [(&str, &str); 47] = [
+const TABLE: [(&str, &str); 48] = [
     ("AdminService/CreatePartition", OPERATE),
     ("AdminService/DeletePartition", OPERATE),
     ("AdminService/Drain", OPERATE),
     ("AdminService/GetHost", OPERATE),
     ("AdminService/GetPartition", OPERATE),
     ("AdminService/ListPartitions", OPERATE),
+    ("AdminService/Reload", OPERATE),
     ("EventService/WatchEvents", WATCH),
     ("HookService/AnswerGrowHook", DECIDE),
     ("HookService/CreateGrowHook", DECIDE),
@@ -179,7 +180,7 @@ async fn every_rpc_is_for_those_of_its_row_and_for_nobody_else() {
     }
     let page = scrape(&house, Some(&token(7))).await.1;
     for (reason, least) in
-        [("CREDENTIALS_MISSING", 47), ("CREDENTIALS_EXPIRED", 47), ("ROLE_MISSING", 47)]
+        [("CREDENTIALS_MISSING", 48), ("CREDENTIALS_EXPIRED", 48), ("ROLE_MISSING", 48)]
     {
         let series = format!("linmemd_auth_failures_total{{reason=\"{reason}\"}} ");
         let line = page.lines().find_map(|line| line.strip_prefix(&series)).unwrap();

@@ -36,6 +36,8 @@ const REQUEST_ID_BYTES: u64 = 384;
 pub(crate) struct House {
     pub(crate) daemon: Daemon,
     pub(crate) kernel: Arc<PausingKernel>,
+    /// What it was started with.
+    pub(crate) config: Config,
     tenants: Vec<String>,
     panics: f64,
     /// What the host is charged as long as the daemon lives: for an arena, and not for partitions, which
@@ -94,7 +96,7 @@ impl House {
         } else {
             vec![0; held.len()]
         };
-        Self { daemon, kernel, tenants, panics: 0.0, for_good }
+        Self { daemon, kernel, config, tenants, panics: 0.0, for_good }
     }
 
     /// A panic is planted and expected.

@@ -4,12 +4,15 @@
 //! Law: each kind is open and past its first message before the change; the change is a new table of
 //! identities, put in force as a reload does it.
 
+use std::fmt::Write;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use linmemd::client::proto::{
     AnswerGrowHookRequest, CreateGrowHookRequest, DownloadMemoryRequest, MemorySpec,
-    OpenSessionRequest, SessionAttach, SessionStart, SessionWait, UploadMemoryRequest,
-    WaitOnAddressRequest, WatchEventsRequest, open_session_request::Message as Asked,
+    OpenSessionRequest, Operation, SessionAttach, SessionGroup, SessionStart, SessionWait,
+    UploadMemoryRequest, WaitOnAddressRequest, WatchEventsRequest, WriteOperation,
+    open_session_request::Message as Asked, operation, session_group,
 };
 use linmemd::config::{Config, Identity};
 use linmemd::model::TenantName;
@@ -18,7 +21,8 @@ use linmemd::token::Token;
 
 use crate::contract::refused;
 use crate::grpc::{Started, Wire, framed};
-use crate::harness::{House, eventually, within};
+use crate::harness::{House, eventually, http_get, within};
+use crate::process::Process;
 
 const ROLES: [Role; 4] = [Role::Reader, Role::Writer, Role::HookDecider, Role::Watcher];
 /// More than the windows of a stream and a connection hold together.
@@ -61,8 +65,8 @@ struct Open {
 }
 
 impl Open {
-    async fn all(house: &House) -> Self {
-        let own = client(house, 2).await;
+    async fn all(grpc: SocketAddr, are_open: impl AsyncFnMut() -> bool) -> Self {
+        let own = client(grpc, 2).await;
         let spec = MemorySpec {
             initial_pages: LARGE,
             maximum_pages: Some(LARGE),
@@ -73,7 +77,7 @@ impl Open {
         let hook = CreateGrowHookRequest { hook_id: Some("h".to_owned()), ..Default::default() };
         own.hook_service().create_grow_hook(own.request(hook)).await.unwrap();
         // A download that nobody reads takes the whole window of its connection.
-        let (wire, full) = (Wire::connect(house.grpc()).await, Wire::connect(house.grpc()).await);
+        let (wire, full) = (Wire::connect(grpc).await, Wire::connect(grpc).await);
         let memory_id = || "m".to_owned();
         let download = DownloadMemoryRequest { memory_id: memory_id(), ..Default::default() };
         let upload = UploadMemoryRequest {
@@ -109,14 +113,34 @@ impl Open {
             open.push((rpc, started));
         }
         // Everything is past its first message.
-        eventually("all are open", async || {
-            let tenant = house.daemon.server.tenants.iter().next().unwrap();
-            tenant.namespace.waiters() == 2 && house.daemon.server.running() >= 7
-        })
-        .await;
+        eventually("all are open", are_open).await;
         eventually("the upload has begun", async || own.read("m", 0, 1).await.unwrap()[0] == 1)
             .await;
         Self { open }
+    }
+
+    async fn in_house(house: &House) -> Self {
+        let server = &house.daemon.server;
+        Self::all(house.grpc(), async || {
+            let tenant = server.tenants.iter().next().unwrap();
+            tenant.namespace.waiters() == 2 && server.running() >= 7
+        })
+        .await
+    }
+
+    /// Everything that can still say something says something that would change the memory.
+    fn write_on(&mut self) {
+        for (rpc, started) in &mut self.open {
+            let more = if rpc.ends_with("UploadMemory") {
+                framed(&UploadMemoryRequest { data: vec![2; 64].into(), ..Default::default() })
+            } else if rpc.ends_with("OpenSession") {
+                session_of(&[attach(), store()])
+            } else {
+                continue;
+            };
+            // One that is over already takes nothing.
+            let _over = started.body.send_data(more.into(), false);
+        }
     }
 
     /// Each is over, for this reason, and none took longer than a second from now on.
@@ -163,23 +187,42 @@ fn parked() -> Asked {
     Asked::Wait(SessionWait { tag: 2, handle: 1, address: 8192, width: 4, ..Default::default() })
 }
 
-/// The first messages of a session, one after the other.
-fn session(then: &[Asked]) -> Vec<u8> {
-    let start = [Asked::Start(SessionStart::default())];
-    let all = start.iter().chain(then);
-    all.flat_map(|asked| framed(&OpenSessionRequest { message: Some(asked.clone()) })).collect()
+/// A write through the handle.
+fn store() -> Asked {
+    let write = WriteOperation { offset: 0, data: vec![3; 64].into() };
+    Asked::Group(SessionGroup {
+        tag: 9,
+        handle: 1,
+        group: Some(session_group::Group::Single(Operation {
+            operation: Some(operation::Operation::Write(write)),
+        })),
+        ..Default::default()
+    })
 }
 
-async fn client(house: &House, number: u8) -> linmemd::client::Client {
+/// The first messages of a session, one after the other.
+fn session(then: &[Asked]) -> Vec<u8> {
+    let start = Asked::Start(SessionStart::default());
+    session_of(&[&[start], then].concat())
+}
+
+fn session_of(messages: &[Asked]) -> Vec<u8> {
+    messages
+        .iter()
+        .flat_map(|asked| framed(&OpenSessionRequest { message: Some(asked.clone()) }))
+        .collect()
+}
+
+async fn client(grpc: SocketAddr, number: u8) -> linmemd::client::Client {
     let mut options =
-        linmemd::client::ConnectOptions::new(format!("http://{}", house.grpc()).parse().unwrap());
+        linmemd::client::ConnectOptions::new(format!("http://{grpc}").parse().unwrap());
     options.retry = linmemd::client::RetryPolicy::NONE;
     options.token = Some(linmemd::client::BearerToken::new(token(number).reveal()).unwrap());
     linmemd::client::Client::connect(&options).await.unwrap()
 }
 
 async fn clean(house: House) {
-    let own = client(&house, 2).await;
+    let own = client(house.grpc(), 2).await;
     own.delete("m").await.unwrap();
     eventually("no call runs", async || house.daemon.server.running() == 0).await;
     house.close().await;
@@ -188,10 +231,10 @@ async fn clean(house: House) {
 #[tokio::test]
 async fn all_that_lasts_is_over_within_a_second_of_its_token_being_revoked() {
     let house = House::with(configure);
-    let open = Open::all(&house).await;
+    let open = Open::in_house(&house).await;
     reload(&house, &[(2, &ROLES, None)]);
     open.end("CREDENTIALS_REFUSED").await;
-    let own = client(&house, 2).await;
+    let own = client(house.grpc(), 2).await;
     own.memory("m").await.unwrap();
     clean(house).await;
 }
@@ -199,7 +242,7 @@ async fn all_that_lasts_is_over_within_a_second_of_its_token_being_revoked() {
 #[tokio::test]
 async fn all_that_lasts_is_over_when_its_token_runs_out() {
     let house = House::with(configure);
-    let open = Open::all(&house).await;
+    let open = Open::in_house(&house).await;
     let soon = SystemTime::now() + Duration::from_millis(300);
     reload(&house, &[(1, &ROLES, Some(soon)), (2, &ROLES, None)]);
     eventually("it has run out", async || SystemTime::now() >= soon).await;
@@ -210,7 +253,7 @@ async fn all_that_lasts_is_over_when_its_token_runs_out() {
 #[tokio::test]
 async fn who_has_lost_a_role_that_it_came_with_comes_again() {
     let house = House::with(configure);
-    let open = Open::all(&house).await;
+    let open = Open::in_house(&house).await;
     reload(
         &house,
         &[(1, &[Role::Reader, Role::HookDecider, Role::Watcher], None), (2, &ROLES, None)],
@@ -225,7 +268,7 @@ async fn who_has_lost_a_role_that_it_came_with_comes_again() {
 #[tokio::test]
 async fn what_still_counts_goes_on_through_a_change() {
     let house = House::with(configure);
-    let own = client(&house, 2).await;
+    let own = client(house.grpc(), 2).await;
     let session = own.session(|_| ()).await.unwrap();
     for _change in 0..3 {
         reload(&house, &[(2, &ROLES, None)]);
@@ -235,4 +278,51 @@ async fn what_still_counts_goes_on_through_a_change() {
     }
     drop(session);
     house.close().await;
+}
+
+/// The file of a daemon where these tokens count.
+fn file(numbers: &[u8]) -> String {
+    let mut text = "[[tenant]]\nname = \"default\"\n".to_owned();
+    for number in numbers {
+        let hash: String =
+            token(*number).hash().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let roles: Vec<&str> = ROLES.iter().map(|role| role.word()).collect();
+        write!(
+            text,
+            "[[identity]]\nname = \"token-{number}\"\ntenant = \"default\"\nroles = {roles:?}\n\
+             token_sha256 = \"{hash}\"\n"
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_token_revoked_by_sighup_ends_all_that_lasts_within_a_second_and_nothing_is_applied_after()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("linmemd.toml");
+    std::fs::write(&path, file(&[1, 2])).unwrap();
+    let prepare = format!("set -- \"$@\" --config '{}';", path.display());
+    let daemon = Process::start(&prepare, &[]);
+    let mut open = Open::all(daemon.grpc, async || {
+        let page = http_get(daemon.http, "/metrics").await.1;
+        let value = |name: &str| -> f64 {
+            let line = page.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or(0.0, |value| value.trim().parse().unwrap())
+        };
+        value("linmemd_waiters{tenant=\"default\"}") == 2.0 && value("linmemd_rpc_in_flight") >= 7.0
+    })
+    .await;
+    std::fs::write(&path, file(&[2])).unwrap();
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    eventually("it is in force", async || daemon.has_said(&["config reloaded", "SIGHUP"])).await;
+    open.write_on();
+    open.end("CREDENTIALS_REFUSED").await;
+    let own = client(daemon.grpc, 2).await;
+    assert_eq!(own.read("m", 0, 128).await.unwrap(), [vec![1; 64], vec![0; 64]].concat());
+    let page = http_get(daemon.http, "/metrics").await.1;
+    for series in ["linmemd_config_reload_success 1", "linmemd_panics_total 0"] {
+        assert!(page.contains(series), "{series}");
+    }
 }

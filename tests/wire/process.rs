@@ -23,6 +23,8 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
+    /// Its log so far, a line each.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -42,26 +44,34 @@ impl Process {
         let (sender, served) = std::sync::mpsc::channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
         for stream in streams {
-            let sender = sender.clone();
+            let (sender, log) = (sender.clone(), Arc::clone(&log));
             // Reads to the end, so that the daemon never waits for its log.
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
                     if let (Some(grpc), Some(http)) = (field(&line, "grpc"), field(&line, "http")) {
                         let _gone = sender.send((grpc, http));
                     }
+                    log.lock().unwrap().push(line);
                 }
             });
         }
         let (grpc, http) = served.recv_timeout(crate::harness::BOUND).expect("it serves");
-        Self { child, grpc, http }
+        Self { child, grpc, http, log }
     }
 
     pub(crate) async fn client(&self) -> Client {
         connect(&format!("http://{}", self.grpc), None).await
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Whether a line of its log has each of these.
+    pub(crate) fn has_said(&self, words: &[&str]) -> bool {
+        let log = self.log.lock().unwrap();
+        log.iter().any(|line| words.iter().all(|word| line.contains(word)))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 

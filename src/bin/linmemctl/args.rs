@@ -151,6 +151,8 @@ pub(crate) enum Verb {
     Stats(verbs::stats::StatsArgs),
     /// Who is asked before memories grow.
     Hook(Box<verbs::hook::HookArgs>),
+    /// Have the daemon read its config anew (for operators).
+    Reload(verbs::reload::ReloadArgs),
     /// Begin the daemon's drain (for operators).
     Drain(verbs::server::DrainArgs),
     /// Measure a daemon.

@@ -22,7 +22,7 @@ pub enum Role {
     Http,
     /// Does slow kernel work and long operations.
     Pool,
-    /// Sweeps leases and quarantine.
+    /// Sweeps leases and quarantine, and reads what is read anew.
     Tick,
     /// Purges where the host is short of memory.
     Pressure,
@@ -162,6 +162,9 @@ const FILES: &[Allowed] = calls! {
     SYS_read; SYS_statx; SYS_newfstatat; SYS_fstat; SYS_getdents64;
 };
 
+/// Whose a config file is that is read anew, and whether its mount lets anybody write.
+const OWNERS: &[Allowed] = calls! { SYS_geteuid; SYS_fstatfs; };
+
 /// What a limit is; none is set.
 const LIMITS: &[Allowed] = calls! {
     SYS_prlimit64 if [without(2, u64::MAX)];
@@ -224,7 +227,7 @@ impl Role {
             Self::Serving => &[WAITS, CONNECTIONS, MARK],
             Self::Http => &[WAITS, CONNECTIONS, ACCEPTS, FILES, LIMITS],
             Self::Pool => &[FILES, LIMITS, FORMS],
-            Self::Tick => &[FILES, FORMS],
+            Self::Tick => &[FILES, OWNERS, FORMS],
             Self::Pressure => &[FILES, FORMS, TELLS],
             // What every thread may do is all that a writer needs.
             Self::Audit => &[],

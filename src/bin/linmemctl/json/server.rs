@@ -41,6 +41,7 @@ pub(crate) fn host(host: &proto::HostInfo) -> Value {
         kernel_release,
         draining,
         confinement,
+        config_hash,
     } = host;
     json!({
         "host_page_bytes": host_page_bytes,
@@ -77,6 +78,7 @@ pub(crate) fn host(host: &proto::HostInfo) -> Value {
         })).collect::<Vec<_>>(),
         "kernel_release": kernel_release,
         "draining": draining,
+        "config_hash": config_hash,
     })
 }
 

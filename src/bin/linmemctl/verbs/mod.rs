@@ -13,6 +13,7 @@ pub(crate) mod partition;
 pub(crate) mod pipeline;
 pub(crate) mod protect;
 pub(crate) mod read;
+pub(crate) mod reload;
 pub(crate) mod remove;
 pub(crate) mod scalar;
 pub(crate) mod segment;
@@ -72,6 +73,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::View(args) => view::run(args, session).await,
         Verb::Stats(args) => stats::run(args, session).await,
         Verb::Hook(args) => hook::run(*args, session).await,
+        Verb::Reload(args) => reload::run(args, session).await,
         Verb::Drain(_) => server::drain(session).await,
         Verb::Completions(args) => completions::run(&args, &session.output),
         // These run without a session and are taken before one is opened.

@@ -1,0 +1,36 @@
+//! Claims about SIGHUP, which is a reload that the log answers.
+//!
+//! Law: a process, for a signal is a process's.
+
+use linmemd::client::ClientError;
+use nix::sys::signal::Signal;
+
+use crate::harness::{eventually, http_get, pages};
+use crate::process::Process;
+
+#[tokio::test]
+async fn sighup_puts_the_file_in_force_and_tells_the_mistakes_of_one_that_it_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("linmemd.toml");
+    let text =
+        |filter: &str| format!("[log]\nfilter = \"{filter}\"\n[[tenant]]\nname = \"default\"\n");
+    std::fs::write(&path, text("info")).unwrap();
+    let daemon = Process::start(&format!("set -- \"$@\" --config '{}';", path.display()), &[]);
+    let client = daemon.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let page = async || http_get(daemon.http, "/metrics").await.1;
+    assert!(page().await.contains("linmemd_config_reload_success 1"));
+    std::fs::write(&path, text("loud") + "quota_bytes = 1\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    eventually("it is refused", async || page().await.contains("config_reload_success 0")).await;
+    for words in [["log.filter", "loud"], ["tenant[0].quota_bytes", "out of range"]] {
+        eventually("the log tells", async || daemon.has_said(&words)).await;
+    }
+    std::fs::write(&path, text("info") + "quota_bytes = \"64KiB\"\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    eventually("it is in force", async || page().await.contains("config_reload_success 1")).await;
+    let Err(ClientError::Refused(failure)) = client.grow("m", 1).await else { panic!("grown") };
+    assert_eq!(failure.reason, "QUOTA_EXCEEDED");
+    assert!(daemon.has_said(&["config change", "SIGHUP", "tenant", "quota_bytes"]));
+    client.delete("m").await.unwrap();
+}
