@@ -190,6 +190,7 @@ async function operators() {
   assert.equal(Number(partition.spec.maximumBytes), 1 << 20);
   assert.equal((await service.unary("ListPartitions")).partitions[0].partitionId, "p");
   await service.unary("DeletePartition", { partitionId: "p" });
+  assert.ok((await service.unary("Reload", { validateOnly: true })).configHash);
   assert.ok(Number((await service.unary("Drain")).drainLimit.seconds) > 0);
   service.close();
 }

@@ -177,6 +177,7 @@ def operators(stub):
     assert stub.GetPartition(admin_pb.GetPartitionRequest(partition_id="p")).partition == made
     assert list(stub.ListPartitions(admin_pb.ListPartitionsRequest()).partitions) == [made]
     stub.DeletePartition(admin_pb.DeletePartitionRequest(partition_id="p"))
+    assert stub.Reload(admin_pb.ReloadRequest(validate_only=True)).config_hash
     assert stub.Drain(admin_pb.DrainRequest()).drain_limit.seconds > 0
 
 

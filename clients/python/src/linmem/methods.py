@@ -210,6 +210,7 @@ WATCH_EVENTS = _of(
     "EventService", "WatchEvents", event.WatchEventsRequest, event.WatchEventsResponse
 )
 GET_HOST = _of("AdminService", "GetHost", admin.GetHostRequest, admin.GetHostResponse)
+RELOAD = _of("AdminService", "Reload", admin.ReloadRequest, admin.ReloadResponse)
 DRAIN = _of("AdminService", "Drain", admin.DrainRequest, admin.DrainResponse)
 CREATE_PARTITION = _of(
     "AdminService", "CreatePartition", admin.CreatePartitionRequest, admin.CreatePartitionResponse

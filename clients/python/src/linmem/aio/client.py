@@ -239,6 +239,12 @@ class Client(Calls):
         """What the host is, what the daemon took from it, and what it could not have."""
         return (await self.call(methods.GET_HOST, admin_service_pb2.GetHostRequest())).host
 
+    async def reload(self, validate_only: bool = False) -> admin_service_pb2.ReloadResponse:
+        """Has the daemon read its config anew, whole or not at all; what differs, and the hashes.
+        With `validate_only` nothing changes."""
+        request = admin_service_pb2.ReloadRequest(validate_only=validate_only)
+        return await self.call(methods.RELOAD, request)
+
     async def drain(self) -> timedelta:
         """Starts the daemon's drain, as SIGTERM does; how long it may last."""
         answer = await self.call(methods.DRAIN, admin_service_pb2.DrainRequest())
