@@ -31,6 +31,9 @@ use crate::registry::{Gate, Limits as AccountLimits};
 use crate::rpc::{ConfigChange, Listener, ReloadWish, Reloaded, Reloads, Server};
 use crate::tenancy::Wanted;
 
+/// Who asked, where it was the signal.
+const SIGHUP: &str = "SIGHUP";
+
 /// Where the config comes from, anew each time; where it does not, each mistake is a line.
 pub type Source = dyn Fn() -> Result<Loaded, Vec<String>> + Send;
 
@@ -99,7 +102,7 @@ impl Desk {
     /// Orders a reload for nobody who waits: the log tells what came of it.
     pub(super) fn reload_by_signal(&self) {
         let (outcome, _nobody) = oneshot::channel();
-        let by = "SIGHUP".to_owned();
+        let by = SIGHUP.to_owned();
         self.reload(ReloadWish { by, validate_only: false, gate: Gate::new(), outcome });
     }
 
@@ -192,6 +195,9 @@ impl Reloader {
                 Err(failure)
             }
         };
+        if wish.by == SIGHUP {
+            server.tell_signal(SIGHUP, outcome.as_ref().err());
+        }
         // Whoever asked may have gone.
         let _gone = wish.outcome.send(outcome);
     }

@@ -143,18 +143,25 @@ impl AuditEntry {
     /// Of a memory whose lease ran out.
     #[must_use]
     pub fn expired(record: &Record) -> Self {
-        let mut subject = Subject::default();
-        subject.is(record);
+        let mut entry = Self::uncalled(Deed::Delete, "lease", "OK");
+        entry.tenant = record.tenant().map(|name| name.to_string());
+        entry.subject.is(record);
+        entry
+    }
+
+    /// Of what nobody called for over the wire.
+    #[must_use]
+    pub fn uncalled(deed: Deed, method: &'static str, outcome: &'static str) -> Self {
         Self {
             time: SystemTime::now(),
-            deed: Deed::Delete,
-            method: "lease",
+            deed,
+            method,
             call_id: None,
-            tenant: record.tenant().map(|name| name.to_string()),
+            tenant: None,
             caller: None,
             peer: None,
-            subject,
-            outcome: "OK",
+            subject: Subject::default(),
+            outcome,
         }
     }
 }

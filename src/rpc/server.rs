@@ -21,7 +21,7 @@ use crate::metrics::{AuthMeters, Metrics};
 use crate::model::Uuid;
 use crate::proto::DESCRIPTORS;
 use crate::registry::{Record, Registry};
-use crate::rpc::audit::AuditEntry;
+use crate::rpc::audit::{AuditEntry, Deed};
 use crate::rpc::audit_queue::Audit;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
@@ -294,6 +294,14 @@ impl Server {
     pub fn tell_expired(&self, record: &Record) {
         if let Some(audit) = &self.audit {
             audit.tell(AuditEntry::expired(record));
+        }
+    }
+
+    /// A signal has had the daemon do something, which failed so.
+    pub fn tell_signal(&self, signal: &'static str, failure: Option<&Failure>) {
+        if let Some(audit) = &self.audit {
+            let outcome = failure.map_or("OK", reason);
+            audit.tell(AuditEntry::uncalled(Deed::Admin, signal, outcome));
         }
     }
 

@@ -12,8 +12,11 @@ use crate::process::Process;
 async fn sighup_puts_the_file_in_force_and_tells_the_mistakes_of_one_that_it_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("linmemd.toml");
-    let text =
-        |filter: &str| format!("[log]\nfilter = \"{filter}\"\n[[tenant]]\nname = \"default\"\n");
+    let told = folder.path().join("audit.jsonl");
+    let audit = format!("[audit]\nfile = \"{}\"\n", told.display());
+    let text = |filter: &str| {
+        format!("[log]\nfilter = \"{filter}\"\n{audit}[[tenant]]\nname = \"default\"\n")
+    };
     std::fs::write(&path, text("info")).unwrap();
     let daemon = Process::start(&format!("set -- \"$@\" --config '{}';", path.display()), &[]);
     let client = daemon.client().await;
@@ -33,4 +36,11 @@ async fn sighup_puts_the_file_in_force_and_tells_the_mistakes_of_one_that_it_ref
     assert_eq!(failure.reason, "QUOTA_EXCEEDED");
     assert!(daemon.has_said(&["config change", "SIGHUP", "tenant", "quota_bytes"]));
     client.delete("m").await.unwrap();
+    eventually("an audit of it", async || {
+        let lines = std::fs::read_to_string(&told).unwrap();
+        ["INVALID_SPEC", "OK"].iter().all(|outcome| {
+            lines.contains(&format!("\"method\":\"SIGHUP\",\"outcome\":\"{outcome}\""))
+        })
+    })
+    .await;
 }
