@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "linmem/v1/memory.proto",
     "linmem/v1/operation.proto",
     "linmem/v1/session.proto",
@@ -15,6 +15,7 @@ const FILES: [&str; 12] = [
     "linmem/v1/memory_set.proto",
     "linmem/v1/view.proto",
     "linmem/v1/stats.proto",
+    "linmem/v1/share.proto",
     "linmem/v1/memory_service.proto",
     "linmem/v1/admin_service.proto",
     "linmem/v1/event_service.proto",

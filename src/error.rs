@@ -6,7 +6,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::model::{HookId, Id, MemoryId, PartitionId, Protection, Resource, SegmentId, Uuid};
+use crate::model::{
+    HookId, Id, MemoryId, PartitionId, Protection, Resource, SegmentId, ShareAccess, ShareId,
+    TenantName, Uuid,
+};
 use crate::units::OutOfBounds;
 
 /// Why an operation did not happen. Unless said otherwise nothing has changed.
@@ -375,6 +378,34 @@ pub enum Failure {
     /// What was attached for reading only.
     #[error("this handle is for reading only; attach the memory without read_only")]
     GrantReadOnly,
+    /// More than a share gives.
+    #[error(
+        "memory {memory_id} is shared by tenant {shared_from} for {access} of its bytes; what is more is \
+         its owner's to do, and RevokeShare gives it up",
+        access = .access.word()
+    )]
+    BeyondShare {
+        /// Its name here.
+        memory_id: MemoryId,
+        /// Whose it is.
+        shared_from: TenantName,
+        /// What the share gives.
+        access: ShareAccess,
+    },
+    /// The share that a call went by is over.
+    #[error("share {share_id} is over: it was revoked or has run out; ask its owner for another")]
+    ShareEnded {
+        /// Which.
+        share_id: ShareId,
+    },
+    /// A share that has its name already.
+    #[error("share {share_id} is mounted already, as {memory_id}; use that, or ask for another")]
+    ShareMounted {
+        /// Which.
+        share_id: ShareId,
+        /// Its name.
+        memory_id: MemoryId,
+    },
     /// An operation of a group; so none of them happened.
     #[error("operation {operation}: {failure}")]
     InOperation {

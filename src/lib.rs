@@ -155,6 +155,16 @@
 //! - TLS sessions are not resumed: a resumed one would not be asked for its certificate again. Revocation
 //!   lists are asked about the client's own certificate; one whose authority has no list is refused.
 //! - The HTTP listener asks who scrapes once anybody has the role `metrics`, and asks for tokens only.
+//! - A share has one name at most and one end: revoked by either of its two, run out, or its memory gone;
+//!   then the name is free, what was under way by it says GRANT_REVOKED (MEMORY_NOT_FOUND with the memory)
+//!   and RevokeShare answers when none of it is left. A grantee gives a share up by revoking it.
+//! - What a share does not give is GRANT_READ_ONLY, whichever it gives: the one word for a grant that does
+//!   not reach so far. To notify is to write; a view is a read. [`tenancy::Access::find`] knows a tenant's own
+//!   memories only, so that an operation is its owner's unless it asks for more by `reach`.
+//! - A grantee is shown the memory, its spec and its statistics, not what its owner calls it: no name, labels,
+//!   lease, etag or partition. Its events are the owner's; a grantee is told of its share's only.
+//! - Any name that a tenant may have can be given a share: which tenants there are is not to be learnt.
+//!   What a tenant received is on its owners' accounts and not on its own until it mounts it.
 //! - Who locks two memories locks the one of the smaller uid first.
 //! - In a session a group that is not atomic is as many groups of one operation; of those that fail a
 //!   packed result has zeros. A wait that is cancelled ends as WAIT_OUTCOME_CANCELLED.

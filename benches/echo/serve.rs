@@ -313,5 +313,9 @@ impl MemoryService for Plain {
         refresh_view RefreshViewRequest RefreshViewResponse
         close_view CloseViewRequest CloseViewResponse
         reset_memory_stats ResetMemoryStatsRequest ResetMemoryStatsResponse
+        share_memory ShareMemoryRequest ShareMemoryResponse
+        list_shares ListSharesRequest ListSharesResponse
+        revoke_share RevokeShareRequest RevokeShareResponse
+        mount_share MountShareRequest MountShareResponse
     }
 }

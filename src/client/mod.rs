@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! endpoint  where the daemon is        calls     one method per RPC (groups, partitions, segments, sets,
-//!                                      views, waits: of these)
+//!                                      shares, views, waits: of these)
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! hooks     who decides about growth
 //! error     what can go wrong          download  a server stream, checked and resumed
@@ -28,6 +28,7 @@ mod segments;
 mod service_config;
 mod session;
 mod sets;
+mod shares;
 mod stats;
 mod upload;
 mod views;

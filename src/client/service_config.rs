@@ -21,6 +21,7 @@ pub const SERVICE_CONFIG: &str = r#"{
         {"service": "linmem.v1.MemoryService", "method": "ListSegments"},
         {"service": "linmem.v1.MemoryService", "method": "GetMemorySet"},
         {"service": "linmem.v1.MemoryService", "method": "ListMemorySets"},
+        {"service": "linmem.v1.MemoryService", "method": "ListShares"},
         {"service": "linmem.v1.AdminService", "method": "GetHost"},
         {"service": "linmem.v1.AdminService", "method": "GetPartition"},
         {"service": "linmem.v1.AdminService", "method": "ListPartitions"},

@@ -26,7 +26,9 @@ pub use form::{
     Populate, Verification,
 };
 pub use partition::{PartitionId, PartitionSpec};
-pub use resource::{ActiveSegment, MAX_ACTIVE_SEGMENTS, Resource, SegmentId, SetId, ViewId};
+pub use resource::{
+    ActiveSegment, MAX_ACTIVE_SEGMENTS, Resource, SegmentId, SetId, ShareAccess, ShareId, ViewId,
+};
 pub use tagging::{TagMode, TagRequirement, Tagging};
 pub use uuid::Uuid;
 

@@ -12,6 +12,29 @@ pub type SetId = Id;
 /// A view's name within its tenant.
 pub type ViewId = Id;
 
+/// A share's name: 128 random bits, and nobody's who is not of it.
+pub type ShareId = Id;
+
+/// What a share lets its grantee do with the memory's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShareAccess {
+    /// Read them, and wait for them to change.
+    Read,
+    /// That, and change them and wake who waits.
+    ReadWrite,
+}
+
+impl ShareAccess {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::ReadWrite => "READ_WRITE",
+        }
+    }
+}
+
 /// Active segments that a spec may have: what a list shows of a thousand memories stays below 4 MiB.
 pub const MAX_ACTIVE_SEGMENTS: usize = 256;
 
@@ -24,6 +47,8 @@ pub enum Resource {
     MemorySet,
     /// A window on a memory.
     View,
+    /// One tenant's memory for another tenant.
+    Share,
 }
 
 impl Resource {
@@ -34,6 +59,7 @@ impl Resource {
             Self::Segment => "segment",
             Self::MemorySet => "memory set",
             Self::View => "view",
+            Self::Share => "share",
         }
     }
 
@@ -44,6 +70,7 @@ impl Resource {
             Self::Segment => "segments",
             Self::MemorySet => "memory_sets",
             Self::View => "views",
+            Self::Share => "shares",
         }
     }
 
@@ -54,6 +81,7 @@ impl Resource {
             Self::Segment => "segment_id",
             Self::MemorySet => "set_id",
             Self::View => "view_id",
+            Self::Share => "share_id",
         }
     }
 }

@@ -3,14 +3,16 @@
 //! Law: its lock is held for no more than a look or a change, and nothing else is locked meanwhile.
 //! What most memories never have is allocated when they come to have it: there may be a million.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::memory::{Held, Placed};
-use crate::model::{Form, Guard, Now};
+use crate::model::{Form, Guard, Now, ShareId};
 use crate::registry::attachments::Attached;
 use crate::registry::ledger::Charge;
 use crate::registry::presentation::Said;
 use crate::registry::record::RareStats;
+use crate::registry::share::Share;
 use crate::units::WasmPages;
 
 /// What is changed now and then, and never beside an operation on bytes.
@@ -37,6 +39,8 @@ pub(super) struct Rare {
     pub(super) version: u64,
     pub(super) stats: RareStats,
     pub(super) attached: Attached,
+    /// Those given of it that are not over.
+    pub(super) shares: BTreeMap<ShareId, Arc<Share>>,
 }
 
 /// A look at the host's account of a memory.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::registry::found::Found;
 use crate::registry::record::Record;
 
 /// What became of an attached memory.
@@ -19,6 +20,8 @@ use crate::registry::record::Record;
 pub enum Changed {
     /// It has grown.
     Grown,
+    /// What it was attached by is over.
+    Revoked,
     /// Its name is gone.
     Gone,
 }
@@ -37,23 +40,46 @@ struct Inbox {
 #[must_use = "given up when dropped"]
 #[derive(Debug)]
 pub struct Attachment {
-    record: Arc<Record>,
+    found: Found,
     handle: u32,
     told: Arc<Attachments>,
 }
 
 /// Who has a memory attached: by the place of their inboxes and their handles.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Attached(BTreeMap<(usize, u32), Arc<Attachments>>);
+
+impl Attached {
+    pub(super) fn insert(&mut self, place: (usize, u32), told: Arc<Attachments>) {
+        self.0.insert(place, told);
+    }
+
+    pub(super) fn remove(&mut self, place: (usize, u32)) -> Option<Arc<Attachments>> {
+        self.0.remove(&place)
+    }
+
+    /// Tells all of them.
+    pub(super) fn tell(self, changed: Changed) {
+        self.0.into_iter().for_each(|((_, handle), told)| told.put(handle, changed));
+    }
+}
 
 impl Attachments {
     /// Hears of a memory from now on, by a handle that is free.
-    pub fn attach(self: &Arc<Self>, record: Arc<Record>, handle: u32) -> Attachment {
-        let place = (Arc::as_ptr(self).addr(), handle);
-        let mut aside = record.aside();
-        aside.rare.get_or_insert_default().attached.0.insert(place, Arc::clone(self));
-        drop(aside);
-        Attachment { record, handle, told: Arc::clone(self) }
+    pub fn attach(self: &Arc<Self>, found: impl Into<Found>, handle: u32) -> Attachment {
+        let attachment = Attachment { found: found.into(), handle, told: Arc::clone(self) };
+        let (found, place) = (&attachment.found, attachment.place());
+        found
+            .record()
+            .aside()
+            .rare
+            .get_or_insert_default()
+            .attached
+            .insert(place, Arc::clone(self));
+        if let Some(share) = found.share() {
+            share.attach(place, self);
+        }
+        attachment
     }
 
     /// What became of the memory of a handle.
@@ -89,17 +115,24 @@ impl Attachments {
 }
 
 impl Attachment {
-    /// The memory.
+    /// The memory, as it was found.
     #[must_use]
-    pub const fn record(&self) -> &Arc<Record> {
-        &self.record
+    pub const fn found(&self) -> &Found {
+        &self.found
+    }
+
+    fn place(&self) -> (usize, u32) {
+        (Arc::as_ptr(&self.told).addr(), self.handle)
     }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if let Some(rare) = &mut self.record.aside().rare {
-            rare.attached.0.remove(&(Arc::as_ptr(&self.told).addr(), self.handle));
+        if let Some(rare) = &mut self.found.record().aside().rare {
+            rare.attached.remove(self.place());
+        }
+        if let Some(share) = self.found.share() {
+            share.detach(self.place());
         }
         self.told.inbox().changed.remove(&self.handle);
     }
@@ -108,14 +141,10 @@ impl Drop for Attachment {
 impl Record {
     /// Tells those who have it attached.
     pub(super) fn tell_attached(&self, changed: Changed) {
-        let told: Vec<_> = match &self.aside().rare {
-            Some(rare) if !rare.attached.0.is_empty() => {
-                let each =
-                    |(at, told): (&(usize, u32), &Arc<Attachments>)| (at.1, Arc::clone(told));
-                rare.attached.0.iter().map(each).collect()
-            }
+        let told = match &self.aside().rare {
+            Some(rare) if !rare.attached.0.is_empty() => rare.attached.clone(),
             _ => return,
         };
-        told.into_iter().for_each(|(handle, told)| told.put(handle, changed));
+        told.tell(changed);
     }
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use crate::error::Failure;
 use crate::model::MemoryId;
 use crate::registry::record::Record;
+use crate::registry::share::Share;
 
 /// Enough that two cores' creates and deletes rarely meet.
 const SHARDS: usize = 16;
@@ -68,6 +69,8 @@ impl Ord for Named {
 pub struct Listing {
     /// In order of name.
     pub records: Vec<Arc<Record>>,
+    /// Those of others that have a name among them, in order of that.
+    pub mounts: Vec<Arc<Share>>,
     /// The last name looked at, where there are more.
     pub next: Option<MemoryId>,
 }
@@ -117,6 +120,20 @@ impl Directory {
         let count =
             |shard: &RwLock<HashSet<_>>| shard.read().unwrap_or_else(PoisonError::into_inner).len();
         self.shards.iter().map(count).sum()
+    }
+
+    /// Carries `commit` out while no memory of this name comes, unless there is one.
+    pub(super) fn beside(
+        &self,
+        id: &MemoryId,
+        commit: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let shard = self.shard(id.as_bytes()).ok_or(Failure::InternalFault)?;
+        let shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.contains(id.as_bytes()) {
+            return Err(Failure::MemoryExists { memory_id: id.clone() });
+        }
+        commit()
     }
 
     fn shards_of(&self, records: &[Arc<Record>]) -> Shards<'_> {

@@ -1,5 +1,5 @@
 //! Floor 2: which memories exist. Owns look-up, locking, lifetime and state, the ledger, the work
-//! pool, request ids, the lease sweep, quarantined ranges and what is told of all that (events).
+//! pool, request ids, the lease sweep, quarantined ranges, shares and what is told of all that (events).
 //!
 //! Law: time comes in as an argument; slow kernel work runs on the pool; what a memory costs is paid
 //! before the system call and given back by `Drop`. Does not know tokio, tonic, credentials.
@@ -7,9 +7,10 @@
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, what else has a name, a view's state, the views' ends, what is
 //! aside in a record, order of ages, request log, quarantine, pool queue, a job's state, a tenant's
-//! events, a shard of waiters, a session's inbox), none of which is held while another is taken, save the shards, in their
-//! order, around the name index, the sets' names around both, that around the events, these around a
-//! shard of waiters, and, of partitions, what is set aside around the books, and a partition's books
+//! events, a shard of waiters, a session's inbox, what was received, a share's life), none of which is held while another is taken, save the shards, in their
+//! order, around the name index, the sets' names around both, a shard around a tenant's mounts, these
+//! around a share's life, what a tenant gave around what is aside, all of these around the events, these around a shard of
+//! waiters, and, of partitions, what is set aside around the books, and a partition's books
 //! around its parent's.
 
 #![cfg_attr(
@@ -31,6 +32,7 @@ mod by_name;
 mod consent;
 mod directory;
 mod events;
+mod found;
 mod gate;
 mod job;
 #[cfg(all(test, linmemd_loom))]
@@ -60,6 +62,7 @@ mod segments;
 mod selector;
 mod sets;
 mod settings;
+mod share;
 mod state;
 mod unwound;
 mod views;
@@ -75,8 +78,9 @@ pub use consent::{Agreement, Asking, Deciders, Wish};
 pub use directory::Listing;
 pub use events::{
     Beginning, Event, EventKind, EventKinds, EventSettings, Events, Happening, Present, Seen,
-    Unwatchable, Watch,
+    ShareStep, Sharing, Unwatchable, Watch,
 };
+pub use found::Found;
 pub use gate::Gate;
 pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
 pub use namespace::{Namespace, NamespaceLimits};
@@ -94,5 +98,6 @@ pub use segments::{MOST_SEGMENTS, Segment};
 pub use selector::LabelSelector;
 pub use sets::{MOST_MEMBERS, MOST_SETS, Member, MemorySet};
 pub use settings::{Registry, Settings};
+pub use share::{MOST_MOUNTS, MOST_SHARES, NewShare, Over, Passage, Share, Through};
 pub use unwound::{Panicked, catch, drop_as_unwound};
 pub use views::{DEFAULT_VIEW_TTL, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_VIEWS, Shown, View};

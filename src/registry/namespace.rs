@@ -8,18 +8,20 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::error::Failure;
-use crate::model::{Id, Now, TenantName, Uuid};
-use crate::registry::attachments::Changed;
+use crate::model::{Id, MemoryId, Now, TenantName, Uuid};
 use crate::registry::by_name::ByName;
 use crate::registry::directory::{Directory, Listing};
-use crate::registry::events::{Events, Happening};
+use crate::registry::events::{Event, Events, Happening};
+use crate::registry::found::Found;
 use crate::registry::ledger::{Account, Limits, Payer};
+use crate::registry::presentation::Said;
 use crate::registry::record::Record;
 use crate::registry::requests::{Memory, RequestLog};
 use crate::registry::segments::Segment;
 use crate::registry::selector::LabelSelector;
 use crate::registry::sets::MemorySet;
 use crate::registry::settings::Registry;
+use crate::registry::share::{Mounts, Share, Shares};
 use crate::registry::views::View;
 use crate::registry::waiters::{Seats, Waiters};
 use crate::units::{ByteCount, WasmPages};
@@ -56,6 +58,10 @@ pub struct Namespace {
     pub(super) segments: ByName<Segment>,
     pub(super) sets: ByName<MemorySet>,
     pub(super) views: ByName<View>,
+    /// Those that it gave.
+    pub(super) shares: ByName<Share>,
+    /// Those given to it that have a name among its memories.
+    pub(super) mounts: Mounts,
     size_bytes: AtomicU64,
     peak_bytes: AtomicU64,
     is_leaving: AtomicBool,
@@ -71,6 +77,8 @@ pub(super) struct Home {
     /// How many of the registry's memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
     pub(super) waiters: Arc<Waiters>,
+    /// The registry's.
+    pub(super) shares: Arc<Shares>,
     /// What has happened to them.
     pub(super) events: Arc<Events>,
 }
@@ -96,6 +104,7 @@ impl Namespace {
                 epoch: registry.epoch,
                 quarantined: Arc::clone(&registry.quarantined),
                 waiters: Arc::clone(&registry.waiters),
+                shares: Arc::clone(&registry.shares),
                 events,
             }),
             account,
@@ -110,6 +119,8 @@ impl Namespace {
             segments: ByName::default(),
             sets: ByName::default(),
             views: ByName::default(),
+            shares: ByName::default(),
+            mounts: Mounts::default(),
             size_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
@@ -155,7 +166,33 @@ impl Namespace {
         Ok(())
     }
 
-    /// The live memory of this name, if its uid is the one wanted.
+    /// The live memory of this name, its own or one that is shared with it, if its uid is the one
+    /// wanted.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub fn reach(&self, id: &str, uid: Option<Uuid>, now: Now) -> Result<Found, Failure> {
+        match self.find(id, uid, now) {
+            Ok(record) => Ok(Found::Own(record)),
+            Err(Failure::MemoryNotFound { memory_id }) => self.mounted(memory_id, uid, now),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    #[cold]
+    fn mounted(&self, memory_id: MemoryId, uid: Option<Uuid>, now: Now) -> Result<Found, Failure> {
+        let Some(share) = self.mounts.find(&memory_id, now) else {
+            return Err(Failure::MemoryNotFound { memory_id });
+        };
+        match uid {
+            Some(wanted) if wanted != share.record().uid => {
+                Err(Failure::UidMismatch { wanted, found: share.record().uid })
+            }
+            _ => Ok(Found::Lent(share)),
+        }
+    }
+
+    /// The live memory of its own of this name, if its uid is the one wanted.
     ///
     /// # Errors
     /// [`Failure::MemoryNotFound`], also where its lease has run out; [`Failure::UidMismatch`].
@@ -174,7 +211,8 @@ impl Namespace {
         }
     }
 
-    /// A page of its memories in order of name.
+    /// A page of its memories in order of name, those that are shared with it among them: these have no
+    /// labels here.
     #[must_use]
     pub fn list(
         &self,
@@ -183,9 +221,13 @@ impl Namespace {
         page_size: usize,
         now: Now,
     ) -> Listing {
-        self.directory.list(after, page_size, LOOK_AT_MOST, |record| {
+        let mut listing = self.directory.list(after, page_size, LOOK_AT_MOST, |record| {
             !record.has_expired(now) && record.is_selected(selector)
-        })
+        });
+        self.mounts.join(&mut listing, after, page_size, |share| {
+            share.is_there(now) && selector.selects(|_key| None)
+        });
+        listing
     }
 
     /// Gives a memory its name and tells of it; `commit` has the last word.
@@ -199,7 +241,9 @@ impl Namespace {
             |record: &Arc<Record>| record.event(Happening::Created { size: record.size() });
         let made: Vec<_> = records.iter().map(created).collect();
         let tell = || made.into_iter().for_each(|event| events.put(event));
-        self.directory.insert(records, || self.stays().and_then(|()| commit()), tell)?;
+        let free = || records.iter().try_for_each(|record| self.mounts.admit(&record.id));
+        let may = || self.stays().and_then(|()| free());
+        self.directory.insert(records, || may().and_then(|()| commit()), tell)?;
         events.wake();
         Ok(())
     }
@@ -209,7 +253,7 @@ impl Namespace {
         let events = &self.home.events;
         self.directory.remove_all(records, |record| events.put(record.event(Happening::Deleted)));
         events.wake();
-        records.iter().for_each(|record| record.tell_attached(Changed::Gone));
+        records.iter().for_each(|record| record.has_left());
     }
 
     /// Takes a memory's name away and tells why, if it had it still.
@@ -218,8 +262,42 @@ impl Namespace {
         let event = record.event(why);
         if self.directory.remove(record, || events.put(event)) {
             events.wake();
-            record.tell_attached(Changed::Gone);
+            record.has_left();
         }
+    }
+
+    /// Gives a share a name among its memories and tells of it; `commit` has the last word.
+    pub(super) fn mount(
+        &self,
+        id: &MemoryId,
+        share: &Arc<Share>,
+        mounted: Happening,
+        commit: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let event = self.event_of(id, share, mounted);
+        self.directory.beside(id, || {
+            self.mounts.insert(id, share, || {
+                commit()?;
+                self.home.events.put(event);
+                Ok(())
+            })
+        })?;
+        self.home.events.wake();
+        Ok(())
+    }
+
+    /// Takes that away, and tells why.
+    pub(super) fn unmount(&self, id: &MemoryId, share: &Arc<Share>, why: Happening) {
+        let event = self.event_of(id, share, why);
+        if self.mounts.remove(id, share, || self.home.events.put(event)) {
+            self.home.events.wake();
+        }
+    }
+
+    /// What its owner says of the memory is not told here.
+    fn event_of(&self, id: &MemoryId, share: &Share, happening: Happening) -> Event {
+        let (now, said) = (self.home.events.now(), Said::default());
+        Event::new(now, id.clone(), share.record().uid, said, happening)
     }
 
     /// What has happened to its memories.

@@ -21,6 +21,7 @@ use crate::registry::partition::Partitions;
 use crate::registry::pool::Pool;
 use crate::registry::quarantine::{Quarantine, QuarantinedRange};
 use crate::registry::record::Record;
+use crate::registry::share::Shares;
 use crate::registry::views::ViewEnds;
 use crate::registry::waiters::{Over, Waiters};
 use crate::units::{ByteCount, WasmPages};
@@ -64,6 +65,7 @@ pub struct Registry {
     pub(super) views: ViewEnds,
     pub(super) ages: Ages,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) shares: Arc<Shares>,
     pub(super) epoch: Instant,
     /// Who looks for want of memory: woken when there comes to be something to do about it.
     watcher: OnceLock<Waker>,
@@ -121,6 +123,7 @@ impl Registry {
             views: ViewEnds::default(),
             ages: Ages::default(),
             waiters: Arc::default(),
+            shares: Arc::default(),
             epoch: now.steady,
             watcher: OnceLock::new(),
             quarantined: Arc::default(),
@@ -128,7 +131,7 @@ impl Registry {
         })
     }
 
-    /// What is to be done now and then: ends memories and closes views whose leases have run out, tries
+    /// What is to be done now and then: ends memories, views and shares whose time is over, tries
     /// quarantined ranges again, and sets aside what is missing of partitions' minimums. Slow kernel work: not for a serving thread.
     ///
     /// `expired` is told of each memory that ends.
@@ -138,6 +141,7 @@ impl Registry {
             self.retire(record);
         }
         self.close_expired(now);
+        self.end_shares(now);
         // Each waits in its memory's queue in order of arrival, so being looked at once a sweep
         // delays it by a sweep and no more.
         let mut context = Context::from_waker(Waker::noop());

@@ -17,6 +17,7 @@ use crate::registry::by_name::{Entry, not_found};
 use crate::registry::ledger::Charge;
 use crate::registry::namespace::Namespace;
 use crate::registry::record::Record;
+use crate::registry::share::Share;
 use crate::units::ByteRange;
 
 /// Views that a tenant may have.
@@ -42,6 +43,8 @@ pub struct View {
     /// What it shows of the memory.
     pub range: ByteRange,
     pub(super) record: Weak<Record>,
+    /// What it goes by, where the memory is another tenant's.
+    pub(super) share: Option<Arc<Share>>,
     pub(super) namespace: Weak<Namespace>,
     pub(super) ttl: Duration,
     pub(super) state: Mutex<Seen>,
@@ -92,6 +95,12 @@ impl Entry for View {
 impl View {
     pub(super) fn has_expired(&self, now: Now) -> bool {
         now.steady >= self.state().end
+    }
+
+    /// What it goes by, where the memory is another tenant's.
+    #[must_use]
+    pub const fn share(&self) -> Option<&Arc<Share>> {
+        self.share.as_ref()
     }
 
     /// The memory, while it is there.

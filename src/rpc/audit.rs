@@ -64,6 +64,7 @@ impl Deed {
             Method::CreateMemory | Method::CreateMemorySet => Self::Create,
             Method::GrowMemory => Self::Grow,
             Method::DeleteMemory | Method::DeleteMemorySet => Self::Delete,
+            Method::ShareMemory | Method::MountShare | Method::RevokeShare => Self::Share,
             Method::Drain | Method::Reload | Method::CreatePartition | Method::DeletePartition => {
                 Self::Admin
             }

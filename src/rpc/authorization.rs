@@ -3,7 +3,9 @@
 //! Law: a row for every RPC of the protos, or this does not compile: [`Method`] is held to the
 //! descriptors by a test, and the match has no wildcard. What a message says can ask for more and
 //! never for less: a group that writes needs [`Need::Write`]. Health and reflection ask for nothing
-//! and show no tenant.
+//! and show no tenant. What a share gives beside is asked where the memory is found
+//! (`tenancy/sharing.rs`): nothing, unless an operation says otherwise there; a test has the column of
+//! share-holders, RPC by RPC.
 
 use crate::rpc::method::Method;
 use crate::tenancy::Need;
@@ -18,7 +20,8 @@ pub(crate) const fn need(method: Method) -> Option<Need> {
         | Method::GetSegment
         | Method::ListSegments
         | Method::GetMemorySet
-        | Method::ListMemorySets => Need::See,
+        | Method::ListMemorySets
+        | Method::ListShares => Need::See,
 
         // A group or a session that writes: Write.
         Method::ReadMemory
@@ -49,7 +52,10 @@ pub(crate) const fn need(method: Method) -> Option<Need> {
         | Method::DropSegment
         | Method::CreateMemorySet
         | Method::DeleteMemorySet
-        | Method::ResetMemoryStats => Need::Write,
+        | Method::ResetMemoryStats
+        | Method::ShareMemory
+        | Method::RevokeShare
+        | Method::MountShare => Need::Write,
 
         Method::GetGrowHook | Method::ListGrowHooks => Need::SeeHooks,
         Method::CreateGrowHook | Method::DeleteGrowHook | Method::AnswerGrowHook => Need::Decide,

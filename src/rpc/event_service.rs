@@ -22,8 +22,8 @@ use crate::proto::v1;
 use crate::proto::v1::event::Detail;
 use crate::proto::v1::watch_events_response::Message as Told;
 use crate::registry::{
-    Beginning, Event, EventKind, EventKinds, Happening, LabelSelector, Present, Seen, Unwatchable,
-    Watch,
+    Beginning, Event, EventKind, EventKinds, Happening, LabelSelector, Present, Seen, ShareStep,
+    Sharing, Unwatchable, Watch,
 };
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
@@ -33,6 +33,7 @@ use crate::rpc::memory_service::plain;
 use crate::rpc::message::HEADER;
 use crate::rpc::reply::ReplyStream;
 use crate::rpc::server::Phase;
+use crate::rpc::share_service;
 use crate::rpc::spec::known;
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::transfer::Until;
@@ -100,7 +101,8 @@ fn kinds(asked: &[i32]) -> Result<EventKinds, Failure> {
             v1::EventKind::Expired => EventKind::Expired,
             v1::EventKind::Quarantined => EventKind::Quarantined,
             v1::EventKind::Purged => EventKind::Purged,
-            v1::EventKind::Shared | v1::EventKind::Attached => return Ok(kinds),
+            v1::EventKind::Shared => EventKind::Shared,
+            v1::EventKind::Attached => return Ok(kinds),
             v1::EventKind::Unspecified => {
                 let why = "has one that says nothing; leave it empty for all of them".to_owned();
                 return Err(Failure::InvalidField { field: "kinds", why });
@@ -281,5 +283,20 @@ fn of_happening(happening: &Happening) -> (v1::EventKind, Option<Detail>) {
             let (offset, length) = (range.start(), range.length().get());
             (Kind::Purged, Some(Detail::Purged(v1::MemoryPurged { offset, length })))
         }
+        Happening::Shared(sharing) => (Kind::Shared, Some(Detail::Shared(shared(sharing)))),
+    }
+}
+
+fn shared(sharing: &Sharing) -> v1::MemoryShared {
+    v1::MemoryShared {
+        share_id: sharing.share_id.to_string(),
+        tenant: sharing.tenant.to_string(),
+        access: share_service::access(sharing.access).into(),
+        step: match sharing.step {
+            ShareStep::Given => v1::ShareStep::Given,
+            ShareStep::Mounted => v1::ShareStep::Mounted,
+            ShareStep::Ended => v1::ShareStep::Ended,
+        }
+        .into(),
     }
 }

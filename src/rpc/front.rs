@@ -36,8 +36,8 @@ use crate::rpc::untaken::SHORT;
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, authorization, creation, hook_service, memory_service, operations,
-    partition_service, reload, segment_service, server_info, session, set_service, transfer,
-    verify, view_service,
+    partition_service, reload, segment_service, server_info, session, set_service, share_service,
+    transfer, verify, view_service,
 };
 use crate::tenancy::Occasion;
 
@@ -155,6 +155,9 @@ async fn answer(
             reply::message(frame, held, served)
         }
         Ended::Over(Ok(Reply::Download(download))) => {
+            if let Some(over) = download.over() {
+                answered_unless(over);
+            }
             reply::stream(transfer::stream(*download, call.clone(), deadline), served)
         }
         Ended::Over(Ok(Reply::Deciding(body))) => {
@@ -250,6 +253,10 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::RefreshView => Box::pin(view_service::refresh(call, body)).await,
         Method::CloseView => Box::pin(view_service::close(call, body)).await,
         Method::ResetMemoryStats => Box::pin(verify::reset_stats(call, body)).await,
+        Method::ShareMemory => Box::pin(share_service::share(call, body)).await,
+        Method::ListShares => Box::pin(share_service::list(call, body)).await,
+        Method::RevokeShare => Box::pin(share_service::revoke(call, body)).await,
+        Method::MountShare => Box::pin(share_service::mount(call, body)).await,
         Method::WatchEvents => Box::pin(event_service::watch(call, body)).await,
         Method::CreateGrowHook => Box::pin(hook_service::create(call, body)).await,
         Method::GetGrowHook => Box::pin(hook_service::get(call, body)).await,

@@ -45,6 +45,16 @@ pub(crate) fn lapse(call: &Call) -> Lapse {
     })
 }
 
+/// Whichever is ready first.
+pub(crate) fn either(one: Lapse, other: Lapse) -> Lapse {
+    Box::pin(async move {
+        tokio::select! {
+            failure = one => failure,
+            failure = other => failure,
+        }
+    })
+}
+
 async fn nap(left: Option<Duration>) {
     match left {
         Some(left) => sleep(left).await,

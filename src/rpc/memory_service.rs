@@ -10,7 +10,7 @@ use prost::Message;
 use crate::error::Failure;
 use crate::model::{Protection, Volatility};
 use crate::proto::v1;
-use crate::registry::{Deletion, LabelSelector, PresentationChange, Record};
+use crate::registry::{Deletion, Found, LabelSelector, PresentationChange};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::carrier::WithData;
@@ -18,9 +18,9 @@ use crate::rpc::convert;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{frame, framed};
-use crate::rpc::spec;
 use crate::rpc::status::Refusal;
 use crate::rpc::untaken::SHORT;
+use crate::rpc::{share_service, spec};
 use crate::units::ByteCount;
 
 /// Longest message that carries no tenant bytes: a spec with all its labels at their longest.
@@ -219,21 +219,25 @@ pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::GetMemoryRequest>(call, body).await?.message;
     let view = spec::known("view", request.view)?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let record = call.door.access.find(target, call.occasion.now)?;
+    let found = call.door.access.reach(target, call.occasion.now)?;
     let memory = match view {
-        v1::MemoryView::Unspecified | v1::MemoryView::Basic => convert::memory(&record),
-        v1::MemoryView::Full => in_full(call, &record).await?,
+        v1::MemoryView::Unspecified | v1::MemoryView::Basic => convert::memory(found.record()),
+        v1::MemoryView::Full => in_full(call, &found).await?,
+    };
+    let memory = match found.share() {
+        None => memory,
+        Some(share) => share_service::lent(share, memory),
     };
     answer(&v1::GetMemoryResponse { memory: Some(memory) })
 }
 
-async fn in_full(call: &Call, record: &Arc<Record>) -> Result<v1::Memory, Failure> {
-    match call.door.access.observe(&call.occasion, record).await? {
+async fn in_full(call: &Call, found: &Found) -> Result<v1::Memory, Failure> {
+    match call.door.access.observe(&call.occasion, found).await? {
         Some(observation) => {
             let nodes = call.door.server.nodes.clone();
-            Ok(convert::memory_in_full(record, &observation, nodes))
+            Ok(convert::memory_in_full(found.record(), &observation, nodes))
         }
-        None => Ok(convert::memory(record)),
+        None => Ok(convert::memory(found.record())),
     }
 }
 
@@ -251,16 +255,17 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let after = convert::page_start(&request.label_selector, &request.page_token)?;
     let page_size = convert::page_size(request.page_size);
     let listing = call.door.access.list(&selector, after.as_ref(), page_size, call.occasion.now);
-    listed(
-        call,
-        &v1::ListMemoriesResponse {
-            memories: listing.records.iter().map(|record| convert::memory(record)).collect(),
-            next_page_token: listing
-                .next
-                .map(|last| convert::page_token(&request.label_selector, &last))
-                .unwrap_or_default(),
-        },
-    )
+    let mut memories: Vec<_> =
+        listing.records.iter().map(|record| convert::memory(record)).collect();
+    if !listing.mounts.is_empty() {
+        memories.extend(listing.mounts.iter().map(share_service::mounted));
+        memories.sort_unstable_by(|one, other| one.memory_id.cmp(&other.memory_id));
+    }
+    let next_page_token = listing
+        .next
+        .map(|last| convert::page_token(&request.label_selector, &last))
+        .unwrap_or_default();
+    listed(call, &v1::ListMemoriesResponse { memories, next_page_token })
 }
 
 pub(crate) async fn update(call: &Call, body: Body) -> Result<Reply, Refusal> {

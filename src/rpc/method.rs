@@ -98,6 +98,10 @@ methods! {
     RefreshView "linmem.v1.MemoryService/RefreshView" Unary
     CloseView "linmem.v1.MemoryService/CloseView" Unary
     ResetMemoryStats "linmem.v1.MemoryService/ResetMemoryStats" Unary
+    ShareMemory "linmem.v1.MemoryService/ShareMemory" Unary
+    ListShares "linmem.v1.MemoryService/ListShares" Unary
+    RevokeShare "linmem.v1.MemoryService/RevokeShare" Unary
+    MountShare "linmem.v1.MemoryService/MountShare" Unary
     WatchEvents "linmem.v1.EventService/WatchEvents" Stream
     CreateGrowHook "linmem.v1.HookService/CreateGrowHook" Unary
     GetGrowHook "linmem.v1.HookService/GetGrowHook" Unary

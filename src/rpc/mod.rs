@@ -62,6 +62,7 @@ mod server;
 mod server_info;
 mod session;
 mod set_service;
+mod share_service;
 mod spec;
 mod status;
 mod task;

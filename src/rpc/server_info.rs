@@ -10,7 +10,8 @@ use crate::model::{
 };
 use crate::proto::v1;
 use crate::registry::{
-    MAX_REMEMBERED, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_MEMBERS, MOST_SEGMENTS, MOST_SETS, MOST_VIEWS,
+    MAX_REMEMBERED, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_MEMBERS, MOST_MOUNTS, MOST_SEGMENTS,
+    MOST_SETS, MOST_SHARES, MOST_VIEWS,
 };
 use crate::rpc::call::Call;
 use crate::rpc::capability::Capability;
@@ -89,6 +90,8 @@ fn limits(call: &Call) -> v1::Limits {
         max_hooks: count(MAX_HOOKS),
         max_hook_streams: count(MAX_HOOK_STREAMS),
         tenant_sessions: tenant.sessions.limit(),
+        max_shares: count(MOST_SHARES),
+        max_mounts: count(MOST_MOUNTS),
         stall_timeout: limits.stall_timeout.try_into().ok(),
         message_timeout: limits.message_timeout.try_into().ok(),
         tenant_connections: Some(tenant.connections.limit()).filter(|limit| *limit < u64::MAX),

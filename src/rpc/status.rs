@@ -124,8 +124,7 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
             ("CAPABILITY_UNAVAILABLE", Code::FailedPrecondition, AfterChange)
         }
         Failure::Quarantined { .. } => ("QUARANTINED", Code::FailedPrecondition, AfterChange),
-        // The table has no word of its own for a partition that its contents protect.
-        // Nor for a hook that the config makes.
+        // The table has no words of its own for a partition in use and a hook that the config makes.
         Failure::Protected { .. }
         | Failure::PartitionInUse { .. }
         | Failure::HookConfigured { .. } => ("PROTECTED", Code::FailedPrecondition, AfterChange),
@@ -176,18 +175,25 @@ fn classify(failure: &Failure) -> Option<(&'static str, Code, Retry)> {
         Failure::CompareFailed { .. } => ("COMPARE_FAILED", Code::FailedPrecondition, AfterChange),
         Failure::OperationUnknown { .. } => ("OPERATION_UNKNOWN", Code::InvalidArgument, Never),
         Failure::SessionProtocol { .. } => ("SESSION_PROTOCOL", Code::InvalidArgument, Never),
-        Failure::GrantReadOnly => ("GRANT_READ_ONLY", Code::PermissionDenied, Never),
-        Failure::GrantRevoked => ("GRANT_REVOKED", Code::PermissionDenied, Never),
+        Failure::GrantReadOnly | Failure::BeyondShare { .. } => {
+            ("GRANT_READ_ONLY", Code::PermissionDenied, Never)
+        }
+        Failure::GrantRevoked | Failure::ShareEnded { .. } => {
+            ("GRANT_REVOKED", Code::PermissionDenied, Never)
+        }
+        Failure::ShareMounted { .. } => ("SHARE_EXISTS", Code::AlreadyExists, Never),
         Failure::InOperation { failure, .. } => return classify(failure),
         Failure::NotFound { resource, .. } => match resource {
             Resource::Segment => ("SEGMENT_NOT_FOUND", Code::NotFound, Never),
             Resource::MemorySet => ("SET_NOT_FOUND", Code::NotFound, Never),
             Resource::View => ("VIEW_NOT_FOUND", Code::NotFound, Never),
+            Resource::Share => ("SHARE_NOT_FOUND", Code::NotFound, Never),
         },
         Failure::Exists { resource, .. } => match resource {
             Resource::Segment => ("SEGMENT_EXISTS", Code::AlreadyExists, Never),
             Resource::MemorySet => ("SET_EXISTS", Code::AlreadyExists, Never),
             Resource::View => ("VIEW_EXISTS", Code::AlreadyExists, Never),
+            Resource::Share => ("SHARE_EXISTS", Code::AlreadyExists, Never),
         },
     })
 }
@@ -242,6 +248,9 @@ fn field(failure: &Failure) -> Option<&'static str> {
         | Failure::CompareFailed { .. }
         | Failure::GrantReadOnly
         | Failure::GrantRevoked
+        | Failure::BeyondShare { .. }
+        | Failure::ShareEnded { .. }
+        | Failure::ShareMounted { .. }
         | Failure::NotFound { .. }
         | Failure::Exists { .. }
         | Failure::OutOfSegment { .. }
@@ -277,7 +286,10 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             ("length", length.to_string()),
             ("protection", protection.word().to_owned()),
         ],
-        Failure::Purged { offset, length } => {
+        Failure::Purged { offset, length }
+        | Failure::HardwareFault { offset, count: length }
+        | Failure::Corrupted { offset, length }
+        | Failure::CompareFailed { offset, length } => {
             vec![("offset", offset.to_string()), ("length", length.to_string())]
         }
         Failure::SequenceCompacted { oldest, boot_id } => {
@@ -288,11 +300,7 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
             ("current_pages", current_pages.to_string()),
         ],
         Failure::EtagMismatch { found, .. } => vec![("etag", found.clone())],
-        Failure::QuotaExceeded { limit_name, limit, used, .. } => vec![
-            ("limit_name", (*limit_name).to_owned()),
-            ("limit", limit.to_string()),
-            ("used", used.to_string()),
-        ],
+        Failure::QuotaExceeded { limit_name, limit, used, .. } => of(limit_name, *limit, *used),
         Failure::HostExhausted { limit_name, .. } => {
             vec![("limit_name", (*limit_name).to_owned())]
         }
@@ -332,27 +340,16 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         ],
         Failure::RoleMissing { role, .. } => vec![("role", (*role).to_owned())],
         Failure::TenantMismatch { tenant } => vec![("tenant", tenant.clone())],
-        Failure::HardwareFault { offset, count } => {
-            vec![("offset", offset.to_string()), ("length", count.to_string())]
-        }
-        Failure::Corrupted { offset, length } => {
-            vec![("offset", offset.to_string()), ("length", length.to_string())]
-        }
         Failure::Unaligned { offset, width } => {
             vec![("offset", offset.to_string()), ("width", width.to_string())]
         }
-        Failure::TooManyWaiters { limit, used } => vec![
-            ("limit_name", "tenant_waiters".to_owned()),
-            ("limit", limit.to_string()),
-            ("used", used.to_string()),
-        ],
-        Failure::TooManySessions { limit, used } => vec![
-            ("limit_name", "tenant_sessions".to_owned()),
-            ("limit", limit.to_string()),
-            ("used", used.to_string()),
-        ],
-        Failure::CompareFailed { offset, length } => {
-            vec![("offset", offset.to_string()), ("length", length.to_string())]
+        Failure::TooManyWaiters { limit, used } => of("tenant_waiters", *limit, *used),
+        Failure::TooManySessions { limit, used } => of("tenant_sessions", *limit, *used),
+        Failure::BeyondShare { memory_id, access, .. } => {
+            vec![("memory_id", memory_id.to_string()), ("access", access.word().to_owned())]
+        }
+        Failure::ShareEnded { share_id } | Failure::ShareMounted { share_id, .. } => {
+            vec![("share_id", share_id.to_string())]
         }
         Failure::OperationUnknown { opcode } => vec![("opcode", opcode.to_string())],
         Failure::InOperation { operation, failure } => {
@@ -390,4 +387,13 @@ fn numbers(failure: &Failure) -> HashMap<String, String> {
         | Failure::InternalFault => Vec::new(),
     };
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A limit, and how much of it is used.
+fn of(limit_name: &str, limit: u64, used: u64) -> Vec<(&'static str, String)> {
+    vec![
+        ("limit_name", limit_name.to_owned()),
+        ("limit", limit.to_string()),
+        ("used", used.to_string()),
+    ]
 }

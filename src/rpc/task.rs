@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use crate::rpc::deadline::timer;
-use crate::rpc::lapse::Lapse;
+use crate::rpc::lapse::{Lapse, either};
 
 /// How long after its deadline an answer may still be on its way.
 const GRACE: Duration = Duration::from_millis(100);
@@ -50,9 +50,13 @@ pub(crate) fn answered_within(deadline: Option<Instant>) {
     ANSWERED.set(deadline);
 }
 
-/// The call being served has its answer, which lasts, and must have left a little after this is ready.
+/// The call being served has its answer, which lasts, and must have left a little after this is ready;
+/// or after what was said so before.
 pub(crate) fn answered_unless(lapse: Lapse) {
-    LAPSE.set(Some(lapse));
+    LAPSE.set(Some(match LAPSE.take() {
+        None => lapse,
+        Some(other) => either(lapse, other),
+    }));
 }
 
 /// The reply being polled is asked for more.

@@ -6,6 +6,7 @@
 //! one message of an upload is written the next one comes in; nothing comes of it until then.
 
 use std::future::Future;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,8 +21,9 @@ use tonic::Status;
 use crate::checksum;
 use crate::error::Failure;
 use crate::memory::Sources;
+use crate::model::ShareAccess;
 use crate::proto::v1;
-use crate::registry::{Gate, Panicked, Record, catch};
+use crate::registry::{Found, Gate, Panicked, catch};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::capability;
@@ -29,7 +31,7 @@ use crate::rpc::carrier::WithData;
 use crate::rpc::convert;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
-use crate::rpc::lapse::{Lapse, lapse};
+use crate::rpc::lapse::{Lapse, either, lapse};
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
@@ -64,7 +66,7 @@ struct Upload {
 
 /// Where an upload goes, from its first message.
 struct Destination {
-    record: Arc<Record>,
+    found: Found,
     offset: u64,
     length: Option<u64>,
 }
@@ -79,24 +81,35 @@ impl Upload {
             instead: "send the data in more messages",
         };
         let mut messages = Messages::new(body, message_limit, Arc::clone(&call.door));
-        let mut destination = None;
-        let mut wanted = None;
-        let mut next: Arrival = messages.next_with_data(gate).await?;
+        let Some(first) = messages.next_with_data(gate).await? else {
+            return Err(invalid("message", "is missing: the first one names the memory"));
+        };
+        received(call);
+        let to = begin(call, &first.message.message)?;
+        let all = self.receive_all(call, messages, first, &to);
+        call.door.access.through(&to.found, ShareAccess::ReadWrite, gate, all).await
+    }
+
+    async fn receive_all(
+        &mut self,
+        call: &Call,
+        mut messages: Messages<Body>,
+        first: Incoming<WithData<v1::UploadMemoryRequest>>,
+        to: &Destination,
+    ) -> Result<(), Failure> {
+        let gate = &call.occasion.gate;
+        let limit = call.door.server.limits.max_chunk_bytes;
+        let (mut wanted, mut is_first) = (None, true);
+        let mut next: Arrival = Some(first);
         while let Some(Incoming { message: WithData { message, data }, held }) = next {
-            if let Some(meters) = call.meters() {
-                meters.received();
-            }
-            if wanted.is_some() {
-                return Err(invalid("crc32c", "belongs to the last message only"));
+            if !mem::replace(&mut is_first, false) {
+                received(call);
+                if wanted.is_some() {
+                    return Err(invalid("crc32c", "belongs to the last message only"));
+                }
+                refuse_late_fields(&message)?;
             }
             wanted = message.crc32c;
-            let to = match &destination {
-                None => destination.insert(begin(call, &message)?),
-                Some(to) => {
-                    refuse_late_fields(&message)?;
-                    to
-                }
-            };
             let write = async {
                 self.write(call, to, data, limit).await?;
                 gate.rearm();
@@ -106,9 +119,6 @@ impl Upload {
             };
             next = beside(write, &mut messages, gate).await?;
         }
-        let Some(to) = destination else {
-            return Err(invalid("message", "is missing: the first one names the memory"));
-        };
         if let Some(length) = to.length
             && length != self.written
         {
@@ -146,7 +156,7 @@ impl Upload {
         }
         // Past 2^64 there is no memory, and u64::MAX says so to the bounds check.
         let offset = to.offset.saturating_add(self.written);
-        let record = Arc::clone(&to.record);
+        let record = Arc::clone(to.found.record());
         self.crc32c =
             call.door.access.upload(&call.occasion, record, offset, data, self.crc32c).await?;
         self.written = after;
@@ -185,18 +195,24 @@ async fn beside(
     }
 }
 
+fn received(call: &Call) {
+    if let Some(meters) = call.meters() {
+        meters.received();
+    }
+}
+
 fn begin(call: &Call, first: &v1::UploadMemoryRequest) -> Result<Destination, Failure> {
     capability::require(call.door.server.host.capabilities(), &first.required_capabilities)?;
     let Some(memory_id) = &first.memory_id else {
         return Err(invalid("memory_id", "is missing: the first message names the memory"));
     };
     let target = convert::target(memory_id, first.uid.as_deref())?;
-    let record = call.door.access.find(target, call.occasion.now)?;
+    let found = call.door.access.reach(target, call.occasion.now)?;
     let offset = first.offset.unwrap_or(0);
     if let Some(length) = first.length {
-        call.door.access.within(&record, offset, length)?;
+        call.door.access.within(found.record(), offset, length)?;
     }
-    Ok(Destination { record, offset, length: first.length })
+    Ok(Destination { found, offset, length: first.length })
 }
 
 fn refuse_late_fields(message: &v1::UploadMemoryRequest) -> Result<(), Failure> {
@@ -215,7 +231,7 @@ fn refuse_late_fields(message: &v1::UploadMemoryRequest) -> Result<(), Failure> 
 
 /// What a download has still to send.
 pub(crate) struct Download {
-    record: Arc<Record>,
+    found: Found,
     rest: ByteRange,
     chunk: ByteCount,
     checksum: bool,
@@ -234,13 +250,13 @@ pub(crate) async fn download(call: &Call, body: Body) -> Result<Reply, Refusal> 
         return Err(Failure::InvalidField { field: "chunk_bytes", why }.into());
     }
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let record = call.door.access.find(target, call.occasion.now)?;
+    let found = call.door.access.reach(target, call.occasion.now)?;
     // An offset past the end leaves nothing, and is a trap below like any other.
-    let size = record.size().bytes().get();
+    let size = found.record().size().bytes().get();
     let length = request.length.unwrap_or_else(|| size.saturating_sub(request.offset));
-    let rest = call.door.access.within(&record, request.offset, length)?;
+    let rest = call.door.access.within(found.record(), request.offset, length)?;
     Ok(Reply::Download(Box::new(Download {
-        record,
+        found,
         rest,
         chunk: ByteCount::new(chunk),
         checksum: request.checksum,
@@ -255,6 +271,7 @@ pub(crate) fn stream(
     deadline: Option<Instant>,
 ) -> impl ReplyStream + 'static {
     let late = call.clone();
+    let over = download.over();
     let messages =
         Unfold::new((download, call), |(mut download, call): (Download, Call)| async move {
             match download.next(&call).await {
@@ -263,10 +280,19 @@ pub(crate) fn stream(
                 Err(Some(failure)) => Err(call.refuse(&failure.into())),
             }
         });
-    Until::new(messages, deadline, late)
+    let until = Until::new(messages, deadline, late);
+    match over {
+        None => until,
+        Some(over) => Until { lapse: either(until.lapse, over), ..until },
+    }
 }
 
 impl Download {
+    /// When what it goes by is over, where that is a share.
+    pub(crate) fn over(&self) -> Option<Lapse> {
+        self.found.share().map(|share| Box::pin(share.over()) as Lapse)
+    }
+
     /// The next message, framed; `Err(None)` when all has been sent.
     async fn next(&mut self, call: &Call) -> Result<Bytes, Option<Failure>> {
         if self.rest.length() == ByteCount::ZERO {
@@ -283,8 +309,7 @@ impl Download {
         let checksum_bytes = if self.checksum { FIXED32_BYTES } else { 0 };
         let out = framed(&before, DATA_FIELD, length.as_usize(), checksum_bytes);
         let data_begins = out.len();
-        let record = Arc::clone(&self.record);
-        let mut out = call.door.access.download(&call.occasion, record, here, out).await?;
+        let mut out = call.door.access.download(&call.occasion, &self.found, here, out).await?;
         if self.checksum {
             let crc32c = checksum::crc32c(out.get(data_begins..).unwrap_or_default());
             encode_key(CRC32C_FIELD, WireType::ThirtyTwoBit, &mut out);

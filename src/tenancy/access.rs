@@ -9,9 +9,11 @@ use std::time::SystemTime;
 use crate::error::Failure;
 use crate::memory::Sources;
 use crate::metrics::GrowOutcome;
-use crate::model::{AccessKind, Id, MemoryId, MemorySpec, Now, Protection, RequestKey, Uuid};
+use crate::model::{
+    AccessKind, Id, MemoryId, MemorySpec, Now, Protection, RequestKey, ShareAccess, Uuid,
+};
 use crate::registry::{
-    Deletion, Gate, Grown, LabelSelector, Listing, Observation, PresentationChange, Record,
+    Deletion, Found, Gate, Grown, LabelSelector, Listing, Observation, PresentationChange, Record,
     Registry,
 };
 use crate::tenancy::each_memory::EachMemory;
@@ -66,12 +68,13 @@ impl Access {
         &self.registry
     }
 
-    /// Finds a memory.
+    /// Finds a memory of the tenant's own.
     ///
     /// # Errors
-    /// MEMORY_NOT_FOUND, UID_MISMATCH.
+    /// MEMORY_NOT_FOUND, UID_MISMATCH; GRANT_READ_ONLY where it is shared with it.
     pub fn find(&self, target: Target<'_>, now: Now) -> Result<Arc<Record>, Failure> {
-        self.tenant.namespace.find(target.id, target.uid, now)
+        let found = self.tenant.namespace.find(target.id, target.uid, now);
+        found.map_err(|failure| self.not_own(target, failure, now))
     }
 
     /// Makes a memory.
@@ -182,10 +185,19 @@ impl Access {
         length: u64,
         frame: impl FnOnce(ByteCount) -> Result<Vec<u8>, Failure>,
     ) -> Result<Vec<u8>, Failure> {
-        let record = self.find(target, occasion.now)?;
-        let range = self.within(&record, offset, length)?;
+        let found = self.reach(target, occasion.now)?;
+        let range = self.within(found.record(), offset, length)?;
         let out = frame(range.length())?;
-        self.read_range(occasion, record, range, out, AccessKind::Read).await
+        match found {
+            Found::Own(record) => {
+                self.read_range(occasion, record, range, out, AccessKind::Read).await
+            }
+            Found::Lent(share) => {
+                let record = Arc::clone(share.record());
+                let read = self.read_range(occasion, record, range, out, AccessKind::Read);
+                share.through(ShareAccess::Read, &occasion.gate, read)?.await
+            }
+        }
     }
 
     /// Reads a part of a download.
@@ -195,11 +207,13 @@ impl Access {
     pub async fn download(
         &self,
         occasion: &Occasion,
-        record: Arc<Record>,
+        found: &Found,
         range: ByteRange,
         out: Vec<u8>,
     ) -> Result<Vec<u8>, Failure> {
-        self.read_range(occasion, record, range, out, AccessKind::Download).await
+        let record = Arc::clone(found.record());
+        let read = self.read_range(occasion, record, range, out, AccessKind::Download);
+        self.through(found, ShareAccess::Read, &occasion.gate, read).await
     }
 
     /// Writes bytes.
@@ -213,11 +227,19 @@ impl Access {
         offset: u64,
         data: Sources,
     ) -> Result<(), Failure> {
-        let record = self.find(target, occasion.now)?;
-        self.write_at(occasion, record, offset, data, AccessKind::Write, |_written| ()).await
+        let (kind, then) = (AccessKind::Write, |_written: &Sources| ());
+        match self.reach(target, occasion.now)? {
+            Found::Own(record) => self.write_at(occasion, record, offset, data, kind, then).await,
+            Found::Lent(share) => {
+                let record = Arc::clone(share.record());
+                let write = self.write_at(occasion, record, offset, data, kind, then);
+                share.through(ShareAccess::ReadWrite, &occasion.gate, write)?.await
+            }
+        }
     }
 
-    /// Writes a part of an upload; answers the CRC-32C of the upload so far, which was `crc32c`.
+    /// Writes a part of an upload, which as a whole goes [`Self::through`] what it was reached by; answers
+    /// the CRC-32C of the upload so far, which was `crc32c`.
     ///
     /// # Errors
     /// As [`Registry::write`].
@@ -245,10 +267,12 @@ impl Access {
         length: u64,
         value: u8,
     ) -> Result<(), Failure> {
-        let record = self.find(target, occasion.now)?;
+        let found = self.reach(target, occasion.now)?;
+        let record = Arc::clone(found.record());
         let range = self.within(&record, offset, length)?;
-        let lane = self.tenant.namespace.lane();
-        let filled = self.registry.fill(lane, record, range, value, &occasion.gate).await;
+        let (lane, gate) = (self.tenant.namespace.lane(), &occasion.gate);
+        let fill = self.registry.fill(lane, record, range, value, gate);
+        let filled = self.through(&found, ShareAccess::ReadWrite, gate, fill).await;
         filled.inspect_err(|failure| self.note(failure))?;
         self.tenant.meters.accessed(AccessKind::Fill.index(), 1, length);
         Ok(())
@@ -310,10 +334,11 @@ impl Access {
     pub async fn observe(
         &self,
         occasion: &Occasion,
-        record: &Arc<Record>,
+        found: &Found,
     ) -> Result<Option<Observation>, Failure> {
         let Occasion { now, gate } = occasion;
-        self.registry.observe(&self.tenant.namespace, record, *now, gate).await
+        let observed = self.registry.observe(&self.tenant.namespace, found.record(), *now, gate);
+        self.through(found, ShareAccess::Read, gate, observed).await
     }
 
     /// Counts a trap that only the memory could find.

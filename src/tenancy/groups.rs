@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::error::Failure;
 use crate::memory::{Group, Tally};
-use crate::model::{AccessKind, Now, RequestKey};
-use crate::registry::{Part, Record};
+use crate::model::{AccessKind, Now, RequestKey, ShareAccess};
+use crate::registry::{Found, Gate, Part, Record, Share};
 use crate::tenancy::access::{Access, Occasion, Target};
 
 impl Access {
@@ -20,16 +20,20 @@ impl Access {
     pub async fn execute(
         &self,
         occasion: &Occasion,
-        record: Arc<Record>,
+        found: impl Into<Found>,
         group: Group,
         out: Vec<u8>,
         request: Option<RequestKey>,
     ) -> Result<Vec<u8>, Failure> {
         let Occasion { now, gate } = occasion;
-        let tally = group.tally().clone();
-        let namespace = &self.tenant.namespace;
-        let executed =
-            self.registry.execute(namespace, record, group, out, request, *now, gate).await;
+        let (tally, needs) = (group.tally().clone(), needs(&group));
+        let (namespace, found) = (&self.tenant.namespace, found.into());
+        let record = Arc::clone(found.record());
+        let execute = self.registry.execute(namespace, record, group, out, request, *now, gate);
+        let executed = match &found {
+            Found::Own(_) => execute.await,
+            Found::Lent(share) => share.through(needs, gate, execute)?.await,
+        };
         let out = executed.inspect_err(|failure| self.note(failure))?;
         self.count(&tally);
         Ok(out)
@@ -39,11 +43,16 @@ impl Access {
     /// ([`Self::count`]).
     pub fn execute_now(
         &self,
-        record: &Arc<Record>,
+        found: &Found,
         group: &Group,
         out: &mut Vec<u8>,
     ) -> Option<Result<(), Failure>> {
-        let executed = self.registry.execute_now(record, group, out)?;
+        let pass = |share: &Arc<Share>| share.pass(needs(group), &Gate::new());
+        let _passage = match found.share().map(pass).transpose() {
+            Ok(passage) => passage,
+            Err(failure) => return Some(Err(failure)),
+        };
+        let executed = self.registry.execute_now(found.record(), group, out)?;
         Some(executed.inspect_err(|failure| self.note(failure)))
     }
 
@@ -63,11 +72,11 @@ impl Access {
 
     /// What is wrong with a group of a memory that was found before, or that it is gone since: then it has
     /// no size to be measured by. Its name is asked, for a memory goes with its name.
-    pub fn unless_gone(&self, record: &Record, failure: Failure, now: Now) -> Failure {
-        let target = Target { id: record.id.as_str(), uid: Some(record.uid) };
-        match self.find(target, now) {
+    pub fn unless_gone(&self, found: &Found, failure: Failure, now: Now) -> Failure {
+        let target = Target { id: found.name().as_str(), uid: Some(found.record().uid) };
+        match self.reach(target, now) {
             Ok(_there) => failure,
-            Err(_gone) => Failure::MemoryNotFound { memory_id: record.id.clone() },
+            Err(_gone) => found.gone(now),
         }
     }
 
@@ -92,13 +101,16 @@ impl Access {
     ) -> Result<(), Failure> {
         let Occasion { now, gate } = occasion;
         let part = |(target, offset): (Target<'_>, u64)| {
-            let record = self.find(target, *now)?;
+            let found = self.reach(target, *now)?;
+            let record = Arc::clone(found.record());
             let range = self.within(&record, offset, length)?;
-            Ok::<_, Failure>(Part { record, range })
+            Ok::<_, Failure>((found, Part { record, range }))
         };
-        let (from, to) = (part(from)?, part(to)?);
+        let ((source, from), (destination, to)) = (part(from)?, part(to)?);
         let namespace = &self.tenant.namespace;
-        let copied = self.registry.copy(namespace, from, to, request, *now, gate).await;
+        let copy = self.registry.copy(namespace, from, to, request, *now, gate);
+        let copy = self.through(&destination, ShareAccess::ReadWrite, gate, copy);
+        let copied = self.through(&source, ShareAccess::Read, gate, copy).await;
         copied.inspect_err(|failure| self.note(failure))?;
         self.tenant.meters.accessed(AccessKind::Copy.index(), 2, length.saturating_mul(2));
         Ok(())
@@ -114,4 +126,9 @@ impl Access {
         }
         true
     }
+}
+
+/// What a group needs of a share. To wake is no read.
+const fn needs(group: &Group) -> ShareAccess {
+    if group.writes() || group.notifies() { ShareAccess::ReadWrite } else { ShareAccess::Read }
 }

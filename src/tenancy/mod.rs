@@ -27,6 +27,7 @@ mod rights;
 mod roles;
 mod segments;
 mod sets;
+mod sharing;
 mod stats;
 mod table;
 mod tenant;

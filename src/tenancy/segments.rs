@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::Sources;
-use crate::model::{AccessKind, RequestKey, SegmentId};
+use crate::model::{AccessKind, RequestKey, SegmentId, ShareAccess};
 use crate::registry::Segment;
 use crate::tenancy::access::{Access, Occasion, Target};
 
@@ -57,12 +57,14 @@ impl Access {
         offset: u64,
         part: SegmentPart<'_>,
     ) -> Result<(), Failure> {
-        let record = self.find(target, occasion.now)?;
+        let found = self.reach(target, occasion.now)?;
+        let record = Arc::clone(found.record());
         let segment = self.tenant.namespace.segment(part.segment_id)?;
         let source = record.source(&segment, part.offset, part.length);
         let source = source.inspect_err(|_trap| self.tenant.meters.trap())?;
         // The segment stays paid for until its bytes are in place.
         let paid = move |_written: &Sources| drop(segment);
-        self.write_at(occasion, record, offset, source.into(), AccessKind::Init, paid).await
+        let init = self.write_at(occasion, record, offset, source.into(), AccessKind::Init, paid);
+        self.through(&found, ShareAccess::ReadWrite, &occasion.gate, init).await
     }
 }

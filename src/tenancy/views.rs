@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Failure;
-use crate::model::{AccessKind, ViewId};
+use crate::model::{AccessKind, ShareAccess, ViewId};
 use crate::registry::{Shown, View};
 use crate::tenancy::access::{Access, Occasion, Target};
 
@@ -24,10 +24,11 @@ impl Access {
         ttl: Duration,
     ) -> Result<(Arc<View>, Shown), Failure> {
         let Occasion { now, gate } = occasion;
-        let record = self.find(target, *now)?;
-        let range = self.within(&record, offset, length)?;
+        let found = self.reach(target, *now)?;
+        let range = self.within(found.record(), offset, length)?;
         let namespace = &self.tenant.namespace;
-        let opened = self.registry.open_view(namespace, record, range, ttl, *now, gate).await;
+        let open = self.registry.open_view(namespace, &found, range, ttl, *now, gate);
+        let opened = self.through(&found, ShareAccess::Read, gate, open).await;
         let opened = opened.inspect_err(|failure| self.note(failure))?;
         self.tenant.meters.accessed(AccessKind::Read.index(), 1, length);
         Ok(opened)
@@ -44,7 +45,11 @@ impl Access {
         version: Option<u64>,
     ) -> Result<Shown, Failure> {
         let (Occasion { now, gate }, lane) = (occasion, self.tenant.namespace.lane());
-        let shown = self.registry.refresh_view(lane, view, version, *now, gate).await;
+        let refresh = self.registry.refresh_view(lane, view, version, *now, gate);
+        let shown = match view.share() {
+            None => refresh.await,
+            Some(share) => share.through(ShareAccess::Read, gate, refresh)?.await,
+        };
         let shown = shown.inspect_err(|failure| self.note(failure))?;
         self.tenant.meters.accessed(AccessKind::Read.index(), 1, view.range.length().get());
         Ok(shown)

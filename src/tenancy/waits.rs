@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::metrics::TenantMeters;
-use crate::model::Now;
-use crate::registry::{Expected, Gate, Record, Waited};
+use crate::model::{Now, ShareAccess};
+use crate::registry::{Expected, Found, Gate, Share, Waited};
 use crate::tenancy::access::{Access, Occasion, Target};
 
 impl Access {
@@ -23,8 +23,8 @@ impl Access {
         address: u64,
         expected: Expected,
     ) -> Result<Waited, Failure> {
-        let record = self.find(target, occasion.now)?;
-        self.wait_on(record, address, expected, Arc::clone(&occasion.gate)).await
+        let found = self.reach(target, occasion.now)?;
+        self.wait_on(&found, address, expected, Arc::clone(&occasion.gate)).await
     }
 
     /// The same for a memory that was found before. Owns all that it needs.
@@ -33,14 +33,24 @@ impl Access {
     /// As [`crate::registry::Registry::wait`].
     pub fn wait_on(
         &self,
-        record: Arc<Record>,
+        found: &Found,
         address: u64,
         expected: Expected,
         gate: Arc<Gate>,
     ) -> impl Future<Output = Result<Waited, Failure>> + Send + use<> {
-        let tenant = Arc::clone(&self.tenant);
-        let waited = self.registry.wait(&tenant.namespace, record, address, expected, gate);
-        async move { waited.await.inspect_err(|failure| note(&tenant.meters, failure)) }
+        let (tenant, share) = (Arc::clone(&self.tenant), found.share().map(Arc::clone));
+        let (record, look) = (Arc::clone(found.record()), Arc::clone(&gate));
+        let waited = self.registry.wait(&tenant.namespace, record, address, expected, look);
+        async move {
+            let waited = match share {
+                None => waited.await,
+                Some(share) => match share.through(ShareAccess::Read, &gate, waited) {
+                    Ok(waited) => waited.await.map(|waited| waited.until(&share)),
+                    Err(failure) => Err(failure),
+                },
+            };
+            waited.inspect_err(|failure| note(&tenant.meters, failure))
+        }
     }
 
     /// Wakes those who wait for an address, `count` at most; how many.
@@ -54,10 +64,12 @@ impl Access {
         count: u32,
         now: Now,
     ) -> Result<u32, Failure> {
-        let record = self.find(target, now)?;
-        let notifiable = self.registry.notifiable(&record, address);
+        let found = self.reach(target, now)?;
+        let pass = |share: &Arc<Share>| share.pass(ShareAccess::ReadWrite, &Gate::new());
+        let _passage = found.share().map(pass).transpose()?;
+        let notifiable = self.registry.notifiable(found.record(), address);
         notifiable.inspect_err(|failure| note(&self.tenant.meters, failure))?;
-        Ok(self.registry.notify(&record, address, count))
+        Ok(self.registry.notify(found.record(), address, count))
     }
 }
 

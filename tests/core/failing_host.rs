@@ -132,7 +132,7 @@ fn reads_writes_and_fills_make_no_call_that_could_fail() {
 fn a_look_at_the_host_that_fails_changes_nothing_and_the_next_one_succeeds() {
     let observe = |floors: &Floors| {
         let record = floors.access.find(crate::floors::target("m"), crate::floors::now())?;
-        block_on(floors.access.observe(&occasion(), &record)).map(|seen| {
+        block_on(floors.access.observe(&occasion(), &record.into())).map(|seen| {
             assert_eq!(seen.unwrap().held.resident.get(), PAGE_BYTES);
         })
     };

@@ -36,6 +36,9 @@ pub(crate) const RESERVED_BYTES: u64 = 16 << 40;
 /// Slots of an arena here and in `served.rs`, and the pages of each.
 pub(crate) const ARENA: (u32, u64) = (4, 6);
 
+/// The other tenant.
+pub(crate) const GRANTEE: &str = "grantee";
+
 /// Bytes of a host that has enough.
 const HOST_BYTES: u64 = 1 << 40;
 
@@ -45,6 +48,8 @@ pub(crate) struct Floors {
     arena: ([u64; 5], u64),
     pub(crate) registry: Arc<Registry>,
     pub(crate) access: Access,
+    /// Of another tenant.
+    pub(crate) grantee: Access,
 }
 
 impl Floors {
@@ -121,7 +126,7 @@ impl Floors {
             growth: GrowPolicy::NONE,
         };
         let tenants = Tenants::new(
-            vec![(TenantName::new("default").unwrap(), limits)],
+            ["default", GRANTEE].map(|name| (TenantName::new(name).unwrap(), limits)).into(),
             8,
             Arc::clone(&registry),
             Arc::new(EachMemory::new(0)),
@@ -129,7 +134,9 @@ impl Floors {
             &Arc::new(Metrics::new()),
         );
         let access = tenants.access(Shown::by(&Peer::Anonymous), SystemTime::now()).unwrap();
-        Self { kernel, arena, registry, access }
+        let shown = Shown { tenant: Some(GRANTEE.as_bytes()), ..Shown::by(&Peer::Anonymous) };
+        let grantee = tenants.access(shown, SystemTime::now()).unwrap();
+        Self { kernel, arena, registry, access, grantee }
     }
 
     pub(crate) fn has_slabs(&self) -> bool {

@@ -140,6 +140,17 @@ async function segmentsSetsAndViews() {
   await call("CloseView", { viewId });
 }
 
+async function shares() {
+  const access = "SHARE_ACCESS_READ";
+  const { share } = await call("ShareMemory", { memoryId: "m", granteeTenant: "another", access });
+  const { shareId } = share;
+  assert.equal((await call("ListShares")).shares[0].shareId, shareId);
+  // It is for another tenant.
+  await assert.rejects(call("MountShare", { shareId, memoryId: "theirs" }), { code: 5 });
+  await call("RevokeShare", { shareId });
+  assert.equal(((await call("ListShares")).shares ?? []).length, 0);
+}
+
 /** The messages of a stream, one at a time. */
 async function* messages(stream) {
   for await (const message of stream) yield message;
@@ -198,6 +209,7 @@ async function operators() {
 await memoriesAndBytes();
 await waitsAndSessions();
 await segmentsSetsAndViews();
+await shares();
 await hooks();
 await events();
 await operators();

@@ -22,6 +22,7 @@ from linmem.v1 import (
     operation_pb2,
     segment_pb2,
     session_pb2,
+    share_pb2,
     stats_pb2,
     view_pb2,
     wait_pb2,
@@ -141,6 +142,21 @@ def segments_sets_and_views(memories):
     memories.CloseView(view_pb2.CloseViewRequest(view_id=opened.view.view_id))
 
 
+def shares(memories):
+    given = memories.ShareMemory(share_pb2.ShareMemoryRequest(
+        memory_id="m", grantee_tenant="another", access=share_pb2.SHARE_ACCESS_READ)).share
+    assert list(memories.ListShares(share_pb2.ListSharesRequest()).shares) == [given]
+    try:
+        memories.MountShare(share_pb2.MountShareRequest(share_id=given.share_id, memory_id="theirs"))
+    except grpc.RpcError as refused:
+        # It is for another tenant.
+        assert refused.code() == grpc.StatusCode.NOT_FOUND, refused
+    else:
+        raise AssertionError("mounted by its owner")
+    memories.RevokeShare(share_pb2.RevokeShareRequest(share_id=given.share_id))
+    assert not memories.ListShares(share_pb2.ListSharesRequest()).shares
+
+
 def hooks(memories, stub):
     made = stub.CreateGrowHook(hook_pb.CreateGrowHookRequest(hook_id="h")).hook
     assert stub.GetGrowHook(hook_pb.GetGrowHookRequest(hook_id="h")).hook == made
@@ -191,6 +207,7 @@ def main():
         memories_and_bytes(memories)
         waits_and_sessions(memories)
         segments_sets_and_views(memories)
+        shares(memories)
         hooks(memories, Noted("HookService", hook_rpc.HookServiceStub(channel)))
         events(memories, Noted("EventService", event_rpc.EventServiceStub(channel)))
         operators(Noted("AdminService", admin_rpc.AdminServiceStub(operator)))

@@ -42,7 +42,7 @@ const WATCH: &str = "owner other watcher";
 const OPERATE: &str = "operator";
 
 /// Who may call; everybody else is told which role is missing.
-const TABLE: [(&str, &str); 48] = [
+const TABLE: [(&str, &str); 52] = [
     ("AdminService/CreatePartition", OPERATE),
     ("AdminService/DeletePartition", OPERATE),
     ("AdminService/Drain", OPERATE),
@@ -77,6 +77,8 @@ const TABLE: [(&str, &str); 48] = [
     ("MemoryService/ListMemories", SEE),
     ("MemoryService/ListMemorySets", SEE),
     ("MemoryService/ListSegments", SEE),
+    ("MemoryService/ListShares", SEE),
+    ("MemoryService/MountShare", WRITE),
     ("MemoryService/NotifyAddress", WRITE),
     ("MemoryService/OpenSession", READ),
     ("MemoryService/OpenView", READ),
@@ -85,7 +87,9 @@ const TABLE: [(&str, &str); 48] = [
     ("MemoryService/ReadMemory", READ),
     ("MemoryService/RefreshView", READ),
     ("MemoryService/ResetMemoryStats", WRITE),
+    ("MemoryService/RevokeShare", WRITE),
     ("MemoryService/SetVolatility", WRITE),
+    ("MemoryService/ShareMemory", WRITE),
     ("MemoryService/UpdateMemory", WRITE),
     ("MemoryService/UploadMemory", WRITE),
     ("MemoryService/VerifyMemory", WRITE),

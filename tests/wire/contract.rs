@@ -62,6 +62,8 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("SET_NOT_FOUND", Code::NotFound, Retry::Never),
     ("SET_EXISTS", Code::AlreadyExists, Retry::Never),
     ("VIEW_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("SHARE_NOT_FOUND", Code::NotFound, Retry::Never),
+    ("SHARE_EXISTS", Code::AlreadyExists, Retry::Never),
     ("GROW_DENIED", Code::FailedPrecondition, Retry::AfterChange),
     ("HOOK_NOT_FOUND", Code::NotFound, Retry::Never),
     ("HOOK_EXISTS", Code::AlreadyExists, Retry::Never),

@@ -127,7 +127,9 @@ impl House {
     pub(crate) async fn stop(self) {
         for tenant in &self.tenants {
             let client = self.client_of(tenant).await;
-            for memory in client.list("").await.unwrap() {
+            let all = client.list("").await.unwrap();
+            // What is shared with it goes with its owner's.
+            for memory in all.iter().filter(|memory| memory.shared_from.is_empty()) {
                 client.delete(&memory.memory_id).await.unwrap();
             }
         }

@@ -22,6 +22,7 @@ from linmem.reasons import (
     RoleMissing,
     SegmentNotFound,
     SetNotFound,
+    ShareNotFound,
     SizeMismatch,
     TenantMismatch,
     UidMismatch,
@@ -115,6 +116,22 @@ def test_a_set_comes_and_goes_as_one(client):
     with pytest.raises(SetNotFound):
         client.get_set("pair")
     client.delete_set("pair", allow_missing=True)
+
+
+def test_a_share_is_given_listed_and_revoked_and_is_for_the_other_tenant_only(client, memory):
+    with pytest.raises(ValueError):
+        memory.share("another", expires=datetime(2100, 1, 1))
+    given = memory.share("another", write=True, expires=datetime(2100, 1, 1, tzinfo=timezone.utc))
+    assert [one.share_id for one in client.shares()] == [given.share_id]
+    assert (given.owner_tenant, given.grantee_tenant, given.mounted) == ("default", "another", False)
+    assert given.expire_time.ToDatetime() == datetime(2100, 1, 1)
+    with pytest.raises(ShareNotFound):
+        client.mount(given.share_id, "mine")
+    client.revoke_share(given.share_id)
+    assert list(client.shares()) == []
+    with pytest.raises(ShareNotFound):
+        client.revoke_share(given.share_id)
+    client.revoke_share(given.share_id, allow_missing=True)
 
 
 def test_a_view_tells_what_changed(memory):

@@ -147,6 +147,14 @@ pub(crate) enum Verb {
     Set(verbs::set::SetArgs),
     /// Show a range and what changes in it.
     View(verbs::view::ViewArgs),
+    /// Give another tenant a share of a memory.
+    Share(verbs::share::ShareArgs),
+    /// List the shares that the tenant gave and was given.
+    Shares(verbs::share::SharesArgs),
+    /// Give a share an id among the tenant's memories.
+    Mount(verbs::share::MountArgs),
+    /// End a share.
+    Unshare(verbs::share::UnshareArgs),
     /// What has happened to a memory, and beginning that anew.
     Stats(verbs::stats::StatsArgs),
     /// Who is asked before memories grow.
@@ -310,6 +318,10 @@ mod tests {
             "linmemctl set list",
             "linmemctl set remove s --if-exists",
             "linmemctl view m 0 64 --every 200ms --looks 3",
+            "linmemctl share m red --write --for 1h",
+            "linmemctl shares --given",
+            "linmemctl mount 00 theirs",
+            "linmemctl unshare 00 --if-exists",
             "linmemctl stats show m",
             "linmemctl stats reset m --uid 0",
             "linmemctl init m 1page s --from 4 --length 1KiB",

@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use crate::error::Failure;
-use crate::model::{MemoryId, Uuid};
+use crate::model::{MemoryId, ShareAccess, ShareId, TenantName, Uuid};
 use crate::registry::presentation::Said;
 use crate::registry::selector::LabelSelector;
 use crate::units::{ByteRange, WasmPages};
@@ -60,6 +60,32 @@ pub enum Happening {
         /// Which.
         range: ByteRange,
     },
+    /// A share of it came, got its name, or ended.
+    Shared(Box<Sharing>),
+}
+
+/// What became of a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// Which.
+    pub share_id: ShareId,
+    /// The other tenant.
+    pub tenant: TenantName,
+    /// What it gives.
+    pub access: ShareAccess,
+    /// What.
+    pub step: ShareStep,
+}
+
+/// Where a share is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareStep {
+    /// It was given; told to its owner.
+    Given,
+    /// It was mounted; told to its grantee.
+    Mounted,
+    /// It is over; told to both.
+    Ended,
 }
 
 impl Happening {
@@ -87,6 +113,7 @@ impl Happening {
             Self::Expired => EventKind::Expired,
             Self::Quarantined { .. } => EventKind::Quarantined,
             Self::Purged { .. } => EventKind::Purged,
+            Self::Shared(_) => EventKind::Shared,
         }
     }
 
@@ -98,7 +125,10 @@ impl Happening {
             | Self::Deleted
             | Self::Expired
             | Self::Quarantined { .. } => true,
-            Self::GrowDenied { .. } | Self::GrowFailed { .. } | Self::Purged { .. } => false,
+            Self::GrowDenied { .. }
+            | Self::GrowFailed { .. }
+            | Self::Purged { .. }
+            | Self::Shared(_) => false,
         }
     }
 }
@@ -122,6 +152,8 @@ pub enum EventKind {
     Quarantined,
     /// [`Happening::Purged`].
     Purged,
+    /// [`Happening::Shared`].
+    Shared,
 }
 
 impl EventKind {
@@ -187,6 +219,7 @@ impl Event {
     pub(super) fn cost(&self) -> u64 {
         let failure = match &self.happening {
             Happening::GrowFailed { .. } => size_of::<Failure>(),
+            Happening::Shared(_) => size_of::<Sharing>(),
             _ => 0,
         };
         let beside = self.memory_id.as_bytes().len().saturating_add(self.said.length());

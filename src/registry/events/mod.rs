@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
-pub use happening::{Event, EventKind, EventKinds, Happening};
+pub use happening::{Event, EventKind, EventKinds, Happening, ShareStep, Sharing};
 pub use watch::{Beginning, Present, Seen, Unwatchable, Watch};
 
 use crate::registry::ledger::{Amount, Charge, Payer};

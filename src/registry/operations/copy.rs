@@ -48,12 +48,12 @@ impl Registry {
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
-        let payer = to.record.payer().ok_or_else(|| to.record.not_found())?;
-        let running =
-            match namespace.requests.begin(request, now, [&namespace.home.payer, &payer])? {
-                Begun::Run(running) => running,
-                Begun::Done(_) => return Ok(()),
-            };
+        let home = &namespace.home.payer;
+        let payer = to.record.payer_of(namespace).unwrap_or_else(|| Arc::clone(home));
+        let running = match namespace.requests.begin(request, now, [home, &payer])? {
+            Begun::Run(running) => running,
+            Begun::Done(_) => return Ok(()),
+        };
         if from.range.length() <= self.settings.inline {
             let mut copy = Copy::begin(from, to, gate).await?;
             gate.pass()?;

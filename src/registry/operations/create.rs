@@ -90,6 +90,11 @@ impl Registry {
             }
             self.retire(record);
         }
+        if let Some(share) = namespace.mounts.get(id)
+            && !self.expire_share(&share, now)
+        {
+            return Err(Failure::MemoryExists { memory_id: id.clone() });
+        }
         Ok(())
     }
 

@@ -40,7 +40,9 @@ impl Registry {
         gate: &Arc<Gate>,
     ) -> Result<Vec<u8>, Failure> {
         let home = &namespace.home.payer;
-        let payer = request.and_then(|_key| record.payer()).unwrap_or_else(|| Arc::clone(home));
+        // Another's memory pays for nothing that is remembered here.
+        let payer = request.and_then(|_key| record.payer_of(namespace));
+        let payer = payer.unwrap_or_else(|| Arc::clone(home));
         if request.is_some() && group.reply() > MAX_REMEMBERED {
             return Err(Failure::TooLarge {
                 field: "group",

@@ -1,7 +1,7 @@
 //! What can be done to memories. One file a kind: `create` (and `birth`), `grow`, `bytes` (read, write,
 //! fill), `reads` (several short ones), `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
 //! observe), `wait` (and notify); and of what there is beside memories `partition`, the pools that they
-//! live in, `segment`, `set` and `view`.
+//! live in, `segment`, `set`, `share` and `view`.
 //!
 //! Law: check everything, then pay, then act, and publish last. Between an operation's first and
 //! last effect there is no await but a sliced one's turns, through which it keeps the lock; what needs
@@ -21,6 +21,7 @@ mod protect;
 mod reads;
 mod segment;
 mod set;
+mod share;
 mod verify;
 mod view;
 mod volatility;

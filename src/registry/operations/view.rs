@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::memory::Sources;
 use crate::model::{Now, ViewId};
 use crate::registry::by_name::not_found;
+use crate::registry::found::Found;
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Amount, Charge};
 use crate::registry::namespace::Namespace;
@@ -26,7 +27,7 @@ impl Registry {
     pub async fn open_view(
         &self,
         namespace: &Arc<Namespace>,
-        record: Arc<Record>,
+        found: &Found,
         range: ByteRange,
         ttl: Duration,
         now: Now,
@@ -36,15 +37,17 @@ impl Registry {
         namespace.views.admit(&id)?;
         let amount = Amount::overhead(range.length().get().saturating_add(VIEW_BYTES));
         let charge = Charge::pay(&namespace.home.payer, amount)?;
-        let (look, _same) =
-            self.look(namespace.lane, Arc::clone(&record), range, Bytes::new(), gate).await?;
+        let (look, _same) = self
+            .look(namespace.lane, Arc::clone(found.record()), range, Bytes::new(), gate)
+            .await?;
         let end = now.steady.checked_add(ttl).unwrap_or(now.steady);
         let view = Arc::new(View {
             id,
-            memory_id: record.id.clone(),
-            memory_uid: record.uid,
+            memory_id: found.name().clone(),
+            memory_uid: found.record().uid,
             range,
-            record: Arc::downgrade(&record),
+            record: Arc::downgrade(found.record()),
+            share: found.share().map(Arc::clone),
             namespace: Arc::downgrade(namespace),
             ttl,
             state: Mutex::new(Seen { look, version: 1, end, filed: end }),

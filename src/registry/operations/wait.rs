@@ -19,6 +19,7 @@ use crate::registry::operations::bytes::{reading, settled};
 use crate::registry::operations::hand;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
+use crate::registry::share::{self, Share};
 use crate::registry::waiters::{Over, Seat, Waiting};
 use crate::units::ByteRange;
 
@@ -67,14 +68,37 @@ pub struct Parked {
     // Dropped first: who has a seat may wait.
     waiting: Waiting,
     record: Arc<Record>,
+    /// What it goes by, and that one's end.
+    share: Option<(Arc<Share>, share::Over)>,
     _seat: Seat,
+}
+
+impl Waited {
+    /// The same for who came by a share: it ends with that.
+    #[must_use]
+    pub fn until(self, share: &Arc<Share>) -> Self {
+        match self {
+            Self::Parked(parked) => {
+                Self::Parked(Parked { share: Some((Arc::clone(share), share.over())), ..parked })
+            }
+            Self::NotEqual => self,
+        }
+    }
 }
 
 impl Parked {
     /// Waits no longer. What it had been told before that; none where it was still waiting.
     pub fn give_up(&mut self) -> Option<Result<(), Failure>> {
         let told = self.waiting.give_up()?;
-        Some(told.map_err(|over| failure(&self.record, over)))
+        Some(told.map_err(|over| self.failure(over)))
+    }
+
+    fn failure(&self, over: Over) -> Failure {
+        let failure = failure(&self.record, over);
+        match &self.share {
+            Some((share, _)) => share.told(failure),
+            None => failure,
+        }
     }
 }
 
@@ -84,7 +108,13 @@ impl Future for Parked {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let told = Pin::new(&mut this.waiting).poll(context);
-        told.map_err(|over| failure(&this.record, over))
+        if let Poll::Ready(told) = told {
+            return Poll::Ready(told.map_err(|over| this.failure(over)));
+        }
+        match &mut this.share {
+            Some((_, over)) => Pin::new(over).poll(context).map(Err),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -119,7 +149,9 @@ impl Registry {
             let parked = waiters.park(record.uid, address, || record.is_over());
             drop(reading);
             match parked {
-                Ok(waiting) => Ok(Waited::Parked(Parked { waiting, record, _seat: seat })),
+                Ok(waiting) => {
+                    Ok(Waited::Parked(Parked { waiting, record, share: None, _seat: seat }))
+                }
                 Err(over) => Err(failure(&record, over)),
             }
         }

@@ -248,6 +248,11 @@ impl Record {
         }
     }
 
+    /// Who pays for it, until it is over, where that is this namespace.
+    pub(super) fn payer_of(&self, namespace: &Namespace) -> Option<Arc<Payer>> {
+        if Arc::ptr_eq(&self.home, &namespace.home) { self.payer() } else { None }
+    }
+
     /// Who pays for it, until it is over.
     pub(super) fn payer(&self) -> Option<Arc<Payer>> {
         self.aside().charge.as_ref().map(|charge| Arc::clone(charge.payer()))

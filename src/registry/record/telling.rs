@@ -1,13 +1,16 @@
-//! What is told of a [`Record`], to whoever watches its tenant's memories.
+//! What is told of a [`Record`], to whoever watches its tenant's memories, and to whom it is shared.
 //!
 //! Law: a change is told when it is made, under one lock; after the last event of a memory (it was
 //! deleted, or its lease ran out) nothing more is told of it. Does not know who watches.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::model::ShareId;
 use crate::registry::attachments::Changed;
 use crate::registry::events::{Event, EventKind, Happening};
 use crate::registry::record::Record;
+use crate::registry::share::{End, Share, Shares};
 
 impl Record {
     /// What happened, now, with the labels that it has.
@@ -25,5 +28,31 @@ impl Record {
         if is_growth {
             self.tell_attached(Changed::Grown);
         }
+    }
+
+    /// Its name is gone: whoever has it attached is told, and its shares are over.
+    pub(in crate::registry) fn has_left(&self) {
+        self.tell_attached(Changed::Gone);
+        let shares = match &self.aside().rare {
+            Some(rare) if !rare.shares.is_empty() => rare.shares.clone(),
+            _ => return,
+        };
+        shares.values().for_each(|share| share.end(End::Gone));
+    }
+
+    /// It is shared.
+    pub(in crate::registry) fn keep_share(&self, share: &Arc<Share>) {
+        let mut aside = self.aside();
+        aside.rare.get_or_insert_default().shares.insert(share.id.clone(), Arc::clone(share));
+    }
+
+    /// A share of it is over.
+    pub(in crate::registry) fn forget_share(&self, id: &ShareId) -> Option<Arc<Share>> {
+        self.aside().rare.as_mut()?.shares.remove(id)
+    }
+
+    /// Where shares are found.
+    pub(in crate::registry) fn shares(&self) -> &Shares {
+        &self.home.shares
     }
 }

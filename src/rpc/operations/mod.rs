@@ -51,11 +51,11 @@ pub(crate) async fn execute(call: &Call, body: Body) -> Result<Reply, Refusal> {
     capability::require(call.door.server.host.capabilities(), &request.required_capabilities)?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let access = &call.door.access;
-    let record = access.find(target, call.occasion.now)?;
-    let draft = draft(call, &record);
+    let found = access.reach(target, call.occasion.now)?;
+    let draft = draft(call, found.record());
     let segments = |id: &str, from, length| access.segment_part(id, from, length);
     let (group, shapes) = made(draft, request.group, &segments)
-        .inspect_err(|failure| access.trapped(&record, failure))?;
+        .inspect_err(|failure| access.trapped(found.record(), failure))?;
     if group.writes() {
         access.require(Need::Write, call.method.name())?;
     }
@@ -65,11 +65,11 @@ pub(crate) async fn execute(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let frame = match shapes {
         None => {
             let out = results::packed(reply.as_usize());
-            access.execute(occasion, record, group, out, key).await?
+            access.execute(occasion, found, group, out, key).await?
         }
         Some(shapes) => {
             let out = Vec::with_capacity(reply.as_usize());
-            let results = access.execute(occasion, record, group, out, key).await?;
+            let results = access.execute(occasion, found, group, out, key).await?;
             results::list(&shapes, &results)
         }
     };

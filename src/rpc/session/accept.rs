@@ -3,10 +3,8 @@
 //! Law: the start comes first and once; what is wrong with the order of messages, or with a message as
 //! such, ends the session, and what is wrong with what it asks is said of its tag.
 
-use std::sync::Arc;
-
 use crate::error::Failure;
-use crate::model::Now;
+use crate::model::{Now, ShareAccess};
 use crate::proto::v1::open_session_request::Message as Asked;
 use crate::proto::v1::open_session_response::Message as Word;
 use crate::proto::v1::operation::Operation as Deed;
@@ -14,7 +12,7 @@ use crate::proto::v1::session_group::Group;
 use crate::proto::v1::session_notice::Notice;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionDone, SessionNotice};
-use crate::registry::{Changed, Reads};
+use crate::registry::{Changed, Found, Reads};
 use crate::rpc::operations::invalid;
 use crate::rpc::operations::results::Shape;
 use crate::rpc::session::group::{self, Kind, Work};
@@ -75,8 +73,8 @@ impl Session {
                 let Some(attached) = self.handles.get(wait.handle) else {
                     return self.refuse(wait.tag, unknown_handle());
                 };
-                let (tag, record) = (wait.tag, Arc::clone(attached.record()));
-                if let Err(failure) = self.waits.begin(&self.call, record, wait) {
+                let (tag, found) = (wait.tag, attached.found());
+                if let Err(failure) = self.waits.begin(&self.call, found, wait) {
                     self.refuse(tag, failure);
                 }
             }
@@ -115,9 +113,16 @@ impl Session {
         let target = Target { id: &attach.memory_id, uid };
         let (access, inbox) = (&self.call.door.access, &self.inbox);
         let attachment = || {
-            let attachment = inbox.attach(access.find(target, now)?, attach.handle);
+            let found = access.reach(target, now)?;
+            if let Some(share) = found.share()
+                && !attach.read_only
+                && share.access == ShareAccess::Read
+            {
+                return Err(share.beyond());
+            }
+            let attachment = inbox.attach(found, attach.handle);
             // What goes from here on is told; what went just before was not.
-            access.find(target, now).map(|_same| attachment)
+            access.reach(target, now).map(|_same| attachment)
         };
         let attached = self.handles.attach(attach.handle, attachment, attach.read_only)?;
         let (uid, size_pages) = (attached.record().uid.to_string(), attached.told.get());
@@ -136,11 +141,13 @@ impl Session {
         let Some(attached) = self.handles.get(*handle).filter(|attached| attached.is_free()) else {
             return false;
         };
-        if read.length > SHORT_READ || attached.record().has_expired(now) {
+        // What goes by a share asks it for each.
+        let Found::Own(record) = attached.found() else { return false };
+        if read.length > SHORT_READ || record.has_expired(now) {
             return false;
         }
         if turn.as_ref().is_none_or(|(of, _)| of != handle) {
-            let next = Reads::begin(attached.record()).map(|reads| (*handle, reads));
+            let next = Reads::begin(record).map(|reads| (*handle, reads));
             self.end_turn(turn);
             *turn = next;
         }
@@ -158,16 +165,16 @@ impl Session {
         let Some(attached) = self.handles.get(handle) else {
             return self.refuse(tag, unknown_handle());
         };
-        let (record, read_only) = (Arc::clone(attached.record()), attached.read_only);
+        let (found, read_only) = (attached.found().clone(), attached.read_only);
         let is_free = attached.is_free();
-        if record.has_expired(now) {
-            return self.refuse(tag, Failure::MemoryNotFound { memory_id: record.id.clone() });
+        if found.has_expired(now) {
+            return self.refuse(tag, found.gone(now));
         }
-        let work = match Work::new(&self.call, asked, Arc::clone(&record), read_only) {
+        let work = match Work::new(&self.call, asked, found.clone(), read_only) {
             Ok(work) => work,
             // In its turn: those before it answer first.
             Err(failure) => {
-                let failure = self.call.door.access.unless_gone(&record, failure, now);
+                let failure = self.call.door.access.unless_gone(&found, failure, now);
                 if is_free {
                     return self.refuse(tag, failure);
                 }
@@ -185,17 +192,19 @@ impl Session {
     }
 
     /// Tells what became of an attached memory.
-    pub(super) fn noticed(&mut self, handle: u32, changed: Changed) {
+    pub(super) fn noticed(&mut self, handle: u32, changed: Changed, now: Now) {
         let notice = match changed {
             Changed::Grown => match self.handles.grown(handle) {
                 Some(size) => Notice::GrownToPages(size.get()),
                 None => return,
             },
-            Changed::Gone => {
-                let Some(record) = self.handles.gone(handle) else { return };
-                let memory_id = record.id.clone();
-                let status = self.call.refuse(&Failure::MemoryNotFound { memory_id }.into());
-                Notice::Detached(message(&status))
+            Changed::Gone | Changed::Revoked => {
+                let Some(found) = self.handles.gone(handle) else { return };
+                let failure = match changed {
+                    Changed::Gone => Failure::MemoryNotFound { memory_id: found.name().clone() },
+                    _ => found.gone(now),
+                };
+                Notice::Detached(message(&self.call.refuse(&failure.into())))
             }
         };
         self.out.put(Word::Notice(SessionNotice { handle, notice: Some(notice) }));
@@ -206,7 +215,7 @@ impl Session {
         let Kind::Whole { group, form, key: None } = &work.kind else { return false };
         self.scratch.clear();
         let access = &self.call.door.access;
-        match access.execute_now(&work.record, group, &mut self.scratch) {
+        match access.execute_now(&work.found, group, &mut self.scratch) {
             None => return false,
             Some(Ok(())) => {
                 self.tally.merge(group.tally());

@@ -4,15 +4,13 @@
 //! one by itself, which stands or fails alone. A read-only handle refuses what stores before it looks
 //! at the memory.
 
-use std::sync::Arc;
-
 use crate::error::Failure;
 use crate::memory::{Draft, Group};
 use crate::model::RequestKey;
 use crate::proto::v1::session_group::Group as Form;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionFailure, SessionGroup, SessionResult};
-use crate::registry::Record;
+use crate::registry::Found;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::operations::packed::Rows;
@@ -24,7 +22,7 @@ use crate::tenancy::Occasion;
 /// A group that can be carried out.
 pub(super) struct Work {
     pub(super) tag: u64,
-    pub(super) record: Arc<Record>,
+    pub(super) found: Found,
     pub(super) kind: Kind,
     /// Bytes that its results may come to.
     pub(super) reply: u64,
@@ -62,7 +60,7 @@ impl Work {
     pub(super) fn new(
         call: &Call,
         mut asked: SessionGroup,
-        record: Arc<Record>,
+        found: Found,
         read_only: bool,
     ) -> Result<Self, Failure> {
         let (tag, access) = (asked.tag, &call.door.access);
@@ -80,7 +78,7 @@ impl Work {
         };
         let is_whole = asked.atomic;
         let segments = |id: &str, from, length| access.segment_part(id, from, length);
-        let mut draft = operations::draft(call, &record);
+        let mut draft = operations::draft(call, found.record());
         let made = match asked.group {
             None => Err(invalid("group", "says nothing: single, list or packed")),
             Some(Form::Single(operation)) => {
@@ -98,7 +96,7 @@ impl Work {
                     return Err(operations::too_many(operations.len()));
                 }
                 let kind = Kind::List { operations, read_only };
-                return Ok(Self { tag, record, kind, reply });
+                return Ok(Self { tag, found, kind, reply });
             }
             Some(Form::Packed(columns)) => {
                 if columns.addresses.len() > operations::MAX_OPERATIONS as usize {
@@ -107,31 +105,31 @@ impl Work {
                 let rows = Rows::new(columns)?;
                 rows.check()?;
                 let reply = call.door.server.limits.max_read_bytes;
-                return Ok(Self { tag, record, kind: Kind::Packed { rows, read_only }, reply });
+                return Ok(Self { tag, found, kind: Kind::Packed { rows, read_only }, reply });
             }
         };
-        let form = made.inspect_err(|failure| access.trapped(&record, failure))?;
+        let form = made.inspect_err(|failure| access.trapped(found.record(), failure))?;
         let group = draft.finish();
         refuse_stores(&group, read_only)?;
         let reply = group.reply().get();
-        Ok(Self { tag, record, kind: Kind::Whole { group, form, key }, reply })
+        Ok(Self { tag, found, kind: Kind::Whole { group, form, key }, reply })
     }
 
     /// Carries it out, waiting where that is needed.
     pub(super) async fn run(self, call: &Call, occasion: &Occasion) -> (u64, u64, Made) {
-        let Self { tag, record, kind, reply } = self;
+        let Self { tag, found, kind, reply } = self;
         let made = match kind {
             Kind::Whole { group, form, key } => {
                 let out = Vec::with_capacity(group.reply().as_usize());
                 let access = &call.door.access;
-                Made::Whole(form, access.execute(occasion, record, group, out, key).await)
+                Made::Whole(form, access.execute(occasion, found, group, out, key).await)
             }
             Kind::List { operations, read_only } => {
-                let mut each = Each::new(call, occasion, record, read_only);
+                let mut each = Each::new(call, occasion, found, read_only);
                 each.list(operations).await
             }
             Kind::Packed { rows, read_only } => {
-                let mut each = Each::new(call, occasion, record, read_only);
+                let mut each = Each::new(call, occasion, found, read_only);
                 each.packed(rows).await
             }
         };
@@ -178,7 +176,7 @@ fn refuse_stores(group: &Group, read_only: bool) -> Result<(), Failure> {
 struct Each<'a> {
     call: &'a Call,
     occasion: &'a Occasion,
-    record: Arc<Record>,
+    found: Found,
     read_only: bool,
     /// Results so far, one after the other.
     raw: Vec<u8>,
@@ -186,8 +184,8 @@ struct Each<'a> {
 }
 
 impl<'a> Each<'a> {
-    fn new(call: &'a Call, occasion: &'a Occasion, record: Arc<Record>, read_only: bool) -> Self {
-        Self { call, occasion, record, read_only, raw: Vec::new(), failures: Vec::new() }
+    fn new(call: &'a Call, occasion: &'a Occasion, found: Found, read_only: bool) -> Self {
+        Self { call, occasion, found, read_only, raw: Vec::new(), failures: Vec::new() }
     }
 
     async fn list(&mut self, operations: Vec<v1::Operation>) -> Made {
@@ -240,7 +238,7 @@ impl<'a> Each<'a> {
         let access = &self.call.door.access;
         let made = {
             let segments = |id: &str, from, length| access.segment_part(id, from, length);
-            let mut draft = operations::draft(self.call, &self.record);
+            let mut draft = operations::draft(self.call, self.found.record());
             add(&mut draft, &segments).and_then(|shape| {
                 let group = draft.finish();
                 refuse_stores(&group, self.read_only).map(|()| (group, shape))
@@ -250,16 +248,16 @@ impl<'a> Each<'a> {
         let done = match made {
             Ok((group, shape)) => {
                 self.fits(group.reply().get())?;
-                let (record, out) = (Arc::clone(&self.record), Vec::new());
-                let executed = access.execute(self.occasion, record, group, out, None).await;
+                let (found, out) = (self.found.clone(), Vec::new());
+                let executed = access.execute(self.occasion, found, group, out, None).await;
                 executed.map(|results| {
                     self.raw.extend_from_slice(&results);
                     shape
                 })
             }
             Err(failure) => {
-                access.trapped(&self.record, &failure);
-                Err(access.unless_gone(&self.record, failure, self.occasion.now))
+                access.trapped(self.found.record(), &failure);
+                Err(access.unless_gone(&self.found, failure, self.occasion.now))
             }
         };
         match done {

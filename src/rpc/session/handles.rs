@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::registry::{Attachment, Record};
+use crate::registry::{Attachment, Found, Record};
 use crate::rpc::operations::invalid;
 use crate::rpc::session::group::Work;
 use crate::units::WasmPages;
@@ -50,8 +50,12 @@ pub(super) struct Handles {
 }
 
 impl Attached {
-    pub(super) const fn record(&self) -> &Arc<Record> {
-        self.attachment.record()
+    pub(super) const fn found(&self) -> &Found {
+        self.attachment.found()
+    }
+
+    pub(super) fn record(&self) -> &Arc<Record> {
+        self.found().record()
     }
 
     /// Whether a group would be the next.
@@ -77,10 +81,10 @@ impl Handles {
 
     /// The memory of a handle is gone: what is asked of it from now on says so, until another is
     /// attached in its place.
-    pub(super) fn gone(&mut self, handle: u32) -> Option<&Arc<Record>> {
+    pub(super) fn gone(&mut self, handle: u32) -> Option<&Found> {
         let attached = self.all.get_mut(&handle)?;
         attached.is_gone = true;
-        Some(attached.record())
+        Some(attached.found())
     }
 
     /// Gives a memory a handle.
@@ -110,7 +114,7 @@ impl Handles {
             });
         }
         let attachment = attach()?;
-        let told = attachment.record().size();
+        let told = attachment.found().record().size();
         let queue = VecDeque::new();
         let attached = Attached { attachment, read_only, told, is_gone: false, runs: false, queue };
         Ok(self.all.entry(handle).insert_entry(attached).into_mut())

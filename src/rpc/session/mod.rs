@@ -37,7 +37,7 @@ use crate::model::Now;
 use crate::proto::v1::open_session_response::Message as Word;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionGoAway, SessionStarted};
-use crate::registry::{Attachments, Reads};
+use crate::registry::{Attachments, Gate, Reads};
 use crate::rpc::admission::Place;
 use crate::rpc::call::Call;
 use crate::rpc::front::Reply;
@@ -225,7 +225,11 @@ impl Session {
                 }
                 handles::Next::Work(work) => {
                     let call = self.call.clone();
-                    let gate = Arc::clone(&call.occasion.gate);
+                    let gate = match work.found.share() {
+                        None => Arc::clone(&call.occasion.gate),
+                        // Of its own: what ends with the share is not the session.
+                        Some(_share) => Gate::new(),
+                    };
                     let running = async move {
                         let occasion = Occasion { now, gate };
                         let (tag, reply, made) = work.run(&call, &occasion).await;
@@ -308,7 +312,7 @@ impl ReplyStream for Session {
             this.go_away();
         }
         while let Poll::Ready((handle, changed)) = this.inbox.poll_changed(context) {
-            this.noticed(handle, changed);
+            this.noticed(handle, changed, now);
         }
         while this.out.len() < FRAME && this.step(now, context) {}
         this.count();

@@ -16,7 +16,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 
 use crate::error::Failure;
 use crate::proto::v1::{SessionWait, SessionWaited, WaitOutcome};
-use crate::registry::{Gate, Record, Waited};
+use crate::registry::{Found, Gate, Waited};
 use crate::rpc::call::Call;
 use crate::rpc::operations::invalid;
 use crate::rpc::waits::{Park, allowed, wanted};
@@ -43,7 +43,7 @@ impl Waits {
     pub(super) fn begin(
         &mut self,
         call: &Call,
-        record: Arc<Record>,
+        found: &Found,
         wait: SessionWait,
     ) -> Result<(), Failure> {
         let SessionWait { tag, address, width, expected, timeout, .. } = wait;
@@ -52,7 +52,7 @@ impl Waits {
             return Err(invalid("tag", "is that of a wait that has not ended"));
         };
         let gate = Gate::new();
-        let waited = call.door.access.wait_on(record, address, expected, Arc::clone(&gate));
+        let waited = call.door.access.wait_on(found, address, expected, Arc::clone(&gate));
         let (wait, abort) = abortable(async move {
             match waited.await? {
                 Waited::NotEqual => Ok(WaitOutcome::NotEqual),

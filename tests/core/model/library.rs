@@ -1,40 +1,58 @@
-//! The real thing through `tenancy::Access`, the door that the wire itself goes through.
+//! The real thing through `tenancy::Access`, the door that the wire itself goes through: as a memory's owner,
+//! or with every access to its bytes by a share of it.
 
 use linmemd::error::Failure;
 use linmemd::memory::{Finding, Outcome};
 use linmemd::model::{
     ActiveSegment, AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType,
-    MemorySpec, Populate, Presentation, Verification, Volatility,
+    MemorySpec, Populate, Presentation, ShareAccess, Verification, Volatility,
 };
-use linmemd::registry::{Expected, LabelSelector, PresentationChange, Record, Waited};
-use linmemd::tenancy::SegmentPart;
+use linmemd::registry::{Expected, LabelSelector, NewShare, PresentationChange, Record, Waited};
+use linmemd::tenancy::{Access, SegmentPart};
 use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
 
 use super::Door;
 use super::deeds::{Answer, Deed, POOL, Seen, Spec, name, pool_bytes};
-use crate::floors::{Floors, block_on, now, occasion, target};
+use crate::floors::{Floors, GRANTEE, block_on, now, occasion, target};
 use crate::partitions::{asked as asked_partition, make, unmake};
 
-pub(super) struct Library(Floors);
+pub(super) struct Library {
+    floors: Floors,
+    /// Bytes are accessed by another tenant, with whom each memory is shared under its own name.
+    lends: bool,
+}
 
 impl Library {
-    pub(super) fn new() -> Self {
-        let library = Self(Floors::with_arena());
+    pub(super) fn new(lends: bool) -> Self {
+        let library = Self { floors: Floors::with_arena(), lends };
         library.make_pool();
         library
     }
 
+    /// Whoever accesses bytes.
+    fn user(&self) -> &Access {
+        if self.lends { &self.floors.grantee } else { &self.floors.access }
+    }
+
+    fn lend(&self, id: &Id) -> Result<(), Failure> {
+        let grantee = Id::new(GRANTEE).unwrap();
+        let new = NewShare { grantee, access: ShareAccess::ReadWrite, expire_time: None };
+        let share = self.floors.access.share(&occasion(), target(id.as_str()), new)?;
+        self.floors.grantee.mount(&occasion(), &share.id, Some(id.clone())).map(drop)
+    }
+
     fn make_pool(&self) {
-        make(&self.0, POOL, asked_partition(pool_bytes(), 1 << 30)).expect("a pool");
+        make(&self.floors, POOL, asked_partition(pool_bytes(), 1 << 30)).expect("a pool");
     }
 
     fn attempt(&self, deed: &Deed) -> Result<Answer, Failure> {
-        let access = &self.0.access;
+        let (access, user) = (&self.floors.access, self.user());
         match deed {
             Deed::Create { name: number, spec } => {
-                let id = Some(Id::new(&name(*number)).unwrap());
+                let id = Id::new(&name(*number)).unwrap();
                 let spec = asked(spec)?;
-                block_on(access.create(&occasion(), id, spec, None)).map(|_record| Answer::Done)
+                block_on(access.create(&occasion(), Some(id.clone()), spec, None))?;
+                if self.lends { self.lend(&id).map(|()| Answer::Done) } else { Ok(Answer::Done) }
             }
             Deed::Grow { name: number, delta, expected } => {
                 let id = name(*number);
@@ -44,14 +62,19 @@ impl Library {
                 Ok(Answer::Grown(grown.previous.get(), grown.current.get()))
             }
             Deed::Read { name: number, offset, length } => {
-                self.0.read(&name(*number), *offset, *length).map(Answer::Bytes)
+                let (id, occasion) = (name(*number), occasion());
+                let read = user.read(&occasion, target(&id), *offset, *length, |_| Ok(Vec::new()));
+                block_on(read).map(Answer::Bytes)
             }
             Deed::Write { name: number, offset, data } => {
-                self.0.write(&name(*number), *offset, data.clone()).map(|()| Answer::Done)
+                let (id, occasion) = (name(*number), occasion());
+                let data = bytes::Bytes::from(data.clone()).into();
+                block_on(user.write(&occasion, target(&id), *offset, data))?;
+                Ok(Answer::Done)
             }
             Deed::Fill { name: number, offset, length, value } => {
                 let id = name(*number);
-                block_on(access.fill(&occasion(), target(&id), *offset, *length, *value))?;
+                block_on(user.fill(&occasion(), target(&id), *offset, *length, *value))?;
                 Ok(Answer::Done)
             }
             Deed::Discard { name: number, offset, length } => {
@@ -63,11 +86,11 @@ impl Library {
             Deed::Init { name: number, offset, segment, source, length } => {
                 let (id, occasion, data) = (name(*number), occasion(), segment.clone());
                 let data = bytes::Bytes::from(data).into();
-                let put = block_on(access.put_segment(&occasion, None, data, None))?;
+                let put = block_on(user.put_segment(&occasion, None, data, None))?;
                 let part =
                     SegmentPart { segment_id: put.id.as_str(), offset: *source, length: *length };
-                let init = block_on(access.init(&occasion, target(&id), *offset, part));
-                access.drop_segment(&occasion, &put.id)?;
+                let init = block_on(user.init(&occasion, target(&id), *offset, part));
+                user.drop_segment(&occasion, &put.id)?;
                 init.map(|()| Answer::Done)
             }
             Deed::Volatile { name: number, offset, length, may_go } => {
@@ -79,7 +102,7 @@ impl Library {
                 block_on(set).map(Answer::WasPurged)
             }
             Deed::Purge => {
-                let outcome = self.0.registry.purge(ByteCount::new(u64::MAX));
+                let outcome = self.floors.registry.purge(ByteCount::new(u64::MAX));
                 assert_eq!((outcome.busy, outcome.refused), (0, 0), "{outcome:?}");
                 // Of a second copy as well.
                 assert!(outcome.given_back_bytes <= 2 * outcome.purged_bytes, "{outcome:?}");
@@ -111,11 +134,11 @@ impl Library {
                     Ok(expected) if *width == 4 => Expected::Bits32(expected),
                     _ => Expected::Bits64(*expected),
                 };
-                let waited = block_on(access.wait(&occasion(), target(&id), *address, expected))?;
+                let waited = block_on(user.wait(&occasion(), target(&id), *address, expected))?;
                 Ok(Answer::Waited(matches!(waited, Waited::Parked(_))))
             }
             Deed::Notify { name: number, address } => {
-                access.notify(target(&name(*number)), *address, u32::MAX, now()).map(Answer::Woken)
+                user.notify(target(&name(*number)), *address, u32::MAX, now()).map(Answer::Woken)
             }
             Deed::Verify { name: number } => {
                 let id = name(*number);
@@ -124,21 +147,25 @@ impl Library {
                 assert!(!report.findings.iter().any(failed), "{report:?}");
                 Ok(Answer::Done)
             }
-            Deed::Delete { name: number } => self.0.delete(&name(*number)).map(|()| Answer::Done),
+            Deed::Delete { name: number } => {
+                self.floors.delete(&name(*number)).map(|()| Answer::Done)
+            }
         }
     }
 
     fn upload(&self, number: u8, offset: u64, chunks: &[Vec<u8>]) -> Result<Answer, Failure> {
-        let access = &self.0.access;
-        let record = access.find(target(&name(number)), now())?;
+        let access = self.user();
+        let found = access.reach(target(&name(number)), now())?;
         let occasion = occasion();
         let nothing = [Vec::new()];
         let (mut at, mut crc32c) = (offset, 0);
         for chunk in if chunks.is_empty() { &nothing[..] } else { chunks } {
-            let record = std::sync::Arc::clone(&record);
+            let record = std::sync::Arc::clone(found.record());
             let data = bytes::Bytes::from(chunk.clone()).into();
             let expected = crc32c::crc32c_append(crc32c, chunk);
-            crc32c = block_on(access.upload(&occasion, record, at, data, crc32c))?;
+            let upload = access.upload(&occasion, record, at, data, crc32c);
+            let needs = ShareAccess::ReadWrite;
+            crc32c = block_on(access.through(&found, needs, &occasion.gate, upload))?;
             assert_eq!(crc32c, expected, "of all chunks so far");
             occasion.gate.rearm();
             at = at.saturating_add(chunk.len() as u64);
@@ -153,14 +180,14 @@ impl Library {
         length: u64,
         chunk: u64,
     ) -> Result<Answer, Failure> {
-        let access = &self.0.access;
-        let record = access.find(target(&name(number)), now())?;
+        let access = self.user();
+        let found = access.reach(target(&name(number)), now())?;
         let (occasion, mut all) = (occasion(), Vec::new());
-        let mut rest = Some(access.within(&record, offset, length)?).filter(|_| length > 0);
+        let range = access.within(found.record(), offset, length)?;
+        let mut rest = Some(range).filter(|_| length > 0);
         while let Some(range) = rest {
             let (here, after) = range.split(ByteCount::new(chunk));
-            let record = std::sync::Arc::clone(&record);
-            all = block_on(access.download(&occasion, record, here, all))?;
+            all = block_on(access.download(&occasion, &found, here, all))?;
             rest = after;
         }
         Ok(Answer::Bytes(all))
@@ -181,13 +208,14 @@ impl Door for Library {
     }
 
     fn has_arena(&self) -> bool {
-        self.0.has_arena()
+        self.floors.has_arena()
     }
 
     fn charged(&self) -> Vec<u64> {
-        unmake(&self.0, POOL).expect("nothing lives in it");
-        self.0.assert_empty();
-        let charged = self.0.charged().to_vec();
+        unmake(&self.floors, POOL).expect("nothing lives in it");
+        self.floors.assert_empty();
+        let charged = self.floors.charged().to_vec();
+        assert!(self.floors.grantee.tenant().namespace.account.is_empty());
         self.make_pool();
         charged
     }

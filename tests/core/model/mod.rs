@@ -62,7 +62,12 @@ fn run(cases: u32, door: &mut impl Door) {
 
 #[test]
 fn every_sequence_does_through_the_library_what_it_does_to_a_vector() {
-    run(600, &mut Library::new());
+    run(600, &mut Library::new(false));
+}
+
+#[test]
+fn every_sequence_does_by_a_share_what_it_does_to_a_vector() {
+    run(300, &mut Library::new(true));
 }
 
 #[test]

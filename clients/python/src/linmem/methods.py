@@ -22,6 +22,7 @@ from linmem.v1 import memory_service_pb2 as memory
 from linmem.v1 import memory_set_pb2 as memory_set
 from linmem.v1 import segment_pb2 as segment
 from linmem.v1 import session_pb2 as session
+from linmem.v1 import share_pb2 as share
 from linmem.v1 import stats_pb2 as stats
 from linmem.v1 import view_pb2 as view
 from linmem.v1 import wait_pb2 as wait
@@ -193,6 +194,14 @@ RESET_MEMORY_STATS = _of(
     stats.ResetMemoryStatsRequest,
     stats.ResetMemoryStatsResponse,
 )
+SHARE_MEMORY = _of(
+    "MemoryService", "ShareMemory", share.ShareMemoryRequest, share.ShareMemoryResponse
+)
+LIST_SHARES = _of("MemoryService", "ListShares", share.ListSharesRequest, share.ListSharesResponse)
+REVOKE_SHARE = _of(
+    "MemoryService", "RevokeShare", share.RevokeShareRequest, share.RevokeShareResponse
+)
+MOUNT_SHARE = _of("MemoryService", "MountShare", share.MountShareRequest, share.MountShareResponse)
 CREATE_GROW_HOOK = _of(
     "HookService", "CreateGrowHook", hook.CreateGrowHookRequest, hook.CreateGrowHookResponse
 )

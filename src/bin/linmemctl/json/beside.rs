@@ -5,7 +5,7 @@
 use linmemd::client::proto;
 use serde_json::{Value, json};
 
-use crate::json::{memory, text};
+use crate::json::{memory, name, text};
 
 /// A segment, without its bytes.
 pub(crate) fn segment(segment: &proto::Segment) -> Value {
@@ -15,6 +15,32 @@ pub(crate) fn segment(segment: &proto::Segment) -> Value {
         "size_bytes": size_bytes,
         "crc32c": crc32c,
         "create_time": text(create_time),
+    })
+}
+
+/// A share.
+pub(crate) fn share(share: &proto::Share) -> Value {
+    let proto::Share {
+        share_id,
+        owner_tenant,
+        grantee_tenant,
+        access,
+        memory_id,
+        uid,
+        mounted,
+        create_time,
+        expire_time,
+    } = share;
+    json!({
+        "share_id": share_id,
+        "owner_tenant": owner_tenant,
+        "grantee_tenant": grantee_tenant,
+        "access": name(*access, proto::ShareAccess::as_str_name),
+        "memory_id": memory_id,
+        "uid": uid,
+        "mounted": mounted,
+        "create_time": text(create_time),
+        "expire_time": text(expire_time),
     })
 }
 

@@ -7,7 +7,7 @@ use linmemd::client::EventItem;
 use linmemd::client::proto::event::Detail;
 use linmemd::client::proto::{
     Event, EventKind, EventPosition, GrowDenied, GrowFailed, MemoryCreated, MemoryGrown,
-    MemoryPurged, MemoryQuarantined,
+    MemoryPurged, MemoryQuarantined, MemoryShared, ShareAccess, ShareStep,
 };
 use serde_json::{Value, json};
 
@@ -69,5 +69,14 @@ fn detail(detail: &Detail) -> (&'static str, Value) {
         Detail::Purged(MemoryPurged { offset, length }) => {
             ("purged", json!({ "offset": offset, "length": length }))
         }
+        Detail::Shared(MemoryShared { share_id, tenant, access, step }) => (
+            "shared",
+            json!({
+                "share_id": share_id,
+                "tenant": tenant,
+                "access": name(*access, ShareAccess::as_str_name),
+                "step": name(*step, ShareStep::as_str_name),
+            }),
+        ),
     }
 }

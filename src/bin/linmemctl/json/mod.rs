@@ -13,7 +13,7 @@ mod partition;
 mod server;
 mod verification;
 
-pub(crate) use beside::{memory_set, segment};
+pub(crate) use beside::{memory_set, segment, share};
 pub(crate) use event::event_item;
 pub(crate) use flat::flat;
 pub(crate) use hook::{hook, question};

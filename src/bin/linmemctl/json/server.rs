@@ -126,6 +126,8 @@ fn limits(limits: &proto::Limits) -> Value {
         stall_timeout,
         message_timeout,
         tenant_connections,
+        max_shares,
+        max_mounts,
     } = limits;
     let mut all = json!({
         "max_read_bytes": max_read_bytes,
@@ -173,6 +175,8 @@ fn limits(limits: &proto::Limits) -> Value {
     let more = [
         ("message_timeout", json!(text(message_timeout))),
         ("tenant_connections", json!(tenant_connections)),
+        ("max_shares", json!(max_shares)),
+        ("max_mounts", json!(max_mounts)),
     ];
     if let Value::Object(all) = &mut all {
         all.extend(more.map(|(name, value)| (name.to_owned(), value)));

@@ -19,6 +19,7 @@ pub(crate) mod scalar;
 pub(crate) mod segment;
 pub(crate) mod server;
 pub(crate) mod set;
+pub(crate) mod share;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod token;
@@ -71,6 +72,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Init(args) => segment::init(args, session).await,
         Verb::Set(args) => set::run(args, session).await,
         Verb::View(args) => view::run(args, session).await,
+        Verb::Share(args) => share::share(args, session).await,
+        Verb::Shares(args) => share::shares(args, session).await,
+        Verb::Mount(args) => share::mount(args, session).await,
+        Verb::Unshare(args) => share::unshare(args, session).await,
         Verb::Stats(args) => stats::run(args, session).await,
         Verb::Hook(args) => hook::run(*args, session).await,
         Verb::Reload(args) => reload::run(args, session).await,

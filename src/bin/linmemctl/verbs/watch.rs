@@ -30,7 +30,7 @@ pub(crate) struct WatchArgs {
         hide_default_value = true)]
     selector: String,
     /// Only these kinds, joined by commas: created, grown, grow_denied, grow_failed, deleted, expired,
-    /// quarantined, purged [default: all].
+    /// quarantined, purged, shared [default: all].
     #[arg(long = "kind", value_parser = kind, value_delimiter = ',', value_name = "KINDS")]
     kinds: Vec<EventKind>,
     /// First every memory that there is.
@@ -128,6 +128,12 @@ fn detail(detail: &Detail) -> String {
         Detail::GrowFailed(failed) => format!("+{} {}", failed.delta_pages, failed.reason),
         Detail::Quarantined(quarantined) => quarantined.reason.clone(),
         Detail::Purged(purged) => format!("{} bytes at {}", purged.length, purged.offset),
+        Detail::Shared(shared) => {
+            let step = shared.step().as_str_name().trim_start_matches("SHARE_STEP_");
+            let access = shared.access().as_str_name().trim_start_matches("SHARE_ACCESS_");
+            let words = [step, access].map(str::to_ascii_lowercase).join(" ");
+            format!("{words}, tenant {}, share {}", shared.tenant, shared.share_id)
+        }
     }
 }
 

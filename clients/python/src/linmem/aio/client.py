@@ -26,7 +26,14 @@ from linmem.deciding import POLICIES, FailurePolicy
 from linmem.endpoint import DEFAULT_ENDPOINT, endpoint, tenant_metadata, token_metadata
 from linmem.retry import RetryPolicy
 from linmem.times import duration
-from linmem.v1 import admin_service_pb2, hook_service_pb2, memory_pb2, memory_set_pb2, segment_pb2
+from linmem.v1 import (
+    admin_service_pb2,
+    hook_service_pb2,
+    memory_pb2,
+    memory_set_pb2,
+    segment_pb2,
+    share_pb2,
+)
 from linmem.v1 import memory_service_pb2 as pb
 from linmem.watching import EventName, Place, Position
 
@@ -176,6 +183,25 @@ class Client(Calls):
             segment_id=segment_id, allow_missing=allow_missing
         )
         await self.call(methods.DROP_SEGMENT, request)
+
+    async def shares(self) -> AsyncIterator[share_pb2.Share]:
+        """Describes the shares that the tenant gave and was given, in order of their ids."""
+        async for page in pages_of(self, methods.LIST_SHARES, share_pb2.ListSharesRequest()):
+            for one in page.shares:
+                yield one
+
+    async def mount(self, share_id: str, memory_id: str | None = None) -> Memory:
+        """Gives a share that was given to the tenant an id among its memories. Without one the daemon
+        picks it."""
+        request = share_pb2.MountShareRequest(share_id=share_id, memory_id=memory_id)
+        mounted = (await self.call(methods.MOUNT_SHARE, request)).memory
+        return Memory(self, mounted.memory_id, mounted.uid)
+
+    async def revoke_share(self, share_id: str, *, allow_missing: bool = False) -> None:
+        """Ends a share, as the one who gave it or the one who was given it. What came by it is over
+        then."""
+        request = share_pb2.RevokeShareRequest(share_id=share_id, allow_missing=allow_missing)
+        await self.call(methods.REVOKE_SHARE, request)
 
     async def create_hook(
         self,

@@ -23,7 +23,7 @@ from linmem.aio.strings import Strings
 from linmem.errors import Refused
 from linmem.reasons import MemoryNotFound
 from linmem.times import duration
-from linmem.v1 import memory_pb2, segment_pb2, stats_pb2, view_pb2, wait_pb2
+from linmem.v1 import memory_pb2, segment_pb2, share_pb2, stats_pb2, view_pb2, wait_pb2
 from linmem.v1 import memory_service_pb2 as pb
 
 Allowed = Literal["none", "read", "read_write"]
@@ -235,6 +235,23 @@ class Memory(Indexing, Strings, Atoms, Arrays):
             memory_id=self.id, uid=self.uid, offset=offset, length=length, ttl=duration(ttl)
         )
         return View(self.calls, await self.calls.call(methods.OPEN_VIEW, request))
+
+    async def share(
+        self, tenant: str, *, write: bool = False, expires: datetime | None = None
+    ) -> share_pb2.Share:
+        """Gives another tenant a share, for reading or for writing too, until it `expires` (a moment
+        with its time zone) or is revoked. The other tenant mounts it by its `share_id`."""
+        request = share_pb2.ShareMemoryRequest(
+            memory_id=self.id,
+            uid=self.uid,
+            grantee_tenant=tenant,
+            access=share_pb2.SHARE_ACCESS_READ_WRITE if write else share_pb2.SHARE_ACCESS_READ,
+        )
+        if expires is not None:
+            if expires.tzinfo is None:
+                raise ValueError("expires has no time zone")
+            request.expire_time.FromDatetime(expires)
+        return (await self.calls.call(methods.SHARE_MEMORY, request)).share
 
 
 def labels_of(labels: Mapping[str, str] | Iterable[str] | None) -> dict[str, str]:

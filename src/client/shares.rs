@@ -1,0 +1,86 @@
+//! Shares: MemoryService's calls about them.
+//!
+//! Its law: that of `calls.rs`. A share whose answer was lost is there, in the list.
+
+use crate::client::calls::{Stub, without};
+use crate::client::connect::Client;
+use crate::client::error::ClientError;
+use crate::client::proto::{
+    ListSharesRequest, ListSharesResponse, Memory, MountShareRequest, RevokeShareRequest, Share,
+    ShareDirection, ShareMemoryRequest,
+};
+use crate::client::retry::Repeat;
+
+impl Client {
+    /// Gives another tenant a share of a memory.
+    pub async fn share_memory(&self, message: ShareMemoryRequest) -> Result<Share, ClientError> {
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.share_memory(request).await
+        })
+        .await?
+        .share
+        .ok_or_else(|| without("share"))
+    }
+
+    /// Describes one page of the tenant's shares.
+    pub async fn list_shares(
+        &self,
+        message: ListSharesRequest,
+    ) -> Result<ListSharesResponse, ClientError> {
+        self.call(Repeat::Harmless, message, async |mut stub: Stub, request| {
+            stub.list_shares(request).await
+        })
+        .await
+    }
+
+    /// All of them, page by page.
+    pub async fn shares(&self, direction: ShareDirection) -> Result<Vec<Share>, ClientError> {
+        let mut all = Vec::new();
+        let mut message = ListSharesRequest {
+            direction: direction.into(),
+            page_size: 1_000,
+            page_token: String::new(),
+        };
+        loop {
+            let page = self.list_shares(message.clone()).await?;
+            all.extend(page.shares);
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            if page.next_page_token == message.page_token {
+                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
+            }
+            message.page_token = page.next_page_token;
+        }
+    }
+
+    /// Gives a share a name among the tenant's memories; the server's choice where there is none.
+    pub async fn mount_share(
+        &self,
+        share_id: &str,
+        memory_id: Option<&str>,
+    ) -> Result<Memory, ClientError> {
+        let (share_id, memory_id) = (share_id.to_owned(), memory_id.map(str::to_owned));
+        let message = MountShareRequest { share_id, memory_id };
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.mount_share(request).await
+        })
+        .await?
+        .memory
+        .ok_or_else(|| without("memory"))
+    }
+
+    /// Ends a share, as its owner or its grantee.
+    pub async fn revoke_share(
+        &self,
+        share_id: &str,
+        allow_missing: bool,
+    ) -> Result<(), ClientError> {
+        let message = RevokeShareRequest { share_id: share_id.to_owned(), allow_missing };
+        self.call(Repeat::Effective, message, async |mut stub: Stub, request| {
+            stub.revoke_share(request).await
+        })
+        .await
+        .map(drop)
+    }
+}
