@@ -21,7 +21,7 @@ use crate::registry::segments::Segment;
 use crate::registry::selector::LabelSelector;
 use crate::registry::sets::MemorySet;
 use crate::registry::settings::Registry;
-use crate::registry::share::{Mounts, Share, Shares};
+use crate::registry::share::{End, Mounts, Share, Shares};
 use crate::registry::views::View;
 use crate::registry::waiters::{Seats, Waiters};
 use crate::units::{ByteCount, WasmPages};
@@ -152,8 +152,10 @@ impl Namespace {
         [self.directory.count() as u64, self.segments.count() as u64]
     }
 
-    /// Forgets what happened in it: nobody comes to it any more, but who is there may keep it a while.
+    /// Forgets what happened in it, and ends what was shared with it: nobody comes to it any more, but
+    /// who is there may keep it a while.
     pub fn forget(&self) {
+        self.mounts.all().iter().for_each(|share| share.end(End::Revoked));
         self.requests.forget_all();
         self.home.events.forget_all();
     }
@@ -277,7 +279,7 @@ impl Namespace {
         let event = self.event_of(id, share, mounted);
         self.directory.beside(id, || {
             self.mounts.insert(id, share, || {
-                commit()?;
+                self.stays().and_then(|()| commit())?;
                 self.home.events.put(event);
                 Ok(())
             })

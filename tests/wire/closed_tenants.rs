@@ -1,10 +1,12 @@
 //! Claims about tenants that are closed: nobody calls as them, what they had open ends, what they have
-//! stays, and comes back with them.
+//! stays, and comes back with them; and about tenants that go.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use linmemd::client::proto::{WaitOnAddressRequest, WatchEventsRequest};
+use linmemd::client::proto::{
+    ShareAccess, ShareDirection, WaitOnAddressRequest, WatchEventsRequest,
+};
 use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, RetryPolicy};
 use linmemd::config::{Config, Identity, TenantState};
 use linmemd::token::Token;
@@ -13,6 +15,7 @@ use crate::contract::refused;
 use crate::grpc::{Wire, framed};
 use crate::harness::{House, Witness, eventually, pages};
 use crate::reloads::Reloading;
+use crate::shares::give;
 
 const CALLERS: [(&str, &str, &[&str]); 3] = [
     ("owner", "other", &["reader", "writer", "watcher", "metrics"]),
@@ -160,5 +163,21 @@ async fn where_nobody_is_asked_a_closed_tenant_is_refused_and_the_sockets_owner_
         .await;
     assert_eq!(answer.changes[0].key, "tenant[\"default\"].state");
     anonymous.list("").await.unwrap();
+    it.house.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_shared_with_a_tenant_that_goes_ends_with_it() {
+    let it = Reloading::with(|_| {}).await;
+    let (owner, other) = (it.house.client().await, it.house.client_of("other").await);
+    owner.create(Some("m"), pages(1)).await.unwrap();
+    let share = give(&owner, "m", "other", ShareAccess::ReadWrite, None).await.unwrap();
+    other.mount_share(&share.share_id, Some("lent")).await.unwrap();
+    it.to(|config| config.tenants.retain(|tenant| tenant.name != "other")).await;
+    assert_eq!(owner.shares(ShareDirection::Given).await.unwrap(), []);
+    it.to(|_| {}).await;
+    assert_eq!(other.list("").await.unwrap(), []);
+    refused(other.read("lent", 0, 1).await, "MEMORY_NOT_FOUND", &[("memory_id", &"lent")]);
+    other.create(Some("lent"), pages(1)).await.unwrap();
     it.house.stop().await;
 }
