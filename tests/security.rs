@@ -9,9 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every row of the table, by the words that it begins with.
-const ATTACKS: [&str; 24] = [
+const ATTACKS: [&str; 25] = [
     "Guessing ids",
     "Cross-tenant access",
+    "A share stretched or outstayed",
     "Remanence",
     "Arithmetic",
     "Giant lengths",

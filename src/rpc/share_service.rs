@@ -161,9 +161,14 @@ pub(crate) fn lent(share: &Share, memory: v1::Memory) -> v1::Memory {
     }
 }
 
+/// The last second of 9999, where protobuf's own times end.
+const LAST: i64 = 253_402_300_799;
+
 fn moment(time: prost_types::Timestamp) -> Result<SystemTime, Failure> {
-    SystemTime::try_from(time).map_err(|_none| {
-        let why = "is no time that there is".to_owned();
+    let is_one = time.seconds <= LAST && (0..1_000_000_000).contains(&time.nanos);
+    let moment = is_one.then(|| SystemTime::try_from(time).ok()).flatten();
+    moment.ok_or_else(|| {
+        let why = "is no time that there is; the last one is of the year 9999".to_owned();
         Failure::InvalidField { field: "expire_time", why }
     })
 }

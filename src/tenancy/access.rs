@@ -192,11 +192,8 @@ impl Access {
             Found::Own(record) => {
                 self.read_range(occasion, record, range, out, AccessKind::Read).await
             }
-            Found::Lent(share) => {
-                let record = Arc::clone(share.record());
-                let read = self.read_range(occasion, record, range, out, AccessKind::Read);
-                share.through(ShareAccess::Read, &occasion.gate, read)?.await
-            }
+            // On its own, so that the future of a small read stays small.
+            Found::Lent(share) => Box::pin(self.read_lent(occasion, share, range, out)).await,
         }
     }
 
@@ -230,11 +227,7 @@ impl Access {
         let (kind, then) = (AccessKind::Write, |_written: &Sources| ());
         match self.reach(target, occasion.now)? {
             Found::Own(record) => self.write_at(occasion, record, offset, data, kind, then).await,
-            Found::Lent(share) => {
-                let record = Arc::clone(share.record());
-                let write = self.write_at(occasion, record, offset, data, kind, then);
-                share.through(ShareAccess::ReadWrite, &occasion.gate, write)?.await
-            }
+            Found::Lent(share) => Box::pin(self.write_lent(occasion, share, offset, data)).await,
         }
     }
 
@@ -351,7 +344,7 @@ impl Access {
         }
     }
 
-    async fn read_range(
+    pub(super) async fn read_range(
         &self,
         occasion: &Occasion,
         record: Arc<Record>,

@@ -8,9 +8,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::model::{MemoryId, Now, ShareAccess, ShareId};
+use crate::memory::Sources;
+use crate::model::{AccessKind, MemoryId, Now, ShareAccess, ShareId};
 use crate::registry::{Found, Gate, NewShare, Share};
 use crate::tenancy::access::{Access, Occasion, Target};
+use crate::units::ByteRange;
 
 impl Access {
     /// Finds a memory, the tenant's own or one that is shared with it.
@@ -103,5 +105,31 @@ impl Access {
     /// Ends a share if its time is over.
     pub fn expire_share(&self, share: &Arc<Share>, now: Now) {
         self.registry.expire_share(share, now);
+    }
+
+    /// Reads a range by a share.
+    pub(super) async fn read_lent(
+        &self,
+        occasion: &Occasion,
+        share: Arc<Share>,
+        range: ByteRange,
+        out: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        let record = Arc::clone(share.record());
+        let read = self.read_range(occasion, record, range, out, AccessKind::Read);
+        share.through(ShareAccess::Read, &occasion.gate, read)?.await
+    }
+
+    /// Writes by one.
+    pub(super) async fn write_lent(
+        &self,
+        occasion: &Occasion,
+        share: Arc<Share>,
+        offset: u64,
+        data: Sources,
+    ) -> Result<(), Failure> {
+        let (record, kind) = (Arc::clone(share.record()), AccessKind::Write);
+        let write = self.write_at(occasion, record, offset, data, kind, |_written| ());
+        share.through(ShareAccess::ReadWrite, &occasion.gate, write)?.await
     }
 }

@@ -150,7 +150,7 @@ async fn a_timeout_that_is_not_grpcs_is_an_invalid_field() {
 async fn an_rpc_that_is_none_is_unimplemented_and_what_is_no_grpc_is_415() {
     let house = House::start();
     let wire = Wire::connect(house.grpc()).await;
-    for path in ["/linmem.v1.MemoryService/ShareMemory", "/", "/x", "/a.B/C/D"] {
+    for path in ["/linmem.v1.MemoryService/MoveMemory", "/", "/x", "/a.B/C/D"] {
         let mut started = wire.begin_path(path, &[]).await;
         started.body.send_data(bytes::Bytes::new(), true).unwrap();
         let status = started.answer().await.status.unwrap();
