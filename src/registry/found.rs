@@ -29,6 +29,15 @@ impl Found {
         }
     }
 
+    /// The memory, and what it goes by, where it is another's.
+    #[must_use]
+    pub fn into_parts(self) -> (Arc<Record>, Option<Arc<Share>>) {
+        match self {
+            Self::Own(record) => (record, None),
+            Self::Lent(share) => (Arc::clone(share.record()), Some(share)),
+        }
+    }
+
     /// Its name here.
     #[must_use]
     pub fn name(&self) -> &MemoryId {

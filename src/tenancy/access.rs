@@ -188,13 +188,12 @@ impl Access {
         let found = self.reach(target, occasion.now)?;
         let range = self.within(found.record(), offset, length)?;
         let out = frame(range.length())?;
-        match found {
-            Found::Own(record) => {
-                self.read_range(occasion, record, range, out, AccessKind::Read).await
-            }
-            // On its own, so that the future of a small read stays small.
-            Found::Lent(share) => Box::pin(self.read_lent(occasion, share, range, out)).await,
+        // Taken apart, so that the future of a small read keeps no more than its parts.
+        let (record, share) = found.into_parts();
+        if let Some(share) = share {
+            return Box::pin(self.read_lent(occasion, share, range, out)).await;
         }
+        self.read_range(occasion, record, range, out, AccessKind::Read).await
     }
 
     /// Reads a part of a download.
@@ -224,11 +223,11 @@ impl Access {
         offset: u64,
         data: Sources,
     ) -> Result<(), Failure> {
-        let (kind, then) = (AccessKind::Write, |_written: &Sources| ());
-        match self.reach(target, occasion.now)? {
-            Found::Own(record) => self.write_at(occasion, record, offset, data, kind, then).await,
-            Found::Lent(share) => Box::pin(self.write_lent(occasion, share, offset, data)).await,
+        let (record, share) = self.reach(target, occasion.now)?.into_parts();
+        if let Some(share) = share {
+            return Box::pin(self.write_lent(occasion, share, offset, data)).await;
         }
+        self.write_at(occasion, record, offset, data, AccessKind::Write, |_written| ()).await
     }
 
     /// Writes a part of an upload, which as a whole goes [`Self::through`] what it was reached by; answers
