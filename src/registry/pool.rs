@@ -21,11 +21,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::error::Failure;
+use crate::os::heap::give_back;
 use crate::registry::gate::Gate;
 use crate::registry::job::{Completion, Job, Runnable, Turns, turn};
 
 /// Jobs that may wait, over all tenants.
 const MAX_QUEUED: usize = 16_384;
+/// Without a job for so long, a thread gives back what its jobs have left of its heap.
+const IDLE: Duration = Duration::from_secs(10);
 /// What a caller is told to wait when there are more.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -208,7 +211,14 @@ impl Shared {
             if queues.closed {
                 return None;
             }
-            queues = self.work_came.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.work_came.wait_timeout(queues, IDLE);
+            let (guard, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            queues = guard;
+            if waited.timed_out() && queues.queued == 0 {
+                drop(queues);
+                give_back();
+                queues = lock(&self.queues);
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `HOSTILE_FROM` | the number of the first input, to make one again | 0 |
 //! | `HOSTILE_SECONDS` | each shape attacks for so long at least | 5 |
 //! | `HOSTILE_RATIO` | the honest p99 beside a shape over that beside a spinner, at most | 2.0 |
+//! | `HOSTILE_GROWN` | hundredths of what was resident before a shape that may be so 30 s after | 105 |
 //!
 //! Law: as root, for the attackers' control group; a shape that cannot be is named and left out. What is
 //! found is a named test of `wire` before it is mended.
@@ -50,6 +51,7 @@ const SEED: &str = "HOSTILE_SEED";
 const FROM: &str = "HOSTILE_FROM";
 const INPUTS: &str = "HOSTILE_INPUTS";
 const SECONDS: &str = "HOSTILE_SECONDS";
+const GROWN: &str = "HOSTILE_GROWN";
 
 fn main() -> ExitCode {
     let Some(role) = text(ROLE) else { return parent() };

@@ -17,8 +17,8 @@ use crate::honest::{self, Latency};
 use crate::resident::{Peak, resident};
 use crate::serving::Serving;
 use crate::shapes::Shape;
-use crate::table::{GROWN, Row, head};
-use crate::{FROM, INPUTS, ROLE, SECONDS, SEED, SHAPE, TARGET, number, say, text};
+use crate::table::{Row, head};
+use crate::{FROM, GROWN, INPUTS, ROLE, SECONDS, SEED, SHAPE, TARGET, number, say, text};
 
 /// Times short enough to be seen within a shape's, and a tenant for the attackers that cannot have
 /// much: what it may have, in memories and in flight, is a part of the peak.
@@ -59,6 +59,8 @@ struct Siege {
     group: Result<HalfACore, String>,
     seed: u64,
     seconds: u64,
+    /// Hundredths of what was resident before a shape that may be so after it.
+    grown: u64,
 }
 
 pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
@@ -72,6 +74,7 @@ pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
         group: HalfACore::new(),
         seed: number(SEED).unwrap_or(clock.as_secs()),
         seconds: number(SECONDS).unwrap_or(5),
+        grown: number(GROWN).unwrap_or(105),
     };
     let most = text("HOSTILE_RATIO").map_or(2.0, |ratio| ratio.parse().expect("a ratio"));
     say(&format!("{SEED}={} {SECONDS}={}", siege.seed, siege.seconds));
@@ -95,7 +98,7 @@ pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
     say("left out: half-open TLS (this daemon speaks none yet)");
     let all: u64 = rows.iter().map(|row| row.tally.inputs).sum();
     say(&format!("{all} inputs; the daemon lives"));
-    let faults: Vec<String> = rows.iter().flat_map(|row| row.faults(most)).collect();
+    let faults: Vec<String> = rows.iter().flat_map(|row| row.faults(most, siege.grown)).collect();
     for fault in &faults {
         say(fault);
     }
@@ -131,7 +134,7 @@ impl Siege {
         let end = Instant::now() + AFTER;
         loop {
             let now = resident(self.serving.pid());
-            if now * 100 <= before * GROWN || Instant::now() >= end {
+            if now * 100 <= before * self.grown || Instant::now() >= end {
                 return now;
             }
             thread::sleep(Duration::from_millis(200));
