@@ -89,7 +89,7 @@ impl Daemon {
     }
 
     /// Starts a daemon in a process of its own, which is confined for good; the calling thread, its only
-    /// one, is for [`crate::daemon::run`] from then on.
+    /// one, is for [`crate::daemon::run()`] from then on.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.

@@ -1,4 +1,4 @@
-//! MemoryService's calls about shares: message in, [`Access`](crate::tenancy::Access), message out.
+//! MemoryService's calls about shares: message in, [`Access`], message out.
 //!
 //! Law: `memory_service.rs`'s. To its grantee a share shows nothing of what its owner says of the memory.
 

@@ -258,7 +258,7 @@ def a_group_a_copy_and_a_session_do_what_they_say(client):
 
 
 def an_rpc_that_is_not_built_is_unimplemented(client):
-    call = client.channel.unary_unary("/linmem.v1.MemoryService/ShareMemory")
+    call = client.channel.unary_unary("/linmem.v1.MemoryService/MoveMemory")
     try:
         call(b"")
         raise AssertionError("it is built?")
