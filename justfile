@@ -16,6 +16,10 @@ test *ARGS:
 loom:
     LINMEMD_LOOM=1 cargo test --locked --lib --target-dir target/loom loom
 
+# Every decoder that a stranger can reach; needs a C++ compiler.
+fuzz *ARGS:
+    fuzz/run {{ARGS}}
+
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 

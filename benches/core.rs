@@ -16,7 +16,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use linmemd::memory::lock::Locked;
 use linmemd::memory::{Layout, LinearMemory, MmapAllocator, Plan};
-use linmemd::metrics::Metrics;
 use linmemd::model::{
     Form, Growth, Guard, Id, IndexType, MemorySpec, Now, PageKind, Presentation, Shape, TenantName,
     Verification,
@@ -28,7 +27,7 @@ use linmemd::registry::{
 };
 use linmemd::rpc::ServingClock;
 use linmemd::tenancy::{
-    Access, Clock, EachMemory, GrowPolicy, Occasion, Peer, Shown, Target, TenantLimits, Tenants,
+    Access, Clock, EachMemory, Occasion, Peer, Shown, Target, TenantLimits, Tenants,
 };
 use linmemd::units::{ByteCount, ByteRange, WasmPages};
 
@@ -72,26 +71,20 @@ impl Floor {
             mappings: 1 << 50,
             reserved_bytes: 1 << 60,
             memories: 1 << 50,
+            ..Limits::NONE
         };
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
         let allocator = Box::new(MmapAllocator::new(Arc::new(Linux)).0);
         let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
-        let tenant = TenantLimits {
-            namespace: NamespaceLimits { account: limits, maximum_pages: None, waiters: 8 },
-            in_flight_bytes: u64::MAX,
-            handlers: u64::MAX,
-            sessions: u64::MAX,
-            connections: u64::MAX,
-            growth: GrowPolicy::NONE,
-        };
+        let namespace = NamespaceLimits { account: limits, waiters: 8, ..NamespaceLimits::NONE };
+        let tenant = TenantLimits { namespace, ..TenantLimits::NONE };
         let tenants = Tenants::new(
             vec![(TenantName::new("default").unwrap(), tenant)],
             8,
             registry,
             Arc::new(EachMemory::new(0)),
             &(Arc::new(ServingClock) as Arc<dyn Clock>),
-            &Arc::new(Metrics::new()),
         );
         let access = tenants.access(Shown::by(&Peer::Anonymous), SystemTime::now()).unwrap();
         Self { access, occasion: Occasion { now, gate: Gate::new() } }
@@ -105,6 +98,7 @@ impl Floor {
             growth: Growth::Allowed,
             guard: Guard::default(),
             form: Form::usual(),
+            owner: linmemd::model::Owner::Tenant,
             presentation: Presentation::default(),
             segments: Vec::new(),
         };
@@ -215,11 +209,11 @@ fn filled(verification: Verification) -> LinearMemory {
     memory
 }
 
-struct Owner(Locked<u64>);
+struct Holder(Locked<u64>);
 
 fn lock() {
-    let owner = Arc::new(Owner(Locked::new(0)));
-    let inside: fn(&Owner) -> &Locked<u64> = |owner| &owner.0;
+    let owner = Arc::new(Holder(Locked::new(0)));
+    let inside: fn(&Holder) -> &Locked<u64> = |owner| &owner.0;
     let rounds = |take: &mut dyn FnMut()| {
         median((0..ROUNDS).map(|_| nanoseconds(1_000_000, &mut *take)).collect())
     };
@@ -324,6 +318,7 @@ fn look_ups(floor: &Floor) {
         growth: Growth::Disallowed,
         guard: Guard { before: ByteCount::ZERO, after: ByteCount::ZERO },
         form: Form::usual(),
+        owner: linmemd::model::Owner::Tenant,
         presentation: Presentation::default(),
         segments: Vec::new(),
     };

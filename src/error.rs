@@ -149,6 +149,32 @@ pub enum Failure {
         limit_name: &'static str,
         /// How much there may be.
         limit: u64,
+        /// How much there is, where that is the tenant's to know.
+        used: Option<u64>,
+        /// When to try again.
+        after: Duration,
+    },
+    /// The tenant's rate; the same call will do later.
+    #[error("{limit_name}: more than {limit} a second; try again after the given delay")]
+    RateLimited {
+        /// Which rate.
+        limit_name: &'static str,
+        /// How many a second there may be.
+        limit: u64,
+        /// How many of those that may come at once are not there, and how many are owed.
+        used: u64,
+        /// When they will be there.
+        after: Duration,
+    },
+    /// The host is short of memory; the same call will do once it is not.
+    #[error(
+        "the host is short of memory ({step}), and {remedy}; or try again after the given delay"
+    )]
+    HostShort {
+        /// From which step on this is refused.
+        step: &'static str,
+        /// What is not done, and what to do.
+        remedy: &'static str,
         /// When to try again.
         after: Duration,
     },
@@ -239,13 +265,15 @@ pub enum Failure {
     },
     /// The partition's own limit.
     #[error(
-        "partition {partition_id} has no room for {asked} bytes more below its maximum of {limit}; \
+        "partition {partition_id} has no room for {asked} more below its {limit_name} of {limit}; \
          delete something in it or have another made"
     )]
     PartitionFull {
         /// The partition.
         partition_id: PartitionId,
-        /// Its maximum.
+        /// Which of its limits.
+        limit_name: &'static str,
+        /// How much there may be.
         limit: u64,
         /// How much more was asked for.
         asked: u64,
@@ -326,7 +354,7 @@ pub enum Failure {
     ExpectedShared,
     /// The tenant's callers wait already, as many as may.
     #[error(
-        "{used} of {limit} waiters wait already; end some, or have grpc.waiters_per_tenant raised"
+        "{used} of {limit} waiters wait already; end some, or have the tenant's waiters raised"
     )]
     TooManyWaiters {
         /// How many may.
@@ -336,7 +364,7 @@ pub enum Failure {
     },
     /// The tenant has as many sessions open as it may.
     #[error(
-        "{used} of {limit} sessions are open already; close some, or have grpc.sessions_per_tenant raised"
+        "{used} of {limit} sessions are open already; close some, or have the tenant's sessions raised"
     )]
     TooManySessions {
         /// How many may be.
@@ -519,7 +547,7 @@ impl From<OutOfBounds> for Failure {
     }
 }
 
-/// A tenant that was named but must not be echoed as it came: escaped, at most 64 characters.
+/// What a caller named and must not be echoed as it came: escaped, at most 64 characters.
 #[must_use]
 pub fn printable(name: &[u8]) -> String {
     name.escape_ascii().take(64).map(char::from).collect()

@@ -102,10 +102,15 @@
 //!   NONVOLATILE; VOLATILE again makes a range young and leaves gone what is gone. A protection says
 //!   what clients may do and is nothing to a purge. Pages come one by one from the front of the oldest
 //!   range, and nothing is purged where that gives no RAM back. A memory in use is passed over.
-//! - Want of memory is looked for while anything is volatile or there are partitions, the sooner the
-//!   nearer a limit: without swap the kernel kills at the limit and does not tell before. A charge
-//!   outlives a purge, as it does a discard, so the host can be short only where others use it too or
-//!   `memory.overcommit` lets tenants have more than there is.
+//! - Want of memory is looked for the sooner the nearer a limit: without swap the kernel kills at the limit
+//!   and does not tell before. A charge outlives a purge, as it does a discard, so the host can be short
+//!   only where others use it too or `memory.overcommit` lets tenants have more than there is.
+//! - Where it is short it goes up a ladder (`daemon/ladder.rs` judges, `registry/overload.rs` refuses). Pages
+//!   in advance are a promise of the spec: while they are not to be had, who asks for them is OVERLOADED and
+//!   may ask without. What has its RAM already is refused at no step but as a call; a partition is lent
+//!   nothing. A repeat of what was done is answered. The ledger refuses nothing below the budget.
+//! - While calls are shed the daemon is not ready and its health NOT_SERVING, but for AdminService's; before
+//!   that it is ready and says the step: who is sent nobody has nobody give anything back.
 //! - Files of control groups of version 1 do not tell by themselves and are read at each look.
 //! - A partition's minimum and maximum count committed bytes and overhead together, as every quota
 //!   does, so that a minimum holds whatever the host's budget has left. To the host all of a
@@ -241,6 +246,8 @@
 //! - A download is read one message ahead of its taker while half of the budget is free, else none.
 //! - A peer's frames are worth what they bring: resets, pings and their like are paid for out of a credit
 //!   that calls earn (`rpc/manners.rs`). It is slowed first, so that an honest client's burst is not ended.
+//! - Of a serving thread who comes with little is served as it comes, and who comes with much stands in a
+//!   line, a tenant beside the other (`rpc/turns.rs`). Before its first call a connection is its address's.
 //! - A connection counts for each tenant that it has called for, until it ends.
 //! - An address of IPv6 stands for its network of 64 bits. Loopback's addresses are counted as any.
 //! - What the daemon gives up (`daemon/confinement.rs`) it gives up at one point: when it listens and has
@@ -252,6 +259,25 @@
 //! - Landlock's rules are about inodes, which `/proc` makes anew: those files are held open for good.
 //! - A config mounted read-only may be anybody's: in a container users are others. A socket's folder of its
 //!   own stays when the daemon ends.
+//! - An operation of a rate is a call, each further range that it accesses, and each message of a stream,
+//!   so that a flood of calls that access nothing is bounded, too; bytes are what `access_bytes_total`
+//!   counts but discards (who gives RAM back is not to wait for it), and those of segments. What was let in
+//!   counts, whatever comes of it: else bad requests were free. Calls that are the host's business count
+//!   for nobody. A gauge of a rate tells what of the burst is not there, and what is owed.
+//! - A call needs what it takes, of more than the burst all of that, and owes the rest. A message of a stream
+//!   needs something left and owes the rest: it waits no longer than others, and a tenant's own calls do not
+//!   starve its streams. A session's message is not read before; an upload's waits with its bytes in flight.
+//! - A limit that is replaced holds from the next look at it; each is one word, so a call may see one old
+//!   and another new. A rate that is replaced leaves what is owed as the time that it was.
+//! - What is locked or of huge pages is all of a memory's committed bytes or none; slots of the arena are the
+//!   host's and in no such quota. All that is in a partition is of one kind, so that its maximum bounds these.
+//! - Events and request ids that are kept give way to what is asked for now, the oldest first and no more
+//!   than are needed: a delete makes room for a create of the same size, whatever it left behind.
+//! - A memory of a connection is as expired from the moment that ends, and told as deleted; what runs on
+//!   it ends first. The connection is the HTTP/2 one: a client of several ties it to the one that its create
+//!   took. A repeat of the create over another connection does not tie it anew.
+//! - Fuzzing goes in by [`rpc::serve`], over a pipe in memory: no door is opened for it, and the product
+//!   is compiled otherwise for it only in that the fuzzer hears of branches.
 //! - A status that the client did not get from us (no ErrorInfo) promises nothing; the client's
 //!   retries follow the failure's retry word (`client/retry.rs`).
 

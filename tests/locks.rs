@@ -1,6 +1,6 @@
 //! What the lock files agree on.
 //!
-//! Owns: the comparison of the product's with that of the package beside it. Law: whoever adds a
+//! Owns: the comparison of the product's with those of the packages beside it. Law: whoever adds a
 //! dependency hears here that another lock file has to know it. Builds nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,25 +23,34 @@ fn locked(path: &str) -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// CI builds that package with `--locked`, and in the product's own folder.
 #[test]
 fn conformance_is_locked_to_the_products_own_dependencies() {
-    let (product, conformance) = (locked("Cargo.lock"), locked("conformance/Cargo.lock"));
+    is_locked_to_the_products("conformance");
+}
+
+#[test]
+fn fuzz_is_locked_to_the_products_own_dependencies() {
+    is_locked_to_the_products("fuzz");
+}
+
+/// CI builds these packages with `--locked`, and in the product's own folder.
+fn is_locked_to_the_products(package: &str) {
+    let (product, other) = (locked("Cargo.lock"), locked(&format!("{package}/Cargo.lock")));
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let manifest = fs::read_to_string(manifest).expect("the manifest");
     let section = manifest.split("\n[dependencies]\n").nth(1).expect("dependencies");
     let mut faults = Vec::new();
     for line in section.lines().take_while(|line| !line.is_empty()) {
         let name = line.split(' ').next().unwrap_or_default();
-        let has = conformance.get(name).is_some_and(|versions| {
+        let has = other.get(name).is_some_and(|versions| {
             versions
                 .iter()
                 .all(|version| product.get(name).is_some_and(|own| own.contains(version)))
         });
         if !has {
-            faults.push(format!("{name}: cargo update --workspace in conformance/"));
+            faults.push(format!("{name}: cargo update --workspace in {package}/"));
         }
     }
-    assert!(conformance.len() > 100 && product.len() > 100);
+    assert!(other.len() > 100 && product.len() > 100);
     assert!(faults.is_empty(), "{faults:#?}");
 }

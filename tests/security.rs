@@ -46,7 +46,7 @@ const FLOOR: [(&str, [u64; 3]); 5] = [
     ("rustls-webpki", [0, 103, 13]),
 ];
 
-const LOCKS: [&str; 2] = ["Cargo.lock", "conformance/Cargo.lock"];
+const LOCKS: [&str; 3] = ["Cargo.lock", "conformance/Cargo.lock", "fuzz/Cargo.lock"];
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -113,9 +113,11 @@ fn every_attack_has_a_row_that_names_its_tests_or_says_that_there_are_none() {
         }
         for name in names {
             named += 1;
-            let exists = match name.strip_prefix("hostile ") {
-                Some(shape) => root().join(format!("tests/hostile/shapes/{shape}.rs")).is_file(),
-                None => tests.contains(name),
+            let is_file = |path: String| root().join(path).is_file();
+            let exists = match name.split_once(' ') {
+                Some(("hostile", shape)) => is_file(format!("tests/hostile/shapes/{shape}.rs")),
+                Some(("fuzz", target)) => is_file(format!("fuzz/src/targets/{target}.rs")),
+                _ => tests.contains(name),
             };
             if !exists {
                 faults.push(format!("{attack}: there is no {name}"));

@@ -14,6 +14,7 @@ use uuid::Builder;
 
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
+use crate::client::pages::turn;
 use crate::client::proto::memory_service_client::MemoryServiceClient;
 use crate::client::proto::{
     CreateMemoryRequest, DeleteMemoryRequest, DiscardMemoryRequest, DrainRequest, DrainResponse,
@@ -250,13 +251,9 @@ impl Client {
         loop {
             let page = self.list_memories(message.clone()).await?;
             all.extend(page.memories);
-            if page.next_page_token.is_empty() {
+            if !turn(&mut message.page_token, page.next_page_token)? {
                 return Ok(all);
             }
-            if page.next_page_token == message.page_token {
-                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
-            }
-            message.page_token = page.next_page_token;
         }
     }
 

@@ -39,7 +39,8 @@ pub struct ConnectOptions {
     /// connecting, too.
     pub deadline: Option<Duration>,
     /// Connections that calls are dealt out to in turn. One HTTP/2 connection is bound by one lock
-    /// on either side, so that several are faster.
+    /// on either side, so that several are faster. A memory of OWNER_CONNECTION goes with the one that
+    /// its create took, whichever that was.
     pub connections: usize,
     /// The time that opening a connection may take.
     pub connect_timeout: Duration,

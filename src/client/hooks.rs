@@ -13,6 +13,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::client::connect::Client;
 use crate::client::error::{ClientError, Retry};
+use crate::client::pages::turn;
 use crate::client::proto::hook_service_client::HookServiceClient;
 use crate::client::proto::{
     AnswerGrowHookRequest, AnswerGrowHookResponse, CreateGrowHookRequest, DeleteGrowHookRequest,
@@ -77,13 +78,9 @@ impl Client {
         loop {
             let page = self.list_grow_hooks(message.clone()).await?;
             all.extend(page.hooks);
-            if page.next_page_token.is_empty() {
+            if !turn(&mut message.page_token, page.next_page_token)? {
                 return Ok(all);
             }
-            if page.next_page_token == message.page_token {
-                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
-            }
-            message.page_token = page.next_page_token;
         }
     }
 

@@ -10,6 +10,7 @@
 //! connect   options, channels, Client  upload    a client stream, checked by CRC-32C
 //! hooks     who decides about growth
 //! error     what can go wrong          download  a server stream, checked and resumed
+//! pages     a list, page by page
 //! retry     when to try again          service_config  the same, for stock gRPC clients
 //! events    a watch that comes back
 //! ```
@@ -22,6 +23,7 @@ mod error;
 mod events;
 mod groups;
 mod hooks;
+mod pages;
 mod partitions;
 mod retry;
 mod segments;

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
+use crate::client::pages::turn;
 use crate::client::proto::admin_service_client::AdminServiceClient;
 use crate::client::proto::{
     CreatePartitionRequest, DeletePartitionRequest, GetPartitionRequest, ListPartitionsRequest,
@@ -59,13 +60,9 @@ impl Client {
         loop {
             let page = self.list_partitions(message.clone()).await?;
             all.extend(page.partitions);
-            if page.next_page_token.is_empty() {
+            if !turn(&mut message.page_token, page.next_page_token)? {
                 return Ok(all);
             }
-            if page.next_page_token == message.page_token {
-                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
-            }
-            message.page_token = page.next_page_token;
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::client::calls::{Stub, set_request_id, without};
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
+use crate::client::pages::turn;
 use crate::client::proto::{
     DropSegmentRequest, GetSegmentRequest, GetSegmentResponse, InitMemoryRequest,
     ListSegmentsRequest, ListSegmentsResponse, PutSegmentRequest, Segment,
@@ -67,13 +68,9 @@ impl Client {
         loop {
             let page = self.list_segments(message.clone()).await?;
             all.extend(page.segments);
-            if page.next_page_token.is_empty() {
+            if !turn(&mut message.page_token, page.next_page_token)? {
                 return Ok(all);
             }
-            if page.next_page_token == message.page_token {
-                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
-            }
-            message.page_token = page.next_page_token;
         }
     }
 

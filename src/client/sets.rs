@@ -5,6 +5,7 @@
 use crate::client::calls::{Stub, set_request_id, without};
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
+use crate::client::pages::turn;
 use crate::client::proto::{
     CreateMemorySetRequest, DeleteMemorySetRequest, GetMemorySetRequest, ListMemorySetsRequest,
     ListMemorySetsResponse, MemorySet,
@@ -55,13 +56,9 @@ impl Client {
         loop {
             let page = self.list_memory_sets(message.clone()).await?;
             all.extend(page.memory_sets);
-            if page.next_page_token.is_empty() {
+            if !turn(&mut message.page_token, page.next_page_token)? {
                 return Ok(all);
             }
-            if page.next_page_token == message.page_token {
-                return Err(ClientError::Answer("the same next_page_token twice".to_owned()));
-            }
-            message.page_token = page.next_page_token;
         }
     }
 

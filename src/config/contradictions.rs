@@ -10,11 +10,11 @@ use crate::config::draft::Findings;
 use crate::config::keys::TENANT;
 use crate::config::mistake::{Fault, Origin};
 use crate::config::{
-    Config, Confinement, Entry, Measure, Seccomp, exposure, growth, identities, partitions,
+    Config, Confinement, Entry, Measure, Seccomp, exposure, growth, identities, partitions, quota,
 };
 
 /// Room for what surrounds the bytes of a write in its message: one page is plenty.
-const MESSAGE_BYTES: u64 = PAGE_BYTES;
+pub(super) const MESSAGE_BYTES: u64 = PAGE_BYTES;
 
 /// Notes every contradiction. `entries` are the same values, for the messages.
 pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) {
@@ -22,6 +22,7 @@ pub(super) fn note(config: &Config, entries: &[Entry], findings: &mut Findings) 
     sizes(config, &mut rules);
     tenants(config, findings, &mut rules);
     confinement(config, &mut rules);
+    quota::note(config, &mut rules);
     partitions::note(config, findings, &mut rules);
     growth::note(config, findings);
     identities::note(config, findings, &mut rules);

@@ -56,8 +56,7 @@ impl Kind for Sha256 {
     }
 
     fn show(&self, value: &[u8; 32]) -> Option<String> {
-        let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(quoted(&digits))
+        Some(quoted(&digits(value)))
     }
 
     fn accepts(&self) -> String {
@@ -107,4 +106,9 @@ impl Kind for Moment {
     fn accepts(&self) -> String {
         "a moment in UTC, as \"2027-01-31T00:00:00Z\"".to_owned()
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

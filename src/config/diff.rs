@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use crate::config::credentials::digits;
 use crate::config::{Config, Entry, Origins, print};
 
 /// How much of a hash is shown, its quotation mark included.
@@ -48,7 +49,7 @@ impl Config {
             // No key and no value has a line's end in it: values are TOML, quoted.
             hash.update(format!("{key} = {value}\n"));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        digits(&hash.finalize())
     }
 }
 

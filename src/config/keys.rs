@@ -47,7 +47,9 @@ const MOST_BYTES: u64 = 256 * TIB;
 const I32_PAGES: u64 = 1 << 16;
 /// Pages of the whole index space of an I64 memory.
 const I64_PAGES: u64 = 1 << 48;
-/// Pages a second: more than any machine clears.
+/// Segments of a tenant: their names are in memory, and in one list.
+const MOST_SEGMENTS: u32 = 1 << 20;
+/// Pages, operations or bytes a second: more than any machine does.
 const MOST_RATE: u64 = 1 << 40;
 /// More than any machine has.
 const MOST_CORES: u32 = 1_024;
@@ -159,6 +161,18 @@ pub(super) fn keys() -> Vec<Key<Config>> {
         key("confinement", "keep_ipc_lock", Switch, |c| &mut c.confinement.keep_ipc_lock),
         key("confinement", "require", Measures, |c| &mut c.confinement.require),
 
+        key("quota", "bytes", Optional(Bytes(PAGE_BYTES, MOST_BYTES), "the host budget"), |c| &mut c.quota.bytes),
+        key("quota", "memories", Optional(Whole(0, u32::MAX), "no limit"), |c| &mut c.quota.memories),
+        key("quota", "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |c| &mut c.quota.mappings),
+        key("quota", "locked_bytes", Optional(Bytes(0, MOST_BYTES), "what the host lets lock"), |c| &mut c.quota.locked_bytes),
+        key("quota", "huge_page_bytes", Optional(Bytes(0, MOST_BYTES), "what the host's pools have"), |c| &mut c.quota.huge_page_bytes),
+        key("quota", "segments", Optional(Whole(0, MOST_SEGMENTS), "16384"), |c| &mut c.quota.segments),
+        key("quota", "segment_bytes", Optional(Bytes(0, MOST_BYTES), "the tenant's quota of bytes"), |c| &mut c.quota.segment_bytes),
+        key("quota", "operations_per_second", Optional(Whole(1, MOST_RATE), "any number"), |c| &mut c.quota.operations_per_second),
+        key("quota", "operations_burst", Optional(Whole(1, MOST_RATE), "those of one second"), |c| &mut c.quota.operations_burst),
+        key("quota", "bytes_per_second", Optional(Bytes(1, MOST_RATE), "any number"), |c| &mut c.quota.bytes_per_second),
+        key("quota", "bytes_burst", Optional(Bytes(1, MOST_RATE), "those of one second"), |c| &mut c.quota.bytes_burst),
+
         key("grow_policy", "largest_step_pages", Optional(Whole(1, I64_PAGES), "any number"), |c| &mut c.grow_policy.largest_step_pages),
         key("grow_policy", "rate_pages_per_second", Optional(Whole(1, MOST_RATE), "any number"), |c| &mut c.grow_policy.rate_pages_per_second),
         key("grow_policy", "budget_share", Optional(Factor(0.001, 1.0), "all of its quota"), |c| &mut c.grow_policy.budget_share),
@@ -170,11 +184,23 @@ pub(super) fn keys() -> Vec<Key<Config>> {
 pub(super) fn tenant_keys() -> Vec<Key<Tenant>> {
     vec![
         key(TENANT, "name", Id, |t: &mut Tenant| &mut t.name).needed(),
-        key(TENANT, "quota_bytes", Optional(Bytes(PAGE_BYTES, MOST_BYTES), "the host budget"), |t| &mut t.quota_bytes),
-        key(TENANT, "memories", Optional(Whole(0, u32::MAX), "no limit"), |t| &mut t.memories),
+        key(TENANT, "quota_bytes", Optional(Bytes(PAGE_BYTES, MOST_BYTES), "quota.bytes"), |t| &mut t.quota_bytes),
+        key(TENANT, "memories", Optional(Whole(0, u32::MAX), "quota.memories"), |t| &mut t.memories),
         key(TENANT, "maximum_pages", Optional(Whole(1, I64_PAGES), "no cap of its own"), |t| &mut t.maximum_pages),
         key(TENANT, "reserved_bytes", Optional(Bytes(PAGE_BYTES, ADDRESS_SPACE), "memory.reserved_bytes_per_tenant"), |t| &mut t.reserved_bytes),
-        key(TENANT, "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |t| &mut t.mappings),
+        key(TENANT, "mappings", Optional(Whole(0, u32::MAX), "quota.mappings"), |t| &mut t.mappings),
+        key(TENANT, "locked_bytes", Optional(Bytes(0, MOST_BYTES), "quota.locked_bytes"), |t| &mut t.quota.locked_bytes),
+        key(TENANT, "huge_page_bytes", Optional(Bytes(0, MOST_BYTES), "quota.huge_page_bytes"), |t| &mut t.quota.huge_page_bytes),
+        key(TENANT, "segments", Optional(Whole(0, MOST_SEGMENTS), "quota.segments"), |t| &mut t.quota.segments),
+        key(TENANT, "segment_bytes", Optional(Bytes(0, MOST_BYTES), "quota.segment_bytes"), |t| &mut t.quota.segment_bytes),
+        key(TENANT, "waiters", Optional(Whole(0, 1 << 24), "grpc.waiters_per_tenant"), |t| &mut t.quota.waiters),
+        key(TENANT, "sessions", Optional(Whole(0, 1_000_000), "grpc.sessions_per_tenant"), |t| &mut t.quota.sessions),
+        key(TENANT, "handlers", Optional(Whole(1, 1_000_000), "grpc.handlers_per_tenant"), |t| &mut t.quota.handlers),
+        key(TENANT, "in_flight_bytes", Optional(Bytes(MIB, TIB), "grpc.in_flight_bytes_per_tenant"), |t| &mut t.quota.in_flight_bytes),
+        key(TENANT, "operations_per_second", Optional(Whole(1, MOST_RATE), "quota.operations_per_second"), |t| &mut t.quota.operations_per_second),
+        key(TENANT, "operations_burst", Optional(Whole(1, MOST_RATE), "quota.operations_burst"), |t| &mut t.quota.operations_burst),
+        key(TENANT, "bytes_per_second", Optional(Bytes(1, MOST_RATE), "quota.bytes_per_second"), |t| &mut t.quota.bytes_per_second),
+        key(TENANT, "bytes_burst", Optional(Bytes(1, MOST_RATE), "quota.bytes_burst"), |t| &mut t.quota.bytes_burst),
         key(TENANT, "state", State, |t| &mut t.state),
         key(TENANT, "grow_largest_step_pages", Optional(Whole(1, I64_PAGES), "grow_policy.largest_step_pages"), |t| &mut t.grow_policy.largest_step_pages),
         key(TENANT, "grow_rate_pages_per_second", Optional(Whole(1, MOST_RATE), "grow_policy.rate_pages_per_second"), |t| &mut t.grow_policy.rate_pages_per_second),
@@ -194,6 +220,9 @@ pub(super) fn partition_keys() -> Vec<Key<Partition>> {
         key(PARTITION, "page_kind", Optional(Pages, "its parent's, or base pages"), |p| &mut p.page_kind),
         key(PARTITION, "locked", Switch, |p| &mut p.locked),
         key(PARTITION, "tenants", Ids, |p| &mut p.tenants),
+        key(PARTITION, "memories", Optional(Whole(0, u32::MAX), "what tenants may have"), |p| &mut p.memories),
+        key(PARTITION, "mappings", Optional(Whole(0, u32::MAX), "what the host has left"), |p| &mut p.mappings),
+        key(PARTITION, "reserved_bytes", Optional(Bytes(PAGE_BYTES, ADDRESS_SPACE), "what the host has left"), |p| &mut p.reserved_bytes),
     ]
 }
 

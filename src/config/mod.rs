@@ -33,6 +33,7 @@ mod partitions;
 #[cfg(test)]
 mod partitions_tests;
 mod print;
+mod quota;
 mod raw;
 mod sections;
 mod tenant_state;
@@ -52,8 +53,10 @@ pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
 pub use crate::config::identities::{Identity, JwtClaim, JwtIssuer, Tls};
 pub use crate::config::logs::{Audit, Log, LogFormat};
 pub use crate::config::mistake::{Fault, Mistake, Mistakes, Origin};
+pub use crate::config::partitions::{PageKind, Partition};
+pub use crate::config::quota::Quota;
 pub use crate::config::sections::{
-    Config, Drain, Grpc, Http, Lease, Memory, Metrics, PageKind, Partition, Pool, Requests, Tenant,
+    Config, Drain, Grpc, Http, Lease, Memory, Metrics, Pool, Requests, Tenant,
 };
 pub use crate::config::tenant_state::TenantState;
 

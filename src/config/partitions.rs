@@ -1,13 +1,51 @@
-//! Owns the rules between partitions, and between them and the rest: parents that exist and end at the
+//! Owns `[[partition]]`, and the rules between partitions, and between them and the rest: parents that exist and end at the
 //! host, minimums that fit. What needs the host to be judged (its RAM, its nodes) is not here.
 
 use std::collections::BTreeMap;
 
+use crate::config::Config;
 use crate::config::contradictions::{Rule, rule};
 use crate::config::draft::Findings;
 use crate::config::keys::PARTITION;
 use crate::config::mistake::Fault;
-use crate::config::{Config, Partition};
+
+/// One `[[partition]]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partition {
+    /// Its name, `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`, unique. No default.
+    pub name: String,
+    /// What everything in it may cost, bytes. No default.
+    pub maximum_bytes: u64,
+    /// What of that is set aside at start, bytes. Default: 0.
+    pub minimum_bytes: u64,
+    /// The partition that it is a part of. Default: none, which is the host.
+    pub parent: Option<String>,
+    /// NUMA nodes that it is isolated to. Default: empty, which is its parent's, or all.
+    pub nodes: Vec<u32>,
+    /// The kind of pages that is set aside. Default: none, which is its parent's, or base pages.
+    pub page_kind: Option<PageKind>,
+    /// Whether its memories are locked in RAM. Default: false.
+    pub locked: bool,
+    /// Tenants whose memories may live in it. Default: empty, which is all.
+    pub tenants: Vec<String>,
+    /// Memories that may be in it. Default: none, which is what tenants may have.
+    pub memories: Option<u32>,
+    /// Their mappings. Default: none, which is what the host has left.
+    pub mappings: Option<u32>,
+    /// Their address space, bytes. Default: none, which is what the host has left.
+    pub reserved_bytes: Option<u64>,
+}
+
+/// A kind of pages that can be set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    /// The host's base pages.
+    Base,
+    /// 2 MiB pages of the host's pool.
+    Huge2M,
+    /// 1 GiB pages of the host's pool.
+    Huge1G,
+}
 
 /// Notes every contradiction that is about partitions.
 pub(super) fn note(config: &Config, findings: &mut Findings, rules: &mut Vec<Rule>) {

@@ -11,7 +11,7 @@ fn mistakes(text: &str) -> Vec<String> {
 fn a_partition_is_read_and_printed_whole() {
     let text = "[[tenant]]\nname = \"blue\"\n[[partition]]\nname = \"live\"\nmaximum_bytes = \"1GiB\"\n\
         minimum_bytes = \"256MiB\"\nnodes = [0, 1]\npage_kind = \"2m\"\nlocked = true\n\
-        tenants = [\"blue\"]\n[[partition]]\nname = \"in\"\nparent = \"live\"\nmaximum_bytes = 65536\n";
+        tenants = [\"blue\"]\nmemories = 7\nmappings = 8\nreserved_bytes = \"1GiB\"\n[[partition]]\nname = \"in\"\nparent = \"live\"\nmaximum_bytes = 65536\n";
     let config = Config::from_toml(text).unwrap();
     let live = Partition {
         name: "live".into(),
@@ -22,6 +22,9 @@ fn a_partition_is_read_and_printed_whole() {
         page_kind: Some(PageKind::Huge2M),
         locked: true,
         tenants: vec!["blue".into()],
+        memories: Some(7),
+        mappings: Some(8),
+        reserved_bytes: Some(1 << 30),
     };
     let within = Partition {
         name: "in".into(),

@@ -10,6 +10,8 @@ use crate::config::confinement::Confinement;
 use crate::config::growth::{GrowPolicy, Hook};
 use crate::config::identities::{Identity, JwtIssuer, Tls};
 use crate::config::logs::{Audit, Log};
+use crate::config::partitions::Partition;
+use crate::config::quota::Quota;
 use crate::config::{TenantState, defaults};
 
 /// The daemon's whole configuration.
@@ -47,6 +49,8 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Pools of the host budget, made at start. Default: none.
     pub partitions: Vec<Partition>,
+    /// What each tenant may have that does not say otherwise.
+    pub quota: Quota,
     /// How tenants' memories may grow.
     pub grow_policy: GrowPolicy,
     /// Who is asked before they do, made at start. Default: none.
@@ -233,52 +237,22 @@ pub struct Drain {
 pub struct Tenant {
     /// Its name, `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`, unique. No default.
     pub name: String,
-    /// Bytes that it may be charged. Default: none, which is the host budget.
+    /// Bytes that it may be charged. Default: none, which is `quota.bytes`.
     pub quota_bytes: Option<u64>,
-    /// Memories at a time. Default: none, which is no limit.
+    /// Memories at a time. Default: none, which is `quota.memories`.
     pub memories: Option<u32>,
     /// Largest maximum of one memory, pages of 64 KiB. Default: none, which is no cap of its own.
     pub maximum_pages: Option<u64>,
     /// Address space, bytes. Default: none, which is `memory.reserved_bytes_per_tenant`.
     pub reserved_bytes: Option<u64>,
-    /// Mappings at a time. Default: none, which is what the host has left.
+    /// Mappings at a time. Default: none, which is `quota.mappings`.
     pub mappings: Option<u32>,
     /// Whether anybody may call as it. Default: active.
     pub state: TenantState,
+    /// What else it may have. Default: as `[quota]` and `[grpc]` say.
+    pub quota: Quota,
     /// How its memories may grow. Default: as `[grow_policy]` says.
     pub grow_policy: GrowPolicy,
-}
-
-/// One `[[partition]]`.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Partition {
-    /// Its name, `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`, unique. No default.
-    pub name: String,
-    /// What everything in it may cost, bytes. No default.
-    pub maximum_bytes: u64,
-    /// What of that is set aside at start, bytes. Default: 0.
-    pub minimum_bytes: u64,
-    /// The partition that it is a part of. Default: none, which is the host.
-    pub parent: Option<String>,
-    /// NUMA nodes that it is isolated to. Default: empty, which is its parent's, or all.
-    pub nodes: Vec<u32>,
-    /// The kind of pages that is set aside. Default: none, which is its parent's, or base pages.
-    pub page_kind: Option<PageKind>,
-    /// Whether its memories are locked in RAM. Default: false.
-    pub locked: bool,
-    /// Tenants whose memories may live in it. Default: empty, which is all.
-    pub tenants: Vec<String>,
-}
-
-/// A kind of pages that can be set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PageKind {
-    /// The host's base pages.
-    Base,
-    /// 2 MiB pages of the host's pool.
-    Huge2M,
-    /// 1 GiB pages of the host's pool.
-    Huge1G,
 }
 
 impl Default for Config {
@@ -361,6 +335,7 @@ impl Default for Config {
             confinement: Confinement::default(),
             tenants: vec![Tenant::named(defaults::TENANT_NAME)],
             partitions: Vec::new(),
+            quota: Quota::default(),
             grow_policy: GrowPolicy::default(),
             hooks: Vec::new(),
             identities: Vec::new(),
@@ -380,6 +355,7 @@ impl Tenant {
             reserved_bytes: None,
             mappings: None,
             state: TenantState::Active,
+            quota: Quota::default(),
             grow_policy: GrowPolicy::default(),
         }
     }

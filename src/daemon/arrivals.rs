@@ -1,7 +1,7 @@
 //! [`serve`]: what one serving runtime does: takes its [`Arrival`]s and serves each.
 //!
 //! Law: one task for each connection, its TLS handshake included. What a socket can be asked for, its receive low-water mark, is
-//! asked of the kernel here, for rpc knows none.
+//! asked of the kernel here, for rpc knows none. Connections have turns here.
 
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -36,6 +36,7 @@ pub(super) async fn serve(
     kernel: Arc<dyn Kernel>,
     tls: Option<Arc<Tls>>,
 ) {
+    tokio::spawn(rpc::give_turns());
     while let Some((arrival, place)) = arrivals.recv().await {
         let server = Arc::clone(&server);
         match arrival {

@@ -19,11 +19,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
 use crate::daemon::confinement::Confinement;
+use crate::daemon::json::quoted;
 use crate::daemon::start_error::StartError;
 use crate::metrics::Metrics;
 use crate::os::confine::Role;
@@ -71,13 +72,11 @@ impl AuditLog {
     /// Writes until it is over.
     pub(super) fn start(self, audit: Arc<Audit>, confinement: &Confinement) -> io::Result<Auditor> {
         let (written, when_written): (Sender<()>, _) = channel();
-        confinement.expect(1);
-        let confinement = confinement.clone();
-        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            confinement.enter(Role::Audit);
+        let work = move || {
             self.run();
             drop(written);
-        })?;
+        };
+        let thread = confinement.spawn("audit".to_owned(), Role::Audit, || {}, work)?;
         Ok(Auditor { audit, written: when_written, thread: Some(thread) })
     }
 
@@ -150,6 +149,7 @@ fn line(out: &mut String, entry: &AuditEntry) {
     let subject = &entry.subject;
     text(out, "id", subject.id.as_deref());
     text(out, "uid", subject.uid.map(|uid| uid.to_string()).as_deref());
+    text(out, "grantee", subject.grantee.as_deref());
     text(out, "request_id", subject.request_id.as_deref());
     if let Some(pages) = subject.pages {
         number(out, "pages", pages);
@@ -175,18 +175,11 @@ fn number(out: &mut String, name: &str, value: u64) {
     let _infallible = write!(out, ",\"{name}\":{value}");
 }
 
-/// A field, where there is one. RFC 8259, section 7: everything but plain ASCII is escaped.
+/// A field, where there is one.
 fn text(out: &mut String, name: &str, value: Option<&str>) {
-    let Some(value) = value else { return };
-    let _infallible = write!(out, ",\"{name}\":\"");
-    for unit in value.encode_utf16() {
-        match u8::try_from(unit) {
-            Ok(byte @ (b'"' | b'\\')) => out.extend(['\\', char::from(byte)]),
-            Ok(byte @ b' '..=b'~') => out.push(char::from(byte)),
-            Ok(_) | Err(_) => drop(write!(out, "\\u{unit:04x}")),
-        }
+    if let Some(value) = value {
+        let _infallible = write!(out, ",\"{name}\":{}", quoted(value));
     }
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 //! taken, at least as far as the kernel has it; 1 where one is not.
 
 use std::io::{self, Write};
-use std::thread;
 
 use crate::config::Config;
 use crate::daemon::confinement::{Confinement, State, Told};
+use crate::daemon::json::quoted;
 use crate::daemon::unix_socket;
 use crate::daemon::verbs::Code;
 use crate::os::confine::Role;
@@ -42,11 +42,8 @@ pub fn check(
     let mut refused: Vec<String> =
         socket.as_ref().err().map(ToString::to_string).into_iter().collect();
     refused.extend(confinement.begin(kernel, place).err().map(|error| error.to_string()));
-    confinement.expect(Role::ALL.len());
     for role in Role::ALL {
-        let entering = confinement.clone();
-        let thread = thread::Builder::new().name(role.word().to_owned());
-        thread.spawn(move || entering.enter(role))?;
+        confinement.spawn(role.word().to_owned(), role, || {}, || {})?;
     }
     refused.extend(confinement.conclude().err().map(|error| error.to_string()));
     let told = confinement.told();
@@ -104,20 +101,4 @@ fn json(
     let socket = socket.map_or_else(|| "null".to_owned(), quoted);
     let refused = refused.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(",");
     writeln!(out, "{{\"measures\":[{measures}],\"unix_socket\":{socket},\"refused\":[{refused}]}}")
-}
-
-/// A string of JSON.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            control if control.is_control() => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(control)));
-            }
-            plain => quoted.push(plain),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -9,9 +9,11 @@ use std::time::SystemTime;
 use crate::config::{Config, GrowPolicy as GrowPolicyConfig, Tenant as TenantConfig, TenantState};
 use crate::model::TenantName;
 use crate::os::host::HostFacts;
-use crate::registry::{EventSettings, Limits as AccountLimits, NamespaceLimits, Settings};
+use crate::registry::{
+    Account, EventSettings, Limits as AccountLimits, MOST_SEGMENTS, NamespaceLimits, Settings,
+};
 use crate::rpc::{ConnectionLimits, Limits, MostConnections};
-use crate::tenancy::{GrowPolicy, TenantLimits};
+use crate::tenancy::{GrowPolicy, RateLimit, RateLimits, TenantLimits};
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
 /// The kernel's default, where it does not say.
@@ -54,8 +56,15 @@ pub(super) fn host_account(config: &Config, budget: &HostBudget) -> AccountLimit
         bytes: budget.bytes,
         mappings: admitted_mappings(config, budget.mappings_limit),
         reserved_bytes: config.memory.reserved_bytes,
-        memories: u64::MAX,
+        ..AccountLimits::NONE
     }
+}
+
+/// The host's budget itself, where `memory.overcommit` lets its account be charged more.
+pub(super) fn backed(config: &Config, host: &Account) -> Option<u64> {
+    let overcommit = config.memory.overcommit;
+    let bytes = host.holdings().iter().find(|one| one.resource == "committed_bytes")?.limit;
+    (overcommit > 1.0).then(|| scaled(bytes, overcommit.recip()))
 }
 
 /// The kernel's limit on mappings less what is kept for the daemon itself.
@@ -77,31 +86,54 @@ pub(super) fn settings(config: &Config, host_page: ByteCount) -> Settings {
 }
 
 pub(super) fn tenants(config: &Config, host: &AccountLimits) -> Vec<(TenantName, TenantLimits)> {
-    let limits = |tenant: &TenantConfig| TenantLimits {
-        namespace: NamespaceLimits {
-            account: AccountLimits {
-                bytes: tenant.quota_bytes.unwrap_or(host.bytes),
-                mappings: tenant.mappings.map_or(u64::MAX, u64::from),
-                reserved_bytes: tenant
-                    .reserved_bytes
-                    .unwrap_or(config.memory.reserved_bytes_per_tenant),
-                memories: tenant.memories.map_or(u64::MAX, u64::from),
-            },
-            maximum_pages: tenant.maximum_pages.map(pages),
-            waiters: u64::from(config.grpc.waiters_per_tenant),
-        },
-        in_flight_bytes: config.grpc.in_flight_bytes_per_tenant,
-        handlers: u64::from(config.grpc.handlers_per_tenant),
-        sessions: u64::from(config.grpc.sessions_per_tenant),
-        connections: config.grpc.max_connections_per_tenant.map_or(u64::MAX, u64::from),
-        growth: growth(&config.grow_policy.with(&tenant.grow_policy)),
-    };
     config
         .tenants
         .iter()
         // The config has checked the names.
-        .filter_map(|tenant| Some((TenantName::new(&tenant.name).ok()?, limits(tenant))))
+        .filter_map(|tenant| {
+            Some((TenantName::new(&tenant.name).ok()?, tenant_limits(config, tenant, host)))
+        })
         .collect()
+}
+
+/// What one tenant may have.
+pub(super) fn tenant_limits(
+    config: &Config,
+    tenant: &TenantConfig,
+    host: &AccountLimits,
+) -> TenantLimits {
+    let (grpc, share) = (&config.grpc, config.quota.with(&tenant.quota));
+    let many = |count: Option<u32>| count.map_or(u64::MAX, u64::from);
+    let rate = |per_second: Option<u64>, burst: Option<u64>| {
+        per_second.map(|per_second| RateLimit { per_second, burst: burst.unwrap_or(per_second) })
+    };
+    TenantLimits {
+        namespace: NamespaceLimits {
+            account: AccountLimits {
+                bytes: tenant.quota_bytes.or(share.bytes).unwrap_or(host.bytes),
+                mappings: many(tenant.mappings.or(share.mappings)),
+                reserved_bytes: tenant
+                    .reserved_bytes
+                    .unwrap_or(config.memory.reserved_bytes_per_tenant),
+                memories: many(tenant.memories.or(share.memories)),
+                locked_bytes: share.locked_bytes.unwrap_or(u64::MAX),
+                huge_page_bytes: share.huge_page_bytes.unwrap_or(u64::MAX),
+            },
+            maximum_pages: tenant.maximum_pages.map(pages),
+            waiters: share.waiters.unwrap_or(grpc.waiters_per_tenant).into(),
+            segments: share.segments.map_or(MOST_SEGMENTS as u64, u64::from),
+            segment_bytes: share.segment_bytes.unwrap_or(u64::MAX),
+        },
+        in_flight_bytes: share.in_flight_bytes.unwrap_or(grpc.in_flight_bytes_per_tenant),
+        handlers: share.handlers.unwrap_or(grpc.handlers_per_tenant).into(),
+        sessions: share.sessions.unwrap_or(grpc.sessions_per_tenant).into(),
+        connections: many(grpc.max_connections_per_tenant),
+        rates: RateLimits {
+            operations: rate(share.operations_per_second, share.operations_burst),
+            bytes: rate(share.bytes_per_second, share.bytes_burst),
+        },
+        growth: growth(&config.grow_policy.with(&tenant.grow_policy)),
+    }
 }
 
 /// The tenants that nobody may call as.

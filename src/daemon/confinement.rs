@@ -13,8 +13,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use crate::config::{Config, Confinement as Wanted, Measure, Seccomp};
 use crate::daemon::reach::read_later;
@@ -138,6 +140,26 @@ impl Confinement {
             let mut progress = shared.progress();
             progress.expected = progress.expected.saturating_add(threads);
         }
+    }
+
+    /// Starts a thread of this name that prepares, enters its role and then works.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub(super) fn spawn(
+        &self,
+        name: String,
+        role: Role,
+        prepare: impl FnOnce() + Send + 'static,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        self.expect(1);
+        let confinement = self.clone();
+        thread::Builder::new().name(name).spawn(move || {
+            prepare();
+            confinement.enter(role);
+            work();
+        })
     }
 
     /// The calling thread keeps to its role from now on.

@@ -69,6 +69,9 @@ impl HostSource for KernelView {
     }
 }
 
+/// What the daemon sets the host no limit of.
+const UNLIMITED: [&str; 3] = ["memories", "locked_bytes", "huge_page_bytes"];
+
 impl KernelView {
     fn measures(&self) -> Vec<Measure> {
         let told = self.confinement.told().into_iter();
@@ -96,7 +99,7 @@ impl KernelView {
             .host
             .holdings()
             .into_iter()
-            .filter(|holding| holding.resource != "memories")
+            .filter(|holding| !UNLIMITED.contains(&holding.resource))
             .map(|holding| HostLimit {
                 name: holding.resource.to_owned(),
                 limit: holding.limit,

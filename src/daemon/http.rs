@@ -28,6 +28,7 @@ use crate::daemon::page::Page;
 use crate::daemon::tls::Tls;
 use crate::error::Failure;
 use crate::metrics;
+use crate::registry::Step;
 
 /// Connections at once: a few Prometheus servers and probes.
 const CONNECTIONS: usize = 64;
@@ -119,8 +120,20 @@ impl Http {
             "/readyz" if self.page.server.is_draining() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
-            "/readyz" => text(StatusCode::OK, "ready\n"),
+            "/readyz" => self.readiness(),
             _ => text(StatusCode::NOT_FOUND, "try /metrics, /healthz or /readyz\n"),
+        }
+    }
+
+    /// Not ready once new calls are shed, and no sooner: who is not ready is sent nobody, and then
+    /// nobody deletes anything either.
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        match self.page.registry.overload.step() {
+            Step::Calm => text(StatusCode::OK, "ready\n"),
+            step @ Step::ShedCalls => {
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("overload: {}\n", step.word()))
+            }
+            step => text(StatusCode::OK, format!("ready, overload: {}\n", step.word())),
         }
     }
 

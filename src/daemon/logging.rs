@@ -44,7 +44,7 @@ pub fn install(log: &Log) {
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_writer(io::stderr);
     // Fails where a log is installed already, as in a test: that one is kept.
-    let installed = match log.format {
+    let _installed = match log.format {
         LogFormat::Text => {
             let builder = builder.with_filter_reloading();
             let handle = builder.reload_handle();
@@ -56,7 +56,6 @@ pub fn install(log: &Log) {
             builder.try_init().map(|()| keep(move |filter| handle.reload(filter)))
         }
     };
-    let _kept = installed.is_err();
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panic");

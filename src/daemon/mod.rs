@@ -30,6 +30,8 @@ pub mod flags;
 mod hooks;
 mod host_source;
 mod http;
+mod json;
+mod ladder;
 mod listeners;
 pub mod logging;
 mod page;

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::daemon::reload::Desk;
-use crate::metrics::{DaemonFigures, DaemonMeters, Metrics, PARTITIONS, ProcessFigures};
+use crate::metrics::{
+    DaemonFigures, DaemonMeters, Metrics, OverloadMeters, PARTITIONS, ProcessFigures,
+};
 use crate::os::host::{HostFacts, max_map_count};
 use crate::os::kernel::Kernel;
 use crate::os::process::ProcessUse;
 use crate::os::tagging::{TagFaults, tag_faults};
-use crate::registry::Registry;
+use crate::registry::{Registry, Step};
 use crate::rpc::Server;
 
 /// What a scrape reads. Walks tenants, never memories.
@@ -17,6 +19,7 @@ use crate::rpc::Server;
 pub(super) struct Page {
     pub(super) metrics: Arc<Metrics>,
     pub(super) meters: DaemonMeters,
+    pub(super) overload: OverloadMeters,
     pub(super) server: Arc<Server>,
     pub(super) registry: Arc<Registry>,
     pub(super) kernel: Arc<dyn Kernel>,
@@ -28,9 +31,11 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn render(&self) -> String {
-        self.server.tenants.observe();
         self.server.observe(&self.metrics);
         self.meters.set(&self.figures());
+        let overload = &self.registry.overload;
+        let refused = Step::REFUSING.map(|step| overload.refused(step));
+        self.overload.set(overload.step() as u64, refused);
         self.host();
         let process = ProcessUse::read(&*self.kernel);
         self.metrics.set_process(&ProcessFigures {
@@ -43,6 +48,7 @@ impl Page {
             threads: process.threads,
         });
         let mut page = self.metrics.render();
+        self.server.tenants.render(&mut page);
         self.server.tenants.each_memory().render(&mut page);
         self.partitions(&mut page);
         page

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::config::{Config, PageKind as ConfigPages};
 use crate::daemon::start_error::StartError;
-use crate::model::{Id, Now, PageKind, PartitionId, PartitionSpec};
+use crate::model::{Id, Now, PageKind, PartitionId, PartitionLimits, PartitionSpec};
 use crate::registry::{Gate, Registry};
 use crate::units::ByteCount;
 
@@ -49,6 +49,11 @@ fn configured(config: &Config) -> Vec<(PartitionId, PartitionSpec)> {
                 }),
                 locked: one.locked,
                 tenants: one.tenants.iter().filter_map(|name| Id::new(name).ok()).collect(),
+                limits: PartitionLimits {
+                    memories: one.memories.map(u64::from),
+                    mappings: one.mappings.map(u64::from),
+                    reserved_bytes: one.reserved_bytes,
+                },
             };
             ordered.push((id, spec));
             false

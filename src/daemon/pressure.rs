@@ -1,30 +1,34 @@
 //! The watch for pressure: purges volatile ranges while the host is short of memory, and where that
-//! gives nothing has partitions lend nothing more.
+//! gives nothing keeps no slots warm, has partitions lend nothing more, and the daemon refuse what the
+//! ladder's step says (`ladder.rs`).
 //!
 //! ```text
-//! nothing volatile, no partition: waits for the bell     else: look, purge a step, look again … wait
+//! look, purge a step, judge, look again … wait: for the time, for what tells, for the bell
 //! ```
 //!
 //! Law: a thread of its own, for a purge is the kernel's work. No more goes than is needed: a step,
-//! and another look. It sleeps no longer than the host could take to fill what room there is, and
-//! where nothing could be done about it it does not look at all.
+//! and another look. It sleeps no longer than the host could take to fill what room there is where
+//! something would be given back for it; else it looks a few times a second at most, more often only
+//! while use changes.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::daemon::compose;
 use crate::daemon::confinement::Confinement;
+use crate::daemon::ladder::{Ladder, Reading};
 use crate::metrics::{Metrics, PurgeMeters};
 use crate::os::confine::Role;
 use crate::os::kernel::Kernel;
-use crate::os::pressure::{Pressure, Sign};
-use crate::registry::{PurgeOutcome, Registry};
+use crate::os::pressure::{Fullness, Look, Pressure, Sign};
+use crate::registry::{PurgeOutcome, Registry, Step};
+use crate::rpc::Server;
 use crate::units::ByteCount;
 
 /// Purged before the next look: about 2 ms of the kernel's time.
@@ -37,6 +41,11 @@ const FILLED_IN_A_MILLISECOND: u64 = 8 << 20;
 const BUSY: Duration = Duration::from_millis(2);
 /// Until the next look where there is pressure and nothing that could be purged.
 const IN_VAIN: Duration = Duration::from_millis(50);
+/// What is of the host's budget.
+const BYTES: [&str; 2] = ["committed_bytes", "overhead_bytes"];
+/// Between looks at least where nothing would be given back, while use changes and while it does not.
+const CHANGING: Duration = Duration::from_millis(50);
+const STEADY: Duration = Duration::from_millis(250);
 /// Purges of so long are one line of the log.
 const SAID: Duration = Duration::from_secs(1);
 
@@ -100,9 +109,14 @@ impl Wake for Bell {
 
 /// Who watches.
 pub(super) struct Watcher {
-    registry: Arc<Registry>,
+    server: Arc<Server>,
     meters: PurgeMeters,
     pressure: Pressure,
+    ladder: Ladder,
+    /// The host's budget itself, where more than that may be charged.
+    backed: Option<u64>,
+    /// How much more could be used at the last look.
+    room: ByteCount,
     /// The longest time between two looks.
     interval: Duration,
     bell: Arc<Bell>,
@@ -121,7 +135,7 @@ impl Watcher {
     /// A thread that watches until its bell says that it is over.
     pub(super) fn start(
         config: &Config,
-        registry: Arc<Registry>,
+        server: Arc<Server>,
         metrics: &Metrics,
         pressure: Option<Pressure>,
         threads: &mut Vec<JoinHandle<()>>,
@@ -131,37 +145,31 @@ impl Watcher {
         let (bell, reader) = Bell::new()?;
         let meters = metrics.purges(&Sign::ALL.map(Sign::word));
         let interval = config.memory.pressure_interval;
-        let ring = Arc::clone(&bell);
-        let watcher =
-            Self { registry, meters, pressure, interval, bell: ring, reader, unsaid: None };
-        let thread = thread::Builder::new().name("pressure".to_owned());
-        confinement.expect(1);
-        let confinement = confinement.clone();
-        threads.push(thread.spawn(move || {
-            confinement.enter(Role::Pressure);
-            watcher.run();
-        })?);
+        let watcher = Self {
+            backed: compose::backed(config, &server.registry.host),
+            server,
+            meters,
+            ladder: Ladder::new(pressure.per_mille(), interval),
+            pressure,
+            room: ByteCount::ZERO,
+            interval,
+            bell: Arc::clone(&bell),
+            reader,
+            unsaid: None,
+        };
+        let name = "pressure".to_owned();
+        threads.push(confinement.spawn(name, Role::Pressure, || {}, || watcher.run())?);
         Ok(Some(bell))
     }
 
     fn run(mut self) {
-        self.registry.watch(Waker::from(Arc::clone(&self.bell)));
-        let mut idle = true;
+        self.registry().watch(Waker::from(Arc::clone(&self.bell)));
+        self.pressure.begin(self.reader.as_fd(), Instant::now());
         while !self.bell.over.load(Ordering::Acquire) {
-            let wait = if !self.registry.minds_pressure() {
-                idle = true;
-                self.registry.set_pressure(false);
-                self.say(Duration::ZERO);
-                None
-            } else {
-                if std::mem::take(&mut idle) {
-                    self.pressure.begin(self.reader.as_fd(), Instant::now());
-                }
-                let wait = self.round();
-                self.say(SAID);
-                // So that it is said soon.
-                Some(if self.unsaid.is_some() { wait.min(SAID) } else { wait })
-            };
+            let wait = self.round();
+            self.say(SAID);
+            // So that it is said soon.
+            let wait = if self.unsaid.is_some() { wait.min(SAID) } else { wait };
             self.pressure.wait(self.reader.as_fd(), wait);
             self.bell.heard(&self.reader);
         }
@@ -172,33 +180,76 @@ impl Watcher {
         loop {
             let now = Instant::now();
             let look = self.pressure.look(now);
-            let Some(sign) = look.sign else {
-                self.registry.set_pressure(false);
-                return self.until(look.room);
+            let wanted = match look.sign {
+                None => 0,
+                Some(Sign::Usage) => look.over.get().clamp(LEAST, STEP),
+                Some(Sign::Events | Sign::Stalls) => STEP,
             };
-            let wanted = match sign {
-                Sign::Usage => look.over.get().clamp(LEAST, STEP),
-                Sign::Events | Sign::Stalls => STEP,
-            };
-            let outcome = self.registry.purge(ByteCount::new(wanted));
-            self.meters.count(sign.word(), outcome.ranges, outcome.purged_bytes);
-            self.registry.set_pressure(outcome.given_back_bytes == 0);
-            if outcome.purged_bytes > 0 || outcome.refused > 0 {
-                let none = PurgeOutcome::default();
-                let unsaid = self.unsaid.get_or_insert(Unsaid { since: now, sign, outcome: none });
-                unsaid.outcome = unsaid.outcome.plus(outcome);
-            }
+            let outcome = look.sign.map(|sign| self.purge(sign, wanted, now)).unwrap_or_default();
+            let gives = outcome.given_back_bytes > 0;
+            let warm = self.climb(&look, gives, now);
+            let short = look.sign.is_some() && !gives;
+            self.registry().set_pressure(short || self.ladder.step() >= Step::RefuseGrowth);
             if self.bell.over.load(Ordering::Acquire) {
                 return Duration::ZERO;
             }
-            match sign {
+            match look.sign {
+                None => return self.until(look.room),
                 _ if outcome.busy > 0 && outcome.given_back_bytes < wanted => return BUSY,
-                Sign::Usage if outcome.given_back_bytes == 0 => return IN_VAIN,
-                Sign::Usage => {}
+                Some(Sign::Usage) if !gives && !warm => return IN_VAIN,
+                Some(Sign::Usage) => {}
                 // They tell again if that was not enough.
-                Sign::Events | Sign::Stalls => return self.until(look.room),
+                Some(Sign::Events | Sign::Stalls) => return self.until(look.room),
             }
         }
+    }
+
+    fn purge(&mut self, sign: Sign, wanted: u64, now: Instant) -> PurgeOutcome {
+        let outcome = self.registry().purge(ByteCount::new(wanted));
+        self.meters.count(sign.word(), outcome.ranges, outcome.purged_bytes);
+        if outcome.purged_bytes > 0 || outcome.refused > 0 {
+            let none = PurgeOutcome::default();
+            let unsaid = self.unsaid.get_or_insert(Unsaid { since: now, sign, outcome: none });
+            unsaid.outcome = unsaid.outcome.plus(outcome);
+        }
+        outcome
+    }
+
+    /// Goes up or down as the look has it; whether anything that was kept warm went back to the host.
+    fn climb(&mut self, look: &Look, gives: bool, now: Instant) -> bool {
+        let reading = Reading {
+            share: look.fullest.millionths(),
+            promised: self.promised(),
+            is_told: matches!(look.sign, Some(Sign::Events | Sign::Stalls)),
+            gives,
+        };
+        let before = self.ladder.step();
+        let step = self.ladder.judge(reading, now);
+        let keeps = step < Step::DropWarm;
+        let is_news = keeps != (before < Step::DropWarm);
+        let cooled = match is_news || !keeps {
+            true => self.registry().allocator.keep_warm(keeps),
+            false => ByteCount::ZERO,
+        };
+        if step != before {
+            self.registry().overload.set(step);
+            self.server.set_shedding(step == Step::ShedCalls);
+            tell(step, before, look, reading, cooled);
+        }
+        cooled > ByteCount::ZERO
+    }
+
+    /// What is charged, in millionths of the budget itself.
+    fn promised(&self) -> u64 {
+        let Some(backed) = self.backed else { return 0 };
+        let holdings = self.registry().host.holdings();
+        let bytes = holdings.iter().filter(|one| BYTES.contains(&one.resource));
+        let charged = bytes.fold(0, |sum: u64, one| sum.saturating_add(one.used));
+        Fullness { used: ByteCount::new(charged), limit: ByteCount::new(backed) }.millionths()
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.server.registry
     }
 
     /// Says what was purged, once that began so long ago.
@@ -217,8 +268,31 @@ impl Watcher {
         }
     }
 
-    fn until(&self, room: ByteCount) -> Duration {
+    fn until(&mut self, room: ByteCount) -> Duration {
+        let change = room.get().abs_diff(std::mem::replace(&mut self.room, room).get());
+        let least = match change {
+            _ if self.registry().minds_pressure() => Duration::from_millis(1),
+            0..LEAST => STEADY,
+            _ => CHANGING,
+        };
         let millis = room.get() / FILLED_IN_A_MILLISECOND;
-        Duration::from_millis(millis.max(1)).min(self.interval)
+        Duration::from_millis(millis).max(least).min(self.interval)
     }
+}
+
+/// Says that it is another step, and what for.
+fn tell(step: Step, before: Step, look: &Look, reading: Reading, cooled: ByteCount) {
+    let (step, before, sign) = (step.word(), before.word(), look.sign.map(Sign::word));
+    let (used_bytes, limit_bytes) = (look.fullest.used.get(), look.fullest.limit.get());
+    let promised_per_mille = reading.promised / 1000;
+    tracing::warn!(
+        step,
+        before,
+        used_bytes,
+        limit_bytes,
+        sign,
+        promised_per_mille,
+        warm_bytes_given_back = cooled.get(),
+        "how short the host is of memory has changed"
+    );
 }

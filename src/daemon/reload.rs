@@ -31,7 +31,7 @@ use crate::registry::{Gate, Limits as AccountLimits};
 use crate::rpc::{ConfigChange, Listener, ReloadWish, Reloaded, Reloads, Server};
 use crate::tenancy::Wanted;
 
-/// Who asked, where it was the signal.
+/// Who asked, where no call did.
 const SIGHUP: &str = "SIGHUP";
 
 /// Where the config comes from, anew each time; where it does not, each mistake is a line.
@@ -102,8 +102,7 @@ impl Desk {
     /// Orders a reload for nobody who waits: the log tells what came of it.
     pub(super) fn reload_by_signal(&self) {
         let (outcome, _nobody) = oneshot::channel();
-        let by = SIGHUP.to_owned();
-        self.reload(ReloadWish { by, validate_only: false, gate: Gate::new(), outcome });
+        self.reload(ReloadWish { by: None, validate_only: false, gate: Gate::new(), outcome });
     }
 
     fn read(&self) -> Result<Loaded, Refused> {
@@ -170,7 +169,7 @@ impl Reloader {
             server.panics.fetch_add(1, Ordering::Relaxed);
             Err(Failure::InternalFault.into())
         });
-        let (by, validate_only) = (&wish.by, wish.validate_only);
+        let (by, validate_only) = (wish.by.as_deref().unwrap_or(SIGHUP), wish.validate_only);
         let is_judged = !validate_only && !matches!(done, Err(Refused::Otherwise(_)));
         if is_judged {
             metrics.set_config_reload(done.is_ok(), SystemTime::now());
@@ -195,7 +194,7 @@ impl Reloader {
                 Err(failure)
             }
         };
-        if wish.by == SIGHUP {
+        if wish.by.is_none() {
             server.tell_signal(SIGHUP, outcome.as_ref().err());
         }
         // Whoever asked may have gone.
@@ -270,13 +269,14 @@ impl Reloader {
 
 /// Whether a running daemon can go by another value.
 fn is_movable(key: &str) -> bool {
-    const TABLES: [&str; 4] = ["tenant[", "identity[", "jwt_issuer[", "hook["];
-    const KEYS: [&str; 11] = [
+    const TABLES: [&str; 5] = ["tenant[", "identity[", "jwt_issuer[", "hook[", "quota."];
+    const KEYS: [&str; 12] = [
         "grow_policy.budget_share",
         "grow_policy.largest_step_pages",
         "grow_policy.rate_pages_per_second",
         "grpc.handlers_per_tenant",
         "grpc.in_flight_bytes_per_tenant",
+        "grpc.max_connections_per_tenant",
         "grpc.sessions_per_tenant",
         "grpc.waiters_per_tenant",
         "lease.sweep_interval",

@@ -4,7 +4,7 @@
 //! burst has left of its heap. Knows nothing of its work.
 
 use std::io;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -33,11 +33,7 @@ pub(super) fn spawn<F: Future<Output = ()>>(
 ) -> io::Result<JoinHandle<()>> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().event_interval(TASKS).enable_all().build()?;
-    confinement.expect(1);
-    let confinement = confinement.clone();
-    thread::Builder::new().name(name).spawn(move || {
-        prepare();
-        confinement.enter(role);
+    confinement.spawn(name, role, prepare, move || {
         runtime.block_on(async {
             let work = work();
             tokio::select! {

@@ -42,7 +42,7 @@ use crate::os::kernel::Kernel;
 use crate::os::pressure::Pressure;
 use crate::os::process::{own_user, raise_open_files};
 use crate::os::reservation::Absence;
-use crate::registry::{Account, Limits, Registry};
+use crate::registry::{Account, Limits, Registry, Step};
 use crate::rpc::{Fallback, Server, ServingClock};
 use crate::tenancy::{Clock, EachMemory, Tenants};
 
@@ -171,6 +171,7 @@ impl Daemon {
             page: Page {
                 metrics: Arc::clone(&parts.metrics),
                 meters: parts.metrics.daemon(),
+                overload: parts.metrics.overload(&Step::REFUSING.map(Step::word)),
                 server: Arc::clone(&parts.server),
                 registry: Arc::clone(&parts.registry),
                 kernel: Arc::clone(&kernel),
@@ -221,7 +222,7 @@ impl Daemon {
                 let unix = unix.map(tokio::net::UnixListener::from_std).transpose();
                 if let (Ok(tcp), Ok(unix)) = (tcp, unix) {
                     server.open().await;
-                    acceptor.accept(tcp, unix).await;
+                    tokio::join!(server.tell_of_shedding(), acceptor.accept(tcp, unix));
                 }
             },
         )
@@ -235,7 +236,7 @@ impl Daemon {
     ) -> Result<(), StartError> {
         let (orders, addresses) = (self.desk.open(), self.addresses.clone());
         let Parts { registry, metrics, pressure, server, credentials, account, desk, .. } = parts;
-        let (shared, threads) = (Arc::clone(&registry), &mut self.threads);
+        let (shared, threads) = (Arc::clone(&server), &mut self.threads);
         let confinement = &self.confinement;
         self.bell = Watcher::start(config, shared, &metrics, pressure, threads, confinement)?;
         let reloader = Reloader { config: config.clone(), desk, addresses, host: account };
@@ -334,7 +335,6 @@ impl Parts {
             Arc::clone(&registry),
             Arc::new(EachMemory::new(each as usize)),
             &(Arc::new(ServingClock) as Arc<dyn Clock>),
-            &metrics,
         );
         hooks::make(config, &tenants)?;
         credentials.apply(&tenants, &metrics)?;

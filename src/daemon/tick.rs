@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::daemon::compose::admitted_mappings;
@@ -42,12 +42,7 @@ impl Tick {
         orders: Receiver<ReloadWish>,
         confinement: &Confinement,
     ) -> io::Result<JoinHandle<()>> {
-        confinement.expect(1);
-        let confinement = confinement.clone();
-        thread::Builder::new().name("tick".to_owned()).spawn(move || {
-            confinement.enter(Role::Tick);
-            self.run(&orders);
-        })
+        confinement.spawn("tick".to_owned(), Role::Tick, || {}, move || self.run(&orders))
     }
 
     fn run(&mut self, orders: &Receiver<ReloadWish>) {

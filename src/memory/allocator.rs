@@ -31,6 +31,10 @@ pub struct Footprint {
     pub reserved: ByteCount,
     /// The host's part of all but the overhead was paid at start.
     pub is_prepaid: bool,
+    /// The committed bytes are locked in RAM for it.
+    pub is_locked: bool,
+    /// They are pages of one of the host's pools.
+    pub is_huge: bool,
 }
 
 /// What makes a guard inaccessible.
@@ -116,6 +120,12 @@ pub trait PageAllocator: Send + Sync + fmt::Debug {
 
     /// What was given in a lesser form.
     fn fallbacks(&self) -> &Fallbacks;
+
+    /// Whether RAM of what nobody uses may be kept for the next from now on. Where not, what is kept goes
+    /// back to the host: how much.
+    fn keep_warm(&self, _kept: bool) -> ByteCount {
+        ByteCount::ZERO
+    }
 
     /// The most that a memory in a slot of the fixed arena can have, where there is one.
     fn slot(&self) -> Option<WasmPages> {

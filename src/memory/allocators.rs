@@ -63,6 +63,10 @@ impl PageAllocator for Allocators {
         self.mmap.fallbacks()
     }
 
+    fn keep_warm(&self, kept: bool) -> ByteCount {
+        self.mmap.keep_warm(kept)
+    }
+
     fn slot(&self) -> Option<WasmPages> {
         self.fixed.as_ref().and_then(PageAllocator::slot)
     }

@@ -69,7 +69,7 @@ impl BallastForm {
                 overhead: ByteCount::new(1_280),
                 mappings: 3,
                 reserved: self.total,
-                is_prepaid: false,
+                ..Footprint::default()
             },
         }
     }

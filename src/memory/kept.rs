@@ -28,7 +28,7 @@ impl LinearMemory {
             overhead: times(once.overhead).checked_add(kept).unwrap_or(kept),
             mappings: once.mappings.saturating_mul(verification.copies()),
             reserved: times(once.reserved),
-            is_prepaid: once.is_prepaid,
+            ..once
         }
     }
 

@@ -129,7 +129,9 @@ impl PageAllocator for MmapAllocator {
             Home::Tagged(_) => (DEDICATED_OVERHEAD, PLAIN_MAPPINGS),
             Home::File => (FILE_OVERHEAD, OTHER_MAPPINGS),
         };
-        Footprint { committed, overhead, mappings, reserved, is_prepaid: false }
+        let is_locked = layout.form.locking != Locking::None;
+        let is_huge = layout.pages.pool().is_some();
+        Footprint { committed, overhead, mappings, reserved, is_prepaid: false, is_locked, is_huge }
     }
 
     fn guard_kind(&self) -> GuardKind {
@@ -138,6 +140,10 @@ impl PageAllocator for MmapAllocator {
 
     fn fallbacks(&self) -> &Fallbacks {
         &self.fallbacks
+    }
+
+    fn keep_warm(&self, kept: bool) -> ByteCount {
+        self.slabs.as_ref().map_or(ByteCount::ZERO, |slabs| slabs.keep_warm(kept))
     }
 
     fn allocate(&self, layout: &Layout, going: Going<'_>) -> Result<Box<dyn Pages>, Unallocated> {

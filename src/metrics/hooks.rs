@@ -1,14 +1,12 @@
-//! The handles of one tenant's hooks of growth.
+//! What is counted of one tenant's hooks of growth.
 //!
 //! Law: what never occurred has no series: most tenants have no hooks.
 
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use metrics::{Counter, Histogram};
-
-use crate::metrics::{GROW_HOOK_DURATION_SECONDS, GROW_HOOK_EVENTS_TOTAL, Metrics};
+use crate::metrics::SECONDS;
+use crate::metrics::tenant::{TenantMeters, add};
 
 /// What became of a question, or of telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +32,7 @@ pub enum HookEvent {
 }
 
 impl HookEvent {
-    const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Allowed,
         Self::Denied,
         Self::Timeout,
@@ -46,7 +44,7 @@ impl HookEvent {
         Self::Told,
     ];
 
-    const fn words(self) -> [&'static str; 2] {
+    pub(super) const fn words(self) -> [&'static str; 2] {
         match self {
             Self::Allowed => ["pre", "allowed"],
             Self::Denied => ["pre", "denied"],
@@ -61,49 +59,27 @@ impl HookEvent {
     }
 }
 
-impl Metrics {
-    /// The handles of a tenant's hooks.
-    #[must_use]
-    pub fn hooks(self: &Arc<Self>, label: &Arc<str>) -> HookMeters {
-        HookMeters {
-            metrics: Arc::clone(self),
-            label: Arc::clone(label),
-            events: std::array::from_fn(|_| OnceLock::new()),
-            duration: OnceLock::new(),
-        }
-    }
+/// What is counted of one tenant's hooks.
+#[derive(Debug, Default)]
+pub(super) struct HookCounts {
+    pub(super) events: [AtomicU64; HookEvent::ALL.len()],
+    /// Answers by the first of [`SECONDS`] that they took no longer than; the last took longer.
+    pub(super) durations: [AtomicU64; SECONDS.len() + 1],
+    /// The sum of them.
+    pub(super) nanoseconds: AtomicU64,
 }
 
-/// The handles of a tenant's hooks. What never occurred has no series.
-pub struct HookMeters {
-    metrics: Arc<Metrics>,
-    label: Arc<str>,
-    events: [OnceLock<Counter>; HookEvent::ALL.len()],
-    duration: OnceLock<Histogram>,
-}
-
-impl fmt::Debug for HookMeters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HookMeters").field("label", &self.label).finish_non_exhaustive()
-    }
-}
-
-impl HookMeters {
-    /// It happened.
+impl TenantMeters {
+    /// It happened to a question of the tenant's.
     pub fn happened(&self, event: HookEvent) {
-        let places = self.events.iter().zip(HookEvent::ALL);
-        for (slot, _) in places.filter(|(_, this)| *this == event) {
-            let [phase, outcome] = event.words();
-            let labels = [("tenant", &*self.label), ("phase", phase), ("outcome", outcome)];
-            slot.get_or_init(|| self.metrics.counter(GROW_HOOK_EVENTS_TOTAL, &labels)).increment(1);
-        }
+        self.hooks.events.get(event as usize).into_iter().for_each(|counter| add(counter, 1));
     }
 
     /// A question took so long.
     pub fn waited(&self, duration: Duration) {
-        let labels = [("tenant", &*self.label)];
-        self.duration
-            .get_or_init(|| self.metrics.histogram(GROW_HOOK_DURATION_SECONDS, &labels))
-            .record(duration);
+        let seconds = duration.as_secs_f64();
+        let bucket = SECONDS.iter().take_while(|bound| seconds > **bound).count();
+        self.hooks.durations.get(bucket).into_iter().for_each(|counter| add(counter, 1));
+        add(&self.hooks.nanoseconds, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! tenant   accesses, growths, what a tenant holds      daemon   the process, its host, its limits
-//! purge    what volatile ranges lost
+//! tenant_page  the families of tenants
+//! purge    what volatile ranges lost                  overload want of memory
 //! auth     who was refused
 //! hooks    what became of the questions to deciders of growth
 //! rpc      calls by method and code                    here     the families and the recorder
@@ -16,13 +17,13 @@
 mod auth;
 mod daemon;
 mod hooks;
+mod overload;
 mod purge;
 mod rpc;
 mod tenant;
+mod tenant_page;
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::Mutex;
 
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString,
@@ -33,10 +34,12 @@ use metrics_exporter_prometheus::{
 
 pub use auth::{AUTH_FAILURES, AuthMeters};
 pub use daemon::{DaemonFigures, DaemonMeters, ProcessFigures};
-pub use hooks::{HookEvent, HookMeters};
+pub use hooks::HookEvent;
+pub use overload::OverloadMeters;
 pub use purge::PurgeMeters;
 pub use rpc::{CODES, RpcMeters};
-pub use tenant::{GrowOutcome, Occupancy, TenantMeters};
+pub use tenant::{GrowOutcome, OPERATIONS, Occupancy, QUOTAS, TenantMeters, Trap};
+pub use tenant_page::{TenantSeries, write_tenants};
 
 /// The label of tenants past the cap.
 pub const OTHER_TENANTS: &str = "_other";
@@ -56,10 +59,20 @@ enum Kind {
     Histogram,
 }
 
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
 macro_rules! families {
     ($($constant:ident $kind:ident $name:literal $help:literal)*) => {
         $(const $constant: &str = concat!("linmemd_", $name);)*
-        /// Every family that the recorder keeps.
+        /// Every family that the recorder or `tenant_page.rs` keeps.
         const FAMILIES: &[(&str, Kind, &str)] = &[$(($constant, Kind::$kind, $help)),*];
     };
 }
@@ -81,7 +94,8 @@ families! {
     STREAM_MESSAGES_TOTAL Counter "stream_messages_total" "Messages of streaming calls."
     CONNECTIONS Gauge "connections" "gRPC connections."
     IN_FLIGHT_BYTES Gauge "in_flight_bytes" "Request and reply bytes held for calls."
-    CALLS_SHED_TOTAL Counter "calls_shed_total" "Calls and connections refused for want of room, by limit."
+    CALLS_SHED_TOTAL Counter "calls_shed_total" "Calls and connections refused for want of room, by limit or step."
+    OVERLOAD_STEP Gauge "overload_step" "How short of memory the host is: 0 not at all, to 6, where calls are shed."
     AUTH_FAILURES_TOTAL Counter "auth_failures_total" "Callers refused for who they are or what they may do, by reason."
     AUDIT_LOST_TOTAL Counter "audit_lost_total" "Entries of the audit log that found no room or could not be written."
     TLS_EXPIRY Gauge "tls_certificate_expiry_timestamp_seconds" "When the daemon's certificate runs out, since the epoch."
@@ -144,8 +158,6 @@ pub const PARTITIONS: [(&str, &str); 5] = [
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    /// Tenants that have gone, whose series the exporter cannot forget.
-    gone: Mutex<HashSet<String>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -165,14 +177,10 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let builder = PrometheusBuilder::new();
-        let in_seconds = |builder: PrometheusBuilder, name: &str| {
-            // Refused only for an empty list of buckets, which this is not; then summaries would show.
-            builder
-                .set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
-                .unwrap_or_else(|_empty| PrometheusBuilder::new())
-        };
-        let builder = in_seconds(builder, RPC_DURATION_SECONDS);
-        let builder = in_seconds(builder, GROW_HOOK_DURATION_SECONDS);
+        // Refused only for an empty list of buckets, which this is not; then summaries would show.
+        let builder = builder
+            .set_buckets_for_metric(Matcher::Full(RPC_DURATION_SECONDS.to_owned()), &SECONDS)
+            .unwrap_or_else(|_empty| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         for (name, kind, help) in FAMILIES.iter().chain(PROCESS) {
             let (name, help) = (KeyName::from(*name), SharedString::const_str(help));
@@ -183,13 +191,13 @@ impl Metrics {
             }
         }
         let handle = recorder.handle();
-        Self { recorder, handle, gone: Mutex::default() }
+        Self { recorder, handle }
     }
 
-    /// The page, in the text exposition format.
+    /// The daemon's families, in the text exposition format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.without_gone(self.handle.render())
+        self.handle.render()
     }
 
     /// Moves what histograms have buffered into their buckets. To be called every few seconds.

@@ -6,15 +6,12 @@
 
 mod access;
 mod form;
+mod id;
 mod partition;
 mod resource;
 mod tagging;
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,15 +22,14 @@ pub use form::{
     AddressSpace, Allocator, Backing, Form, Locking, MAX_NODES, Numa, NumaPolicy, PageKind,
     Populate, Verification,
 };
-pub use partition::{PartitionId, PartitionSpec};
+pub use id::{BadId, HookId, Id, MAX_ID_BYTES, MemoryId, TenantName};
+pub use partition::{PartitionId, PartitionLimits, PartitionSpec};
 pub use resource::{
     ActiveSegment, MAX_ACTIVE_SEGMENTS, Resource, SegmentId, SetId, ShareAccess, ShareId, ViewId,
 };
 pub use tagging::{TagMode, TagRequirement, Tagging};
 pub use uuid::Uuid;
 
-/// Longest client-chosen id, in bytes.
-pub const MAX_ID_BYTES: usize = 128;
 /// Labels that a memory may have.
 pub const MAX_LABELS: usize = 64;
 /// Longest label value, in bytes.
@@ -46,127 +42,6 @@ pub const MIN_LEASE: Duration = Duration::from_secs(1);
 pub const MAX_LEASE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// A guard where the spec names none.
 pub const DEFAULT_GUARD: ByteCount = ByteCount::new(64 * 1024);
-
-/// A client-chosen name: `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`.
-#[derive(Clone)]
-pub struct Id(Name);
-
-/// Names up to this length, those of 32 digits among them, take no allocation.
-const SHORT: usize = 38;
-
-#[derive(Clone)]
-enum Name {
-    Short { length: u8, bytes: [u8; SHORT] },
-    Long(Arc<str>),
-}
-
-/// A memory's name within its tenant.
-pub type MemoryId = Id;
-/// A tenant's name.
-pub type TenantName = Id;
-/// A hook's name within its tenant.
-pub type HookId = Id;
-
-/// What is wrong with a would-be [`Id`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must match [A-Za-z0-9][A-Za-z0-9._:-]{{0,127}}")]
-pub struct BadId;
-
-impl Id {
-    /// The name, if it is one.
-    ///
-    /// # Errors
-    /// [`BadId`] where it does not match the grammar.
-    pub fn new(name: &str) -> Result<Self, BadId> {
-        if Self::is_valid(name) { Ok(Self::of(name)) } else { Err(BadId) }
-    }
-
-    /// Whether `name` matches the grammar.
-    #[must_use]
-    pub fn is_valid(name: &str) -> bool {
-        let mut bytes = name.bytes();
-        name.len() <= MAX_ID_BYTES
-            && bytes.next().is_some_and(|b| b.is_ascii_alphanumeric())
-            && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
-    }
-
-    /// 128 random bits as 32 hexadecimal digits.
-    #[must_use]
-    pub fn random(bits: u128) -> Self {
-        Self::of(&format!("{bits:032x}"))
-    }
-
-    fn of(name: &str) -> Self {
-        let mut bytes = [0; SHORT];
-        match (u8::try_from(name.len()), bytes.get_mut(..name.len())) {
-            (Ok(length), Some(start)) => {
-                start.copy_from_slice(name.as_bytes());
-                Self(Name::Short { length, bytes })
-            }
-            _ => Self(Name::Long(name.into())),
-        }
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        // ASCII, as was checked when it was made.
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-
-    /// The name's bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Name::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
-            Name::Long(name) => name.as_bytes(),
-        }
-    }
-}
-
-impl PartialEq for Id {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Id {}
-
-impl PartialOrd for Id {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Id {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
-    }
-}
-
-impl Hash for Id {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl Borrow<str> for Id {
-    fn borrow(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
 
 /// A moment, read once at the edge and handed down: no floor below reads a clock.
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +90,16 @@ pub enum Growth {
     Allowed,
     /// Never.
     Disallowed,
+}
+
+/// Whose life a memory shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Its tenant's: until it is deleted or its lease runs out.
+    #[default]
+    Tenant,
+    /// That of the connection that made it, too.
+    Connection,
 }
 
 /// What may be done with bytes of a memory.
@@ -322,6 +207,8 @@ pub struct MemorySpec {
     pub guard: Guard,
     /// What is asked of the host for its pages.
     pub form: Arc<Form>,
+    /// Whose life it shares.
+    pub owner: Owner,
     /// What can be changed later.
     pub presentation: Presentation,
     /// What is put in place before anyone sees it, one after the other.

@@ -27,4 +27,17 @@ pub struct PartitionSpec {
     pub locked: bool,
     /// Whose memories may live in it; none: anybody's.
     pub tenants: Vec<TenantName>,
+    /// What else its memories may come to, those of its children among them.
+    pub limits: PartitionLimits,
+}
+
+/// What a partition's memories may come to beside their bytes; none: what the host has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionLimits {
+    /// How many there may be.
+    pub memories: Option<u64>,
+    /// Mappings of theirs.
+    pub mappings: Option<u64>,
+    /// Address space of theirs.
+    pub reserved_bytes: Option<u64>,
 }

@@ -18,8 +18,35 @@ pub struct Amount {
     pub reserved_bytes: u64,
     /// Memories.
     pub memories: u16,
+    /// What is the same of all its committed bytes.
+    pub traits: Traits,
+}
+
+/// What is the same of all committed bytes of one memory, in the byte that an [`Amount`] has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits(u8);
+
+impl Traits {
     /// The host's part of committed bytes, mappings and address space was paid at start, for the arena.
-    pub is_prepaid: bool,
+    pub const PREPAID: Self = Self(1);
+    /// They are locked in RAM.
+    pub const LOCKED: Self = Self(2);
+    /// They are pages of one of the host's pools.
+    pub const HUGE: Self = Self(4);
+
+    const fn when(self, is_so: bool) -> Self {
+        if is_so { self } else { Self(0) }
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+
+    const fn has(self, one: Self) -> bool {
+        self.0 & one.0 != 0
+    }
 }
 
 impl Amount {
@@ -32,13 +59,16 @@ impl Amount {
             mappings: u32::try_from(footprint.mappings).unwrap_or(u32::MAX),
             reserved_bytes: footprint.reserved.get(),
             memories: 1,
-            is_prepaid: footprint.is_prepaid,
+            traits: Traits::PREPAID
+                .when(footprint.is_prepaid)
+                .and(Traits::LOCKED.when(footprint.is_locked))
+                .and(Traits::HUGE.when(footprint.is_huge)),
         }
     }
 
     /// What the host is charged.
     pub(super) const fn of_host(self) -> Self {
-        if self.is_prepaid {
+        if self.traits.has(Traits::PREPAID) {
             Self { memories: self.memories, ..Self::overhead(self.overhead_bytes) }
         } else {
             self
@@ -54,7 +84,7 @@ impl Amount {
             mappings: 0,
             reserved_bytes: 0,
             memories: 0,
-            is_prepaid: false,
+            traits: Traits(0),
         }
     }
 
@@ -67,7 +97,7 @@ impl Amount {
             mappings: 0,
             reserved_bytes: 0,
             memories: 0,
-            is_prepaid: false,
+            traits: Traits(0),
         }
     }
 
@@ -76,12 +106,22 @@ impl Amount {
         self.committed_bytes.saturating_add(self.overhead_bytes)
     }
 
+    /// The part of its committed bytes that is locked in RAM: all or nothing.
+    pub(super) const fn locked_bytes(&self) -> u64 {
+        if self.traits.has(Traits::LOCKED) { self.committed_bytes } else { 0 }
+    }
+
+    /// The part of them that is pages of the host's pools.
+    pub(super) const fn huge_page_bytes(&self) -> u64 {
+        if self.traits.has(Traits::HUGE) { self.committed_bytes } else { 0 }
+    }
+
     /// The rest.
     pub(super) const fn without_bytes(self) -> Self {
         Self { committed_bytes: 0, overhead_bytes: 0, ..self }
     }
 
-    /// Both together, of which the host's part was paid in the same way.
+    /// Both together, of the same traits.
     pub(super) const fn plus(self, other: Self) -> Self {
         // Each part was admitted against a limit, so sums stay far below 2^64.
         Self {
@@ -90,7 +130,7 @@ impl Amount {
             mappings: self.mappings.saturating_add(other.mappings),
             reserved_bytes: self.reserved_bytes.saturating_add(other.reserved_bytes),
             memories: self.memories.saturating_add(other.memories),
-            is_prepaid: self.is_prepaid,
+            traits: self.traits,
         }
     }
 }

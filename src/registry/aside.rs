@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::memory::{Held, Placed};
-use crate::model::{Form, Guard, Now, ShareId};
+use crate::model::{Form, Guard, Now, Owner, ShareId};
 use crate::registry::attachments::Attached;
 use crate::registry::ledger::Charge;
 use crate::registry::presentation::Said;
@@ -30,6 +30,7 @@ pub(super) struct Rare {
     pub(super) initial: WasmPages,
     /// As asked and as given, where they are not the usual ones.
     pub(super) guards: Option<[Guard; 2]>,
+    pub(super) owner: Owner,
     /// Where it is not the usual one.
     pub(super) form: Option<Arc<Form>>,
     /// Of the active segments of its spec, where and how long.

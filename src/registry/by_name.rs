@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::Failure;
@@ -14,7 +15,7 @@ use crate::model::{Id, Resource};
 pub(super) trait Entry {
     /// Which kind it is.
     const RESOURCE: Resource;
-    /// How many of them a tenant may have.
+    /// How many of them a tenant may have, where nothing else is said.
     const MOST: usize;
 
     /// Its name.
@@ -23,19 +24,40 @@ pub(super) trait Entry {
 
 /// All that a tenant has of one kind.
 #[derive(Debug)]
-pub(super) struct ByName<T>(RwLock<BTreeMap<Id, Arc<T>>>);
+pub(super) struct ByName<T> {
+    entries: RwLock<BTreeMap<Id, Arc<T>>>,
+    /// How many these are.
+    count: AtomicUsize,
+    most: AtomicUsize,
+}
 
-impl<T> Default for ByName<T> {
+impl<T: Entry> Default for ByName<T> {
     fn default() -> Self {
-        Self(RwLock::default())
+        let (count, most) = (AtomicUsize::new(0), AtomicUsize::new(T::MOST));
+        Self { entries: RwLock::default(), count, most }
     }
 }
 
 impl<T: Entry> ByName<T> {
+    /// So many from now on; those that are there stay.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// How many there may be.
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// # Errors
     /// That there is none of this name, or that this is no name.
     pub(super) fn find(&self, id: &str) -> Result<Arc<T>, Failure> {
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(id).map(Arc::clone).ok_or_else(|| match Id::new(id) {
             Ok(id) => not_found::<T>(id),
             Err(bad) => Failure::InvalidField { field: T::RESOURCE.field(), why: bad.to_string() },
@@ -44,7 +66,7 @@ impl<T: Entry> ByName<T> {
 
     /// That there is room for one of this name.
     pub(super) fn admit(&self, id: &Id) -> Result<(), Failure> {
-        admit(&self.0.read().unwrap_or_else(PoisonError::into_inner), id)
+        self.has_room(&self.entries.read().unwrap_or_else(PoisonError::into_inner), id)
     }
 
     /// Puts one in; `commit` has the last word.
@@ -53,10 +75,11 @@ impl<T: Entry> ByName<T> {
         entry: &Arc<T>,
         commit: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        admit(&entries, entry.id())?;
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        self.has_room(&entries, entry.id())?;
         commit()?;
         entries.insert(entry.id().clone(), Arc::clone(entry));
+        self.count.store(entries.len(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -66,39 +89,37 @@ impl<T: Entry> ByName<T> {
         id: &Id,
         commit: impl FnOnce(&T) -> Result<(), Failure>,
     ) -> Result<Arc<T>, Failure> {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         commit(entries.get(id).ok_or_else(|| not_found::<T>(id.clone()))?)?;
-        entries.remove(id).ok_or_else(|| not_found::<T>(id.clone()))
-    }
-
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        let removed = entries.remove(id).ok_or_else(|| not_found::<T>(id.clone()));
+        self.count.store(entries.len(), Ordering::Relaxed);
+        removed
     }
 
     /// Up to `most` after a name, in order, and whether there are more.
     pub(super) fn list(&self, after: Option<&Id>, most: usize) -> (Vec<Arc<T>>, bool) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let mut rest = entries.range::<Id, _>((from, Bound::Unbounded));
         let some = rest.by_ref().take(most).map(|(_, entry)| Arc::clone(entry)).collect();
         (some, rest.next().is_some())
     }
-}
 
-fn admit<T: Entry>(entries: &BTreeMap<Id, Arc<T>>, id: &Id) -> Result<(), Failure> {
-    if entries.contains_key(id) {
-        return Err(Failure::Exists { resource: T::RESOURCE, id: id.clone() });
+    fn has_room(&self, entries: &BTreeMap<Id, Arc<T>>, id: &Id) -> Result<(), Failure> {
+        if entries.contains_key(id) {
+            return Err(Failure::Exists { resource: T::RESOURCE, id: id.clone() });
+        }
+        let most = self.most();
+        if entries.len() >= most {
+            return Err(Failure::QuotaExceeded {
+                limit_name: T::RESOURCE.plural(),
+                limit: most as u64,
+                used: entries.len() as u64,
+                asked: 1,
+            });
+        }
+        Ok(())
     }
-    if entries.len() >= T::MOST {
-        return Err(Failure::QuotaExceeded {
-            limit_name: T::RESOURCE.plural(),
-            limit: T::MOST as u64,
-            used: entries.len() as u64,
-            asked: 1,
-        });
-    }
-    Ok(())
 }
 
 pub(super) fn not_found<T: Entry>(id: Id) -> Failure {

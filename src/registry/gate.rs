@@ -71,6 +71,14 @@ impl Gate {
         self.0.load(Ordering::Acquire) == CLOSED
     }
 
+    /// A wait that ends when the gate closes. Whoever closes the gate polls or drops it next.
+    ///
+    /// # Errors
+    /// [`Failure::DeadlinePassed`]: called off.
+    pub async fn wait(&self, wait: impl Future<Output = ()> + Unpin) -> Result<(), Failure> {
+        self.guard(wait).await
+    }
+
     /// The same wait, ended when the gate closes. Whoever closes the gate polls or
     /// drops it next.
     pub(super) fn guard<F: Future + Unpin>(&self, wait: F) -> Guarded<'_, F> {

@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Failure;
 use crate::memory::Footprint;
-pub use crate::registry::amount::Amount;
+pub use crate::registry::amount::{Amount, Traits};
+use crate::registry::counter::{Counter, Refused};
 use crate::registry::partition::Partition;
 
 /// One kind of what an account holds.
@@ -34,6 +35,9 @@ pub struct Holding {
     pub used: u64,
 }
 
+/// Kinds of what an account holds.
+pub const KINDS: usize = 7;
+
 /// How much an account may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -45,6 +49,22 @@ pub struct Limits {
     pub reserved_bytes: u64,
     /// Memories.
     pub memories: u64,
+    /// Committed bytes that are locked in RAM.
+    pub locked_bytes: u64,
+    /// Committed bytes that are pages of the host's pools.
+    pub huge_page_bytes: u64,
+}
+
+impl Limits {
+    /// None.
+    pub const NONE: Self = Self {
+        bytes: u64::MAX,
+        mappings: u64::MAX,
+        reserved_bytes: u64::MAX,
+        memories: u64::MAX,
+        locked_bytes: u64::MAX,
+        huge_page_bytes: u64::MAX,
+    };
 }
 
 /// What a tenant or the host may hold and holds.
@@ -54,6 +74,8 @@ pub struct Account {
     mappings: Counter,
     reserved_bytes: Counter,
     memories: Counter,
+    locked_bytes: Counter,
+    huge_page_bytes: Counter,
     /// The part of `bytes` that is committed; for reports only.
     committed: AtomicU64,
 }
@@ -67,26 +89,30 @@ impl Account {
             mappings: Counter::new(limits.mappings),
             reserved_bytes: Counter::new(limits.reserved_bytes),
             memories: Counter::new(limits.memories),
+            locked_bytes: Counter::new(limits.locked_bytes),
+            huge_page_bytes: Counter::new(limits.huge_page_bytes),
             committed: AtomicU64::new(0),
         })
     }
 
-    /// The kernel's limit on mappings has changed.
-    pub fn set_mappings_limit(&self, limit: u64) {
-        self.mappings.limit.store(limit, Ordering::Relaxed);
-    }
-
     /// What it may hold from now on.
     pub fn set_limits(&self, limits: Limits) {
-        self.bytes.limit.store(limits.bytes, Ordering::Relaxed);
-        self.mappings.limit.store(limits.mappings, Ordering::Relaxed);
-        self.reserved_bytes.limit.store(limits.reserved_bytes, Ordering::Relaxed);
-        self.memories.limit.store(limits.memories, Ordering::Relaxed);
+        self.bytes.set_limit(limits.bytes);
+        self.mappings.set_limit(limits.mappings);
+        self.reserved_bytes.set_limit(limits.reserved_bytes);
+        self.memories.set_limit(limits.memories);
+        self.locked_bytes.set_limit(limits.locked_bytes);
+        self.huge_page_bytes.set_limit(limits.huge_page_bytes);
+    }
+
+    /// The kernel's limit on mappings has changed.
+    pub fn set_mappings_limit(&self, limit: u64) {
+        self.mappings.set_limit(limit);
     }
 
     /// Everything it holds, kind by kind.
     #[must_use]
-    pub fn holdings(&self) -> [Holding; 5] {
+    pub fn holdings(&self) -> [Holding; KINDS] {
         let bytes = self.bytes.used.load(Ordering::Relaxed);
         let committed = self.committed.load(Ordering::Relaxed).min(bytes);
         let limit = self.bytes.limit.load(Ordering::Relaxed);
@@ -96,7 +122,15 @@ impl Account {
             self.mappings.holding("mappings"),
             self.reserved_bytes.holding("reserved_bytes"),
             self.memories.holding("memories"),
+            self.locked_bytes.holding("locked_bytes"),
+            self.huge_page_bytes.holding("huge_page_bytes"),
         ]
+    }
+
+    /// What of bytes it may hold, committed and overhead together.
+    #[must_use]
+    pub fn limit_of_bytes(&self) -> u64 {
+        self.bytes.limit.load(Ordering::Relaxed)
     }
 
     fn limit_of(&self, resource: &str) -> u64 {
@@ -123,43 +157,35 @@ impl Account {
         self.admit(amount).map_err(Refused::by_host)
     }
 
-    fn admit(&self, amount: Amount) -> Result<(), Refused> {
-        let bytes = amount.bytes();
-        self.memories.admit("memories", amount.memories.into())?;
-        let rest = self
-            .bytes
-            .admit("committed_bytes", bytes)
-            .and_then(|()| {
-                self.mappings
-                    .admit("mappings", amount.mappings.into())
-                    .inspect_err(|_refused| self.bytes.give_back(bytes))
-            })
-            .and_then(|()| {
-                self.reserved_bytes.admit("reserved_bytes", amount.reserved_bytes).inspect_err(
-                    |_refused| {
-                        self.bytes.give_back(bytes);
-                        self.mappings.give_back(amount.mappings.into());
-                    },
-                )
-            });
-        match rest {
-            Ok(()) => {
-                self.committed.fetch_add(amount.committed_bytes, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(refused) => {
-                self.memories.give_back(amount.memories.into());
-                Err(refused)
+    /// What is counted of an amount, and where, in the order in which it is refused.
+    fn parts(&self, amount: Amount) -> [(&Counter, &'static str, u64); KINDS - 1] {
+        [
+            (&self.memories, "memories", amount.memories.into()),
+            (&self.bytes, "committed_bytes", amount.bytes()),
+            (&self.mappings, "mappings", amount.mappings.into()),
+            (&self.reserved_bytes, "reserved_bytes", amount.reserved_bytes),
+            (&self.locked_bytes, "locked_bytes", amount.locked_bytes()),
+            (&self.huge_page_bytes, "huge_page_bytes", amount.huge_page_bytes()),
+        ]
+    }
+
+    pub(super) fn admit(&self, amount: Amount) -> Result<(), Refused> {
+        let parts = self.parts(amount);
+        for (number, (counter, resource, asked)) in parts.iter().enumerate() {
+            if let Err(refused) = counter.admit(resource, *asked) {
+                let paid = parts.iter().take(number);
+                paid.for_each(|(counter, _, amount)| counter.give_back(*amount));
+                return Err(refused);
             }
         }
+        self.committed.fetch_add(amount.committed_bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn give_back(&self, amount: Amount) {
         self.committed.fetch_sub(amount.committed_bytes, Ordering::Relaxed);
-        self.bytes.give_back(amount.bytes());
-        self.mappings.give_back(amount.mappings.into());
-        self.reserved_bytes.give_back(amount.reserved_bytes);
-        self.memories.give_back(amount.memories.into());
+        let parts = self.parts(amount);
+        parts.iter().for_each(|(counter, _, amount)| counter.give_back(*amount));
     }
 }
 
@@ -184,6 +210,11 @@ impl Payer {
     pub fn within(&self, partition: Arc<Partition>) -> Arc<Self> {
         let (tenant, host) = (Arc::clone(&self.tenant), Arc::clone(&self.host));
         Arc::new(Self { tenant, host, partition: Some(partition) })
+    }
+
+    /// The host's account.
+    pub(super) fn host(&self) -> &Account {
+        &self.host
     }
 
     /// The partition that it pays from.
@@ -255,7 +286,7 @@ impl Charge {
             mappings: part.mappings.min(whole.mappings),
             reserved_bytes: part.reserved_bytes.min(whole.reserved_bytes),
             memories: part.memories.min(whole.memories),
-            is_prepaid: whole.is_prepaid,
+            traits: whole.traits,
         };
         whole.committed_bytes = whole.committed_bytes.saturating_sub(part.committed_bytes);
         whole.overhead_bytes = whole.overhead_bytes.saturating_sub(part.overhead_bytes);
@@ -298,70 +329,5 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.payer.give_back(self.amount);
-    }
-}
-
-#[derive(Debug)]
-struct Counter {
-    limit: AtomicU64,
-    used: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Refused {
-    resource: &'static str,
-    limit: u64,
-    used: u64,
-    asked: u64,
-}
-
-impl Counter {
-    const fn new(limit: u64) -> Self {
-        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
-    }
-
-    fn admit(&self, resource: &'static str, asked: u64) -> Result<(), Refused> {
-        if asked == 0 {
-            return Ok(());
-        }
-        let limit = self.limit.load(Ordering::Relaxed);
-        self.used
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
-                used.checked_add(asked).filter(|sum| *sum <= limit)
-            })
-            .map(|_before| ())
-            .map_err(|used| Refused { resource, limit, used, asked })
-    }
-
-    fn give_back(&self, amount: u64) {
-        self.used.fetch_sub(amount, Ordering::AcqRel);
-    }
-
-    fn holding(&self, resource: &'static str) -> Holding {
-        Holding {
-            resource,
-            limit: self.limit.load(Ordering::Relaxed),
-            used: self.used.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Refused {
-    fn by_tenant(self) -> Failure {
-        Failure::QuotaExceeded {
-            limit_name: self.resource,
-            limit: self.limit,
-            used: self.used,
-            asked: self.asked,
-        }
-    }
-
-    fn by_host(self) -> Failure {
-        let remedy = match self.resource {
-            "mappings" => "an operator can raise the sysctl vm.max_map_count",
-            "reserved_bytes" => "an operator can raise memory.reserved_bytes in the config",
-            _ => "an operator can raise memory.host_budget in the config or the cgroup's limit",
-        };
-        Failure::HostExhausted { limit_name: self.resource, remedy }
     }
 }

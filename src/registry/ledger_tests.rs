@@ -5,10 +5,15 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::error::Failure;
-use crate::registry::ledger::{Account, Amount, Charge, Limits, Payer};
+use crate::registry::ledger::{Account, Amount, Charge, KINDS, Limits, Payer, Traits};
 
-const PLENTY: Limits =
-    Limits { bytes: 1 << 40, mappings: 1 << 40, reserved_bytes: 1 << 40, memories: 1 << 40 };
+const PLENTY: Limits = Limits {
+    bytes: 1 << 40,
+    mappings: 1 << 40,
+    reserved_bytes: 1 << 40,
+    memories: 1 << 40,
+    ..Limits::NONE
+};
 
 const ONE: Amount = Amount {
     committed_bytes: 100,
@@ -16,7 +21,7 @@ const ONE: Amount = Amount {
     mappings: 3,
     reserved_bytes: 1000,
     memories: 1,
-    is_prepaid: false,
+    traits: Traits::LOCKED.and(Traits::HUGE),
 };
 
 fn pay(tenant: &Arc<Account>, host: &Arc<Account>, amount: Amount) -> Result<Charge, Failure> {
@@ -24,12 +29,14 @@ fn pay(tenant: &Arc<Account>, host: &Arc<Account>, amount: Amount) -> Result<Cha
 }
 
 /// One limit below [`ONE`], and the name that a refusal gives it.
-fn too_small() -> [(Limits, &'static str); 4] {
+fn too_small() -> [(Limits, &'static str); 6] {
     [
         (Limits { bytes: 109, ..PLENTY }, "committed_bytes"),
         (Limits { mappings: 2, ..PLENTY }, "mappings"),
         (Limits { reserved_bytes: 999, ..PLENTY }, "reserved_bytes"),
         (Limits { memories: 0, ..PLENTY }, "memories"),
+        (Limits { locked_bytes: 99, ..PLENTY }, "locked_bytes"),
+        (Limits { huge_page_bytes: 99, ..PLENTY }, "huge_page_bytes"),
     ]
 }
 
@@ -61,7 +68,14 @@ fn a_refusal_of_any_kind_by_the_hosts_account_takes_nothing_from_either() {
 
 #[test]
 fn exactly_the_limit_is_admitted_and_one_more_is_not() {
-    let limits = Limits { bytes: 110, mappings: 3, reserved_bytes: 1000, memories: 1 };
+    let limits = Limits {
+        bytes: 110,
+        mappings: 3,
+        reserved_bytes: 1000,
+        memories: 1,
+        locked_bytes: 100,
+        huge_page_bytes: 100,
+    };
     let (tenant, host) = (Account::new(limits), Account::new(limits));
     let charge = pay(&tenant, &host, ONE).unwrap();
     assert!(pay(&tenant, &host, Amount::overhead(1)).is_err());
@@ -107,18 +121,20 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn used(account: &Account) -> [u64; 5] {
+fn used(account: &Account) -> [u64; KINDS] {
     account.holdings().map(|holding| holding.used)
 }
 
-fn sum(charges: &[Charge]) -> [u64; 5] {
-    charges.iter().map(Charge::amount).fold([0; 5], |sum, amount| {
+fn sum(charges: &[Charge]) -> [u64; KINDS] {
+    charges.iter().map(Charge::amount).fold([0; KINDS], |sum, amount| {
         [
             sum[0] + amount.committed_bytes,
             sum[1] + amount.overhead_bytes,
             sum[2] + u64::from(amount.mappings),
             sum[3] + amount.reserved_bytes,
             sum[4] + u64::from(amount.memories),
+            sum[5] + amount.locked_bytes(),
+            sum[6] + amount.huge_page_bytes(),
         ]
     })
 }
@@ -190,7 +206,7 @@ fn a_part_of_a_charge_is_given_back_by_itself_and_no_more_than_there_is() {
     assert_eq!(whole.amount().committed_bytes + half.amount().committed_bytes, ONE.committed_bytes);
     drop(half);
     let rest = whole.split(Amount { committed_bytes: u64::MAX, ..ONE });
-    assert_eq!(whole.amount(), Amount::default());
+    assert_eq!(whole.amount(), Amount { traits: ONE.traits, ..Amount::default() });
     drop(whole);
     assert!(!tenant.is_empty() && !host.is_empty());
     drop(rest);
@@ -201,13 +217,13 @@ fn a_part_of_a_charge_is_given_back_by_itself_and_no_more_than_there_is() {
 fn what_was_prepaid_costs_the_tenant_all_of_it_and_the_host_its_overhead() {
     let (tenant, host) = (Account::new(PLENTY), Account::new(PLENTY));
     let payer = Payer::new(&tenant, &host);
-    let prepaid = Amount { is_prepaid: true, ..ONE };
+    let prepaid = Amount { traits: Traits::PREPAID, ..ONE };
     let mut charge = Charge::pay(&payer, prepaid).unwrap();
     charge.absorb(Charge::pay(&payer, Amount { memories: 0, ..prepaid }).unwrap());
     charge.set_overhead(7).unwrap();
     let used = |account: &Account| account.holdings().map(|holding| holding.used);
     assert_eq!(used(&tenant)[0], 2 * ONE.committed_bytes);
-    assert_eq!(used(&host), [0, 7, 0, 0, 1]);
+    assert_eq!(used(&host), [0, 7, 0, 0, 1, 0, 0]);
     drop(charge);
     assert!(tenant.is_empty() && host.is_empty());
 }

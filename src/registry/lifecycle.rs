@@ -270,6 +270,7 @@ async fn exclusive<R: Lives>(
             NotHad::Failed(Failure::Overloaded {
                 limit_name: "max_queued_grows",
                 limit: room as u64,
+                used: None,
                 after: std::time::Duration::from_millis(10),
             })
         }),

@@ -7,10 +7,10 @@
 //! Lock order, outermost first: a memory's growth ticket, its body, then any one of the short
 //! mutexes (directory shard, name index, what else has a name, a view's state, the views' ends, what is
 //! aside in a record, order of ages, request log, quarantine, pool queue, a job's state, a tenant's
-//! events, a shard of waiters, a session's inbox, what was received, a share's life), none of which is held while another is taken, save the shards, in their
+//! events, a shard of waiters, a tie, a session's inbox, what was received, a share's life), none of which is held while another is taken, save the shards, in their
 //! order, around the name index, the sets' names around both, a shard around a tenant's mounts, these
 //! around a share's life, what a tenant gave around what is aside, all of these around the events, these around a shard of
-//! waiters, and, of partitions, what is set aside around the books, and a partition's books
+//! waiters and a tie, and, of partitions, what is set aside around the books, and a partition's books
 //! around its parent's.
 
 #![cfg_attr(
@@ -30,6 +30,7 @@ mod aside;
 mod attachments;
 mod by_name;
 mod consent;
+mod counter;
 mod directory;
 mod events;
 mod found;
@@ -46,6 +47,7 @@ mod lifecycle;
 mod lifecycle_loom;
 mod namespace;
 mod operations;
+mod overload;
 mod packed;
 mod partition;
 mod pool;
@@ -53,17 +55,20 @@ mod pool;
 mod pool_tests;
 mod presentation;
 mod quarantine;
+mod quota;
 mod random;
 mod record;
 #[cfg(all(test, not(linmemd_loom)))]
 mod registry_tests;
 mod requests;
+mod room;
 mod segments;
 mod selector;
 mod sets;
 mod settings;
 mod share;
 mod state;
+mod tie;
 mod unwound;
 mod views;
 mod waiters;
@@ -82,12 +87,13 @@ pub use events::{
 };
 pub use found::Found;
 pub use gate::Gate;
-pub use ledger::{Account, Amount, Charge, Holding, Limits, Payer};
+pub use ledger::{Account, Amount, Charge, Holding, KINDS, Limits, Payer, Traits};
 pub use namespace::{Namespace, NamespaceLimits};
 pub use operations::{
     Deletion, Expected, Grown, MAX_REMEMBERED, Parked, Part, PresentationChange, PurgeOutcome,
     Reads, VerificationReport, Waited,
 };
+pub use overload::{Overload, Step};
 pub use partition::{Partition, PartitionFigures, Partitions};
 pub use pool::Pool;
 pub use presentation::PresentationVersion;
@@ -99,5 +105,6 @@ pub use selector::LabelSelector;
 pub use sets::{MOST_MEMBERS, MOST_SETS, Member, MemorySet};
 pub use settings::{Registry, Settings};
 pub use share::{MOST_MOUNTS, MOST_SHARES, NewShare, Over, Passage, Share, Through};
+pub use tie::Tie;
 pub use unwound::{Panicked, catch, drop_as_unwound};
 pub use views::{DEFAULT_VIEW_TTL, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_VIEWS, Shown, View};

@@ -13,17 +13,18 @@ use crate::registry::by_name::ByName;
 use crate::registry::directory::{Directory, Listing};
 use crate::registry::events::{Event, Events, Happening};
 use crate::registry::found::Found;
-use crate::registry::ledger::{Account, Limits, Payer};
+use crate::registry::ledger::{Account, Holding, Limits, Payer};
 use crate::registry::presentation::Said;
+use crate::registry::quota::Quota;
 use crate::registry::record::Record;
 use crate::registry::requests::{Memory, RequestLog};
-use crate::registry::segments::Segment;
+use crate::registry::segments::{MOST_SEGMENTS, Segment};
 use crate::registry::selector::LabelSelector;
 use crate::registry::sets::MemorySet;
 use crate::registry::settings::Registry;
 use crate::registry::share::{End, Mounts, Share, Shares};
 use crate::registry::views::View;
-use crate::registry::waiters::{Seats, Waiters};
+use crate::registry::waiters::Waiters;
 use crate::units::{ByteCount, WasmPages};
 
 /// Memories that one list looks at before it answers with fewer than asked for: a page's work on a
@@ -39,6 +40,21 @@ pub struct NamespaceLimits {
     pub maximum_pages: Option<WasmPages>,
     /// Waits at a time.
     pub waiters: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub segment_bytes: u64,
+}
+
+impl NamespaceLimits {
+    /// None but those that every tenant has.
+    pub const NONE: Self = Self {
+        account: Limits::NONE,
+        maximum_pages: None,
+        waiters: u64::MAX,
+        segments: MOST_SEGMENTS as u64,
+        segment_bytes: u64::MAX,
+    };
 }
 
 /// One tenant's memories.
@@ -54,8 +70,9 @@ pub struct Namespace {
     maximum_pages: AtomicU64,
     pub(super) directory: Directory,
     pub(super) requests: Arc<RequestLog>,
-    pub(super) seats: Arc<Seats>,
+    pub(super) waiters: Arc<Quota>,
     pub(super) segments: ByName<Segment>,
+    pub(super) segment_bytes: Arc<Quota>,
     pub(super) sets: ByName<MemorySet>,
     pub(super) views: ByName<View>,
     /// Those that it gave.
@@ -96,7 +113,7 @@ impl Namespace {
         let payer = Payer::new(&account, &registry.host);
         let events =
             Events::new(registry.settings.events, Arc::clone(&payer), limits.account.bytes);
-        Arc::new_cyclic(|namespace| Self {
+        let made = Arc::new_cyclic(|namespace| Self {
             name,
             home: Arc::new(Home {
                 namespace: Weak::clone(namespace),
@@ -109,14 +126,15 @@ impl Namespace {
             }),
             account,
             lane,
-            maximum_pages: AtomicU64::new(cap(&limits)),
+            maximum_pages: AtomicU64::new(WasmPages::MAX.get()),
             directory: Directory::new(),
             requests: RequestLog::new(Memory {
                 window: registry.settings.request_id_window,
                 entries: registry.settings.request_ids,
             }),
-            seats: Seats::new(limits.waiters),
+            waiters: Quota::new(limits.waiters),
             segments: ByName::default(),
+            segment_bytes: Quota::new(limits.segment_bytes),
             sets: ByName::default(),
             views: ByName::default(),
             shares: ByName::default(),
@@ -124,15 +142,32 @@ impl Namespace {
             size_bytes: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
-        })
+        });
+        made.set_limits(limits);
+        made
+    }
+
+    /// What it has beside what is in its account, kind by kind.
+    #[must_use]
+    pub fn holdings(&self) -> [Holding; 3] {
+        let (segments, bytes) = (&self.segments, &self.segment_bytes);
+        let (limit, used) = (segments.most() as u64, segments.count() as u64);
+        [
+            Holding { resource: "segments", limit, used },
+            Holding { resource: "segment_bytes", limit: bytes.limit(), used: bytes.taken() },
+            Holding { resource: "waiters", limit: self.most_waiters(), used: self.waiters() },
+        ]
     }
 
     /// What it may have from now on: what there is stays, and memories keep their maximum.
     pub fn set_limits(&self, limits: NamespaceLimits) {
-        self.account.set_limits(limits.account);
-        self.maximum_pages.store(cap(&limits), Ordering::Relaxed);
-        self.seats.set_limit(limits.waiters);
-        self.home.events.set_quota(limits.account.bytes);
+        let NamespaceLimits { account, maximum_pages, waiters, segments, segment_bytes } = limits;
+        self.account.set_limits(account);
+        self.home.events.set_quota(account.bytes);
+        self.maximum_pages.store(maximum_pages.unwrap_or(WasmPages::MAX).get(), Ordering::Relaxed);
+        self.waiters.set_limit(waiters);
+        self.segments.set_most(usize::try_from(segments).unwrap_or(usize::MAX));
+        self.segment_bytes.set_limit(segment_bytes);
     }
 
     /// The largest maximum of a memory.
@@ -323,13 +358,13 @@ impl Namespace {
     /// How many of its callers wait.
     #[must_use]
     pub fn waiters(&self) -> u64 {
-        self.seats.taken()
+        self.waiters.taken()
     }
 
     /// How many may.
     #[must_use]
     pub fn most_waiters(&self) -> u64 {
-        self.seats.limit()
+        self.waiters.limit()
     }
 
     /// Its number among the namespaces of one registry: whose turn it is on the pool.
@@ -346,8 +381,4 @@ impl Namespace {
     pub(super) fn note_less(&self, bytes: ByteCount) {
         self.size_bytes.fetch_sub(bytes.get(), Ordering::Relaxed);
     }
-}
-
-fn cap(limits: &NamespaceLimits) -> u64 {
-    limits.maximum_pages.map_or(u64::MAX, WasmPages::get)
 }

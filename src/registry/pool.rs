@@ -230,6 +230,7 @@ impl Turns for Shared {
             return Err(Failure::Overloaded {
                 limit_name: "queued_jobs",
                 limit: MAX_QUEUED as u64,
+                used: None,
                 after: RETRY_AFTER,
             });
         }

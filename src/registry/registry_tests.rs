@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
 use crate::memory::{MmapAllocator, ReleaseStep};
-use crate::model::{Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName};
+use crate::model::{
+    Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Owner, Presentation, TenantName,
+};
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
 use crate::registry::{
@@ -16,8 +18,13 @@ use crate::registry::{
 };
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
-const LIMITS: Limits =
-    Limits { bytes: 1 << 40, mappings: 1 << 20, reserved_bytes: 1 << 45, memories: 1 << 20 };
+const LIMITS: Limits = Limits {
+    bytes: 1 << 40,
+    mappings: 1 << 20,
+    reserved_bytes: 1 << 45,
+    memories: 1 << 20,
+    ..Limits::NONE
+};
 const LEASE: Duration = Duration::from_secs(10);
 
 struct Floor {
@@ -44,7 +51,7 @@ impl Floor {
         let allocator = Box::new(MmapAllocator::dedicated(Arc::<FailingKernel>::clone(&kernel)));
         let pool = Pool::start(1, |_| ()).unwrap();
         let registry = Registry::new(settings, Account::new(LIMITS), allocator, pool, start);
-        let limits = NamespaceLimits { account: LIMITS, maximum_pages: None, waiters: 8 };
+        let limits = NamespaceLimits { account: LIMITS, waiters: 8, ..NamespaceLimits::NONE };
         let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &registry);
         Self { kernel, registry, namespace, start }
     }
@@ -67,11 +74,12 @@ impl Floor {
             growth: Growth::Allowed,
             guard: Guard::default(),
             form: Form::usual(),
+            owner: Owner::Tenant,
             presentation: Presentation { lease_ttl: lease, ..Presentation::default() },
             segments: Vec::new(),
         };
         let id = Some(Id::new(id).unwrap());
-        self.registry.create(&self.namespace, id, spec, None, &(), now, &Gate::new()).await
+        self.registry.create(&self.namespace, id, spec, None, &(), None, now, &Gate::new()).await
     }
 
     async fn delete(&self, record: &Arc<Record>) -> Result<(), Failure> {

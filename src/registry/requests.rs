@@ -79,7 +79,14 @@ struct Entry {
     place: u64,
     /// Absent while it runs.
     led: Option<Led>,
-    _charge: Charge,
+    charge: Charge,
+}
+
+impl Entry {
+    /// What it frees when it goes: nothing while it runs.
+    const fn cost(&self) -> u64 {
+        if self.led.is_some() { self.charge.amount().overhead_bytes } else { 0 }
+    }
 }
 
 impl RequestLog {
@@ -119,6 +126,7 @@ impl RequestLog {
                 None => Err(Failure::Overloaded {
                     limit_name: "running_request_id",
                     limit: 1,
+                    used: None,
                     after: RETRY_AFTER,
                 }),
             };
@@ -140,7 +148,7 @@ impl RequestLog {
         let place = state.arrivals;
         state.arrivals = place.wrapping_add(1);
         state.order.insert(place, key.id);
-        let entry = Entry { body: key.body, begun: now.steady, place, led: None, _charge: charge };
+        let entry = Entry { body: key.body, begun: now.steady, place, led: None, charge };
         state.entries.insert(key.id, entry);
         drop(state);
         Ok(Begun::Run(Running { log: Some((Arc::clone(self), key.id)) }))
@@ -150,6 +158,23 @@ impl RequestLog {
     pub(super) fn forget_all(&self) {
         let all = std::mem::take(&mut *self.state());
         drop(all);
+    }
+
+    /// What is charged for all that it remembers.
+    pub(super) fn charged_bytes(&self) -> u64 {
+        self.state().entries.values().map(Entry::cost).sum()
+    }
+
+    /// Forgets the oldest until as much is free.
+    pub(super) fn give_way(&self, bytes: u64) {
+        let mut state = self.state();
+        let mut free = 0u64;
+        while free < bytes {
+            let oldest = state.oldest().and_then(|(id, _)| state.entries.get(&id));
+            let Some(cost) = oldest.map(Entry::cost) else { return };
+            free = free.saturating_add(cost);
+            state.forget_oldest();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -215,7 +240,7 @@ mod tests {
     use std::time::SystemTime;
 
     fn account(bytes: u64) -> Arc<Account> {
-        Account::new(Limits { bytes, mappings: 9, reserved_bytes: 9, memories: 9 })
+        Account::new(Limits { bytes, mappings: 9, reserved_bytes: 9, memories: 9, ..Limits::NONE })
     }
 
     /// Tenant and host are one account here: each entry is paid twice.

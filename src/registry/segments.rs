@@ -13,9 +13,10 @@ use crate::error::Failure;
 use crate::model::{Id, Resource, SegmentId, Uuid};
 use crate::registry::by_name::Entry;
 use crate::registry::ledger::Charge;
+use crate::registry::quota::Taken;
 use crate::units::{ByteCount, ByteRange};
 
-/// Segments that a tenant may have.
+/// Segments that a tenant may have, where nothing else is said.
 pub const MOST_SEGMENTS: usize = 16_384;
 /// What a segment is charged beside its bytes: the record, its name, its place in the order.
 pub(super) const SEGMENT_BYTES: u64 = 256;
@@ -33,6 +34,7 @@ pub struct Segment {
     /// New for every segment ever put, so that a repeated put finds its own.
     pub(super) uid: Uuid,
     pub(super) _charge: Charge,
+    pub(super) _bytes: Taken,
 }
 
 impl fmt::Debug for Segment {

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use crate::memory::PageAllocator;
 use crate::model::Now;
 use crate::registry::ages::Ages;
-use crate::registry::events::{EventSettings, Happening};
+use crate::registry::events::EventSettings;
 use crate::registry::lease::Leases;
 use crate::registry::ledger::Account;
+use crate::registry::overload::Overload;
 use crate::registry::partition::Partitions;
 use crate::registry::pool::Pool;
 use crate::registry::quarantine::{Quarantine, QuarantinedRange};
@@ -60,6 +61,8 @@ pub struct Registry {
     pub allocator: Box<dyn PageAllocator>,
     /// Pools of the host's budget.
     pub partitions: Partitions,
+    /// How short of memory the host is.
+    pub overload: Arc<Overload>,
     pub(super) quarantine: Quarantine,
     pub(super) leases: Leases,
     pub(super) views: ViewEnds,
@@ -67,7 +70,7 @@ pub struct Registry {
     pub(super) waiters: Arc<Waiters>,
     pub(super) shares: Arc<Shares>,
     pub(super) epoch: Instant,
-    /// Who looks for want of memory: woken when there comes to be something to do about it.
+    /// Who looks for want of memory: woken when there comes to be something that would go for it.
     watcher: OnceLock<Waker>,
     /// How many memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
@@ -90,8 +93,8 @@ impl Registry {
         let _another = self.watcher.set(watcher);
     }
 
-    /// Whether want of memory on the host would be answered by anything: something is volatile, or
-    /// borrowed.
+    /// Whether anything would be given back, or lent no more, for want of memory on the host: something
+    /// is volatile, or borrowed.
     #[must_use]
     pub fn minds_pressure(&self) -> bool {
         self.volatile_ranges() > 0 || self.partitions.count() > 0
@@ -115,6 +118,7 @@ impl Registry {
         Arc::new(Self {
             settings,
             partitions: Partitions::new(&host),
+            overload: Arc::default(),
             host,
             pool,
             allocator,
@@ -155,9 +159,14 @@ impl Registry {
     pub(super) fn retire(self: &Arc<Self>, record: Arc<Record>) {
         self.waiters.end(record.uid, Over::Gone);
         if let Some(namespace) = record.namespace() {
-            namespace.leave(&record, Happening::Expired);
+            namespace.leave(&record, record.why_gone());
         }
-        self.ending().push(Ending(Box::pin(Arc::clone(self).end(record))));
+        self.put_ending(Box::pin(Arc::clone(self).end(record)));
+    }
+
+    /// Has the sweep look after an end that is not over.
+    pub(super) fn put_ending(&self, end: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.ending().push(Ending(end));
     }
 
     fn ending(&self) -> MutexGuard<'_, Vec<Ending>> {

@@ -21,10 +21,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use crate::error::Failure;
 use crate::memory::sync::{Mutex, MutexGuard, lock};
 use crate::model::Uuid;
 
@@ -261,50 +259,5 @@ impl Drop for Waiting {
         };
         drop(waker);
         wake(next);
-    }
-}
-
-/// How many of one tenant wait, and may.
-#[derive(Debug)]
-pub(super) struct Seats {
-    limit: AtomicU64,
-    taken: AtomicU64,
-}
-
-/// One of them. Given back when dropped.
-#[derive(Debug)]
-pub(super) struct Seat(Arc<Seats>);
-
-impl Seats {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU64::new(limit), taken: AtomicU64::new(0) })
-    }
-
-    pub(super) fn take(self: &Arc<Self>) -> Result<Seat, Failure> {
-        let limit = self.limit();
-        let more = |taken: u64| taken.checked_add(1).filter(|taken| *taken <= limit);
-        match self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more) {
-            Ok(_before) => Ok(Seat(Arc::clone(self))),
-            Err(used) => Err(Failure::TooManyWaiters { limit, used }),
-        }
-    }
-
-    pub(super) fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
-    }
-
-    /// Who sits stays.
-    pub(super) fn set_limit(&self, limit: u64) {
-        self.limit.store(limit, Ordering::Relaxed);
-    }
-
-    pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
     }
 }

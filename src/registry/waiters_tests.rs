@@ -7,9 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
-use crate::error::Failure;
 use crate::model::Uuid;
-use crate::registry::waiters::{Over, Seats, Waiters, Waiting};
+use crate::registry::waiters::{Over, Waiters, Waiting};
 
 const GONE: Result<(), Over> = Err(Over::Gone);
 
@@ -109,18 +108,6 @@ fn who_would_wait_in_vain_is_not_parked() {
     let refused = waiters.park(memory(1), 0, || Some(Over::Quarantined("why"))).map(drop);
     assert_eq!(refused, Err(Over::Quarantined("why")));
     assert_eq!(waiters.notify(memory(1), 0, usize::MAX), 0);
-}
-
-#[test]
-fn seats_are_bounded_and_given_back() {
-    let seats = Seats::new(2);
-    let first = seats.take().unwrap();
-    let _second = seats.take().unwrap();
-    let refused = seats.take().map(drop);
-    assert_eq!(refused, Err(Failure::TooManyWaiters { limit: 2, used: 2 }));
-    drop(first);
-    assert_eq!(seats.taken(), 1);
-    assert!(seats.take().is_ok());
 }
 
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use hyper::body::Incoming as Body;
 
 use crate::memory::ReleaseStep;
 use crate::proto::v1;
+use crate::registry::Step;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
@@ -19,12 +20,13 @@ use crate::rpc::status::Refusal;
 pub(crate) async fn host(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::GetHostRequest>(call, body).await?;
     let draining = call.door.server.is_draining();
+    let overload = call.door.server.registry.overload.step();
     // A few files of the kernel's are read: not on a serving thread.
     let (server, gate) = (Arc::clone(&call.door.server), Arc::clone(&call.occasion.gate));
     let lane = call.door.access.tenant().namespace.lane();
     let view =
         call.door.server.registry.pool.run_once(lane, gate, move || server.host.view()).await?;
-    let host = Some(message(view, draining));
+    let host = Some(message(view, draining, overload));
     answer(&v1::GetHostResponse { host })
 }
 
@@ -36,7 +38,7 @@ pub(crate) async fn drain(call: &Call, body: Body) -> Result<Reply, Refusal> {
     answer(&v1::DrainResponse { drain_limit })
 }
 
-fn message(view: HostView, draining: bool) -> v1::HostInfo {
+fn message(view: HostView, draining: bool, overload: Step) -> v1::HostInfo {
     v1::HostInfo {
         host_page_bytes: view.host_page_bytes,
         huge_page_pools: view
@@ -113,6 +115,7 @@ fn message(view: HostView, draining: bool) -> v1::HostInfo {
             .collect(),
         kernel_release: view.kernel_release,
         draining,
+        overload_step: overload.word().to_owned(),
         config_hash: view.config_hash,
     }
 }

@@ -8,6 +8,7 @@
 //! business.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
@@ -27,8 +28,8 @@ pub(crate) struct Door {
     pub(crate) server: Arc<Server>,
     /// What was shown for it.
     pub(crate) shown: ShownForIt,
-    /// Where from, in words.
-    pub(crate) from: Option<String>,
+    /// Where from; none for a Unix socket.
+    pub(crate) address: Option<IpAddr>,
     /// Tells the connection's socket of large messages.
     pub(crate) rest: Arc<Rest>,
     /// The connection's large replies.
@@ -149,7 +150,7 @@ impl Door {
         let sessions = &self.access.tenant().sessions;
         let full = |_overloaded| Failure::TooManySessions {
             limit: sessions.limit(),
-            used: sessions.limit(),
+            used: sessions.used(),
         };
         sessions.take(1).map_err(full)?;
         Ok(Place(Arc::clone(self)))

@@ -84,6 +84,8 @@ pub struct Subject {
     pub request_id: Option<String>,
     /// Its size afterwards, pages.
     pub pages: Option<u64>,
+    /// With whom it is shared.
+    pub grantee: Option<String>,
 }
 
 impl Subject {
@@ -91,6 +93,11 @@ impl Subject {
     pub(crate) fn named(&mut self, id: Option<&str>, request_id: Option<&str>) {
         self.id = id.map(cut);
         self.request_id = request_id.map(cut);
+    }
+
+    /// With whom a memory is to be shared.
+    pub(crate) fn is_for(&mut self, grantee: &str) {
+        self.grantee = Some(cut(grantee));
     }
 
     /// The memory that was made or ended.
@@ -135,7 +142,7 @@ impl AuditEntry {
             call_id: Some(id.to_string()),
             tenant: Some(door.access.tenant().namespace.name.to_string()),
             caller: identity.map(|identity| cut(&identity.name)),
-            peer: door.from.clone(),
+            peer: whereabouts(door.shown.borrow().peer, door.address),
             subject: Subject::default(),
             outcome: "CANCELLED",
         }

@@ -74,3 +74,9 @@ pub(crate) const fn need(method: Method) -> Option<Need> {
         | Method::Unknown => return None,
     })
 }
+
+/// Whether a call is one of a tenant's operations: what is the host's business is not in its rate, so
+/// that an operator can always look and act.
+pub(crate) const fn is_of_tenants(method: Method) -> bool {
+    !matches!(need(method), Some(Need::SeeHost | Need::Operate))
+}

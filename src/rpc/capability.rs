@@ -3,7 +3,7 @@
 //! Law: what is DEGRADED can be required; what is REFUSED or unknown cannot. Whoever composes the
 //! daemon says what there is.
 
-use crate::error::Failure;
+use crate::error::{Failure, printable};
 use crate::proto::v1;
 
 /// Something that a client can require by name.
@@ -56,7 +56,8 @@ pub(crate) fn require(there: &[Capability], names: &[String]) -> Result<(), Fail
             Some(one) => one.reason.clone().into(),
             None => "this server does not know it".into(),
         };
-        let value = wanted.chars().take(128).collect();
+        // Whatever a caller wrote is repeated as one line, and not for long.
+        let value = printable(wanted.as_bytes());
         return Err(Failure::CapabilityUnavailable { field: "required_capabilities", value, why });
     }
     Ok(())

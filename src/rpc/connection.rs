@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Failure;
+use crate::registry::Tie;
 use crate::rpc::admission::{Door, ShownForIt};
 use crate::rpc::audit::whereabouts;
 use crate::rpc::front;
@@ -25,6 +26,7 @@ use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::places::Place;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
+use crate::rpc::turns::{self, Party};
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Peer, Tenant};
@@ -110,10 +112,14 @@ pub(crate) struct Connection {
     rest: Arc<Rest>,
     /// Its large replies.
     pub(crate) untaken: Arc<Untaken>,
+    /// Whom its turns are counted for: the tenant that was called for last.
+    party: Arc<Party>,
     /// One for each tenant that it has called for.
     seats: Mutex<Vec<Seat>>,
     /// The address of the tenant that was called for last: nearly always the next one's too.
     last_seat: AtomicUsize,
+    /// Memories that go with it.
+    tie: Arc<Tie>,
     /// The door of the last call that was let in: most connections need no other.
     recent: Mutex<Option<Recent>>,
     calls_ever: AtomicU64,
@@ -126,14 +132,17 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn new(server: Arc<Server>, peer: Peer, place: Place) -> Arc<Self> {
+        let number = server.connections_ever.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
-            number: server.connections_ever.fetch_add(1, Ordering::Relaxed),
+            number,
             server,
+            party: Party::of(place.peer(), number),
             peer: Arc::new(peer),
             rest: Arc::default(),
             untaken: Arc::default(),
             seats: Mutex::default(),
             last_seat: AtomicUsize::new(0),
+            tie: Arc::default(),
             recent: Mutex::new(None),
             calls_ever: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
@@ -164,11 +173,11 @@ impl Connection {
             return Ok(Arc::clone(door));
         }
         let shown = ShownForIt::new(&self.peer, authorization, tenant);
-        let access = tenants.access(shown.borrow(), now)?;
+        let access = tenants.access(shown.borrow(), now)?.tied_to(&self.tie);
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
         let untaken = Arc::clone(&self.untaken);
-        let from = self.whereabouts();
-        let door = Arc::new(Door { access, server, shown, from, rest, untaken });
+        let address = self.place.peer();
+        let door = Arc::new(Door { access, server, shown, address, rest, untaken });
         *self.recent() = Some(Recent { generation, door: Arc::clone(&door) });
         Ok(door)
     }
@@ -199,6 +208,7 @@ impl Connection {
             seats.push(Seat(Arc::clone(tenant)));
         }
         self.last_seat.store(address, Ordering::Release);
+        self.party.is_tenants(address);
         Ok(())
     }
 
@@ -238,6 +248,15 @@ struct Recent {
     door: Arc<Door>,
 }
 
+/// Ends what goes with a connection when that is over, however it came about.
+struct Tied<'a>(&'a Connection);
+
+impl Drop for Tied<'_> {
+    fn drop(&mut self) {
+        self.0.server.registry.let_go(&self.0.tie);
+    }
+}
+
 /// Serves one connection to its end.
 pub async fn serve<S>(
     stream: S,
@@ -252,9 +271,12 @@ pub async fn serve<S>(
     let mut phase = server.phase();
     let ages = matches!(peer, Peer::Certificate(_)).then_some(limits.certificate_age);
     let connection = Connection::new(server, peer, place);
+    let _tied = Tied(&connection);
     let progress = Progress::new();
     let moderation = Moderation::new(set_mark, Arc::clone(&connection.rest));
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress), moderation));
+    let party = Arc::clone(&connection.party);
+    turns::begin(&party).await;
+    let io = TokioIo::new(Watched::new(stream, party, Arc::clone(&progress), moderation));
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| front::handle(Arc::clone(&connection), request))

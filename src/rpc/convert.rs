@@ -101,7 +101,12 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
         etag: version.etag,
         spec: Some(v1::MemorySpec {
             segments: active_segments(record),
-            ..spec::effective(&record.shape(), record.guard(), &version.presentation)
+            ..spec::effective(
+                &record.shape(),
+                record.guard(),
+                record.owner(),
+                &version.presentation,
+            )
         }),
         state: match quarantined {
             None => v1::MemoryState::Ready,

@@ -39,6 +39,11 @@ impl Drip {
         self.from_the_start = true;
     }
 
+    /// Whether more of a message is waited for.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.timer.is_some()
+    }
+
     /// A message is here whole.
     pub(crate) fn over(&mut self) {
         self.timer = None;

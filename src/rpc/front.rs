@@ -1,7 +1,8 @@
 //! [`handle`]: every call, from its headers to its answer.
 //!
-//! Law: in this order, and each failure is answered with a reason: drain, identity, tenant, roles,
-//! the tenant's running calls, deadline; then the RPC itself, within the deadline, its panics caught. What is no
+//! Law: in this order, and each failure is answered with a reason: drain, identity, tenant, roles, want
+//! of memory, the tenant's running calls and operations a second, deadline; then the RPC itself, within
+//! the deadline, its panics caught. What is no
 //! RPC of ours is UNIMPLEMENTED.
 
 use std::convert::Infallible;
@@ -16,7 +17,7 @@ use tower::Service;
 
 use crate::error::Failure;
 use crate::model::Now;
-use crate::registry::Gate;
+use crate::registry::{Gate, Step};
 use crate::rpc::admission::InFlight;
 use crate::rpc::audit::{Audited, shut_out};
 use crate::rpc::call::{Call, CallId, Served};
@@ -26,7 +27,7 @@ use crate::rpc::deciding::Deciding;
 use crate::rpc::drip::UNSENT;
 use crate::rpc::event_service::{self, Watching};
 use crate::rpc::lapse::lapse;
-use crate::rpc::method::{Kind, Method};
+use crate::rpc::method::{Kind, Method, Worth};
 use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::session::Session;
 use crate::rpc::status::{self, Refusal, reason};
@@ -123,7 +124,13 @@ fn admit(
         door.access.require(need, method.name())?;
     }
     connection.seat(&door)?;
+    if method.worth() == Worth::Shed {
+        server.registry.overload.admit(Step::ShedCalls)?;
+    }
     served.keep(door.enter()?);
+    if authorization::is_of_tenants(method) {
+        door.access.tenant().rates.take(1, 0)?;
+    }
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
     let occasion = Occasion { now, gate: Gate::new() };
     let audited = Audited::of(id, method, &door);
@@ -345,6 +352,6 @@ mod tests {
     /// small read took 3 % longer than at 1,424.
     #[test]
     fn the_future_of_a_call_is_small() {
-        assert!(size(handle) <= 1568, "{} bytes", size(handle));
+        assert!(size(handle) <= 1600, "{} bytes", size(handle));
     }
 }

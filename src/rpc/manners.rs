@@ -1,8 +1,8 @@
 //! [`Manners`]: how much of the serving thread one connection's frames may take.
 //!
 //! A frame of nine bytes can cost more than a kilobyte of a message does, and h2 takes frames for as
-//! long as any are there. So a connection's turn ends after [`TURN`] frames, and others have theirs.
-//! Frames that ask for work and bring nothing (resets, pings, settings, priorities, continuations,
+//! long as any are there. So a connection's turn ends after [`TURN`] frames, and others have theirs:
+//! whose turn it is, is said by `turns.rs`. Frames that ask for work and bring nothing (resets, pings, settings, priorities, continuations,
 //! empty DATA, what nobody knows) are paid for out of a credit, which calls earn and time gives back:
 //!
 //! ```text
@@ -16,10 +16,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
+
+use crate::rpc::turns::{self, Party, Place, TURN};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -33,8 +36,6 @@ const ACK: u8 = 1;
 /// Of DATA.
 const END_STREAM: u8 = 1;
 
-/// Frames of one connection before others have their turn: some sixteen calls.
-const TURN: u32 = 32;
 /// Credit at most, and from the start.
 const MOST: i64 = 1_000;
 /// Credit that a second brings.
@@ -47,7 +48,13 @@ const STRIKES: u32 = 64;
 /// One connection's turns and credit.
 #[derive(Debug)]
 pub(crate) struct Manners {
+    party: Arc<Party>,
+    /// Frames that were read since a turn was last asked for.
     frames: u32,
+    /// The socket was found empty since: what comes next is of another turn.
+    is_over: bool,
+    /// Where it waits for its turn.
+    place: Option<Place>,
     credit: i64,
     counted: Instant,
     strikes: u32,
@@ -55,8 +62,17 @@ pub(crate) struct Manners {
 }
 
 impl Manners {
-    pub(crate) fn new() -> Self {
-        Self { frames: 0, credit: MOST, counted: Instant::now(), strikes: 0, pause: None }
+    pub(crate) fn new(party: Arc<Party>) -> Self {
+        Self {
+            party,
+            frames: 0,
+            is_over: false,
+            place: None,
+            credit: MOST,
+            counted: Instant::now(),
+            strikes: 0,
+            pause: None,
+        }
     }
 
     /// A frame came, with so long a payload.
@@ -74,8 +90,8 @@ impl Manners {
     }
 
     /// The socket was found empty: whatever comes next is of another turn.
-    pub(crate) fn idle(&mut self) {
-        self.frames = 0;
+    pub(crate) const fn idle(&mut self) {
+        self.is_over = true;
     }
 
     /// Whether more may be read now; if not, the task is woken when it may.
@@ -90,17 +106,25 @@ impl Manners {
         if self.credit < 0
             && let Some(time) = self.owed(Instant::now())?
         {
-            self.frames = 0;
             let mut pause = Box::pin(sleep(time));
             if pause.as_mut().poll(context).is_pending() {
                 self.pause = Some(pause);
                 return Poll::Pending;
             }
         }
-        if self.frames >= TURN {
-            self.frames = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        if let Some(place) = &self.place {
+            std::task::ready!(place.poll(context));
+            self.place = None;
+        } else if self.frames >= TURN || (self.is_over && self.frames > 0) {
+            let others_had_theirs = std::mem::take(&mut self.is_over);
+            self.place = turns::ask(&self.party, std::mem::take(&mut self.frames), context);
+            if self.place.is_some() {
+                return Poll::Pending;
+            }
+            if !others_had_theirs {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -136,6 +160,10 @@ mod tests {
 
     use super::*;
 
+    fn manners() -> Manners {
+        Manners::new(Party::of(None, 1))
+    }
+
     /// Reads so many of these frames a turn until told to wait or to go; how many that took.
     fn until_told(manners: &mut Manners, now: Instant, frames: &[(u8, u8, usize)]) -> usize {
         for count in 1..=10_000 {
@@ -151,7 +179,7 @@ mod tests {
 
     #[test]
     fn calls_and_their_messages_cost_nothing_however_many() {
-        let mut manners = Manners::new();
+        let mut manners = manners();
         let call = [(HEADERS, 4, 50), (DATA, 0, 100), (DATA, END_STREAM, 0), (WINDOW_UPDATE, 0, 4)];
         let now = manners.counted;
         assert_eq!(until_told(&mut manners, now, &call), 10_000);
@@ -165,20 +193,20 @@ mod tests {
         for (kind, flags, length) in
             [(PING, 0, 8), (SETTINGS, 0, 0), (2, 0, 5), (DATA, 0, 0), (9, 4, 0), (77, 0, 9)]
         {
-            let mut manners = Manners::new();
+            let mut manners = manners();
             let now = manners.counted;
             assert_eq!(until_told(&mut manners, now, &[(kind, flags, length)]), 1_001);
             let later = now + Duration::from_secs(1);
             assert_eq!(until_told(&mut manners, later, &[(kind, flags, length)]), 1_000);
         }
-        let mut manners = Manners::new();
+        let mut manners = manners();
         let now = manners.counted;
         assert_eq!(until_told(&mut manners, now, &[(HEADERS, 4, 50), (RST_STREAM, 0, 4)]), 1_000);
     }
 
     #[test]
     fn a_pinger_with_one_ping_under_way_is_slowed_and_a_flood_is_ended() {
-        let (mut pinger, mut flooder) = (Manners::new(), Manners::new());
+        let (mut pinger, mut flooder) = (manners(), manners());
         let mut now = pinger.counted;
         for _ping in 0..20_000 {
             pinger.frame(PING, 0, 8);
@@ -201,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_ends_after_its_frames_and_the_next_one_comes_at_once() {
-        let mut manners = Manners::new();
+        let mut manners = manners();
         let turn = async |manners: &mut Manners| {
             poll_fn(|context| Poll::Ready(manners.poll_turn(context).is_ready())).await
         };
@@ -211,6 +239,7 @@ mod tests {
         assert!(turn(&mut manners).await);
         (1..TURN).for_each(|_| manners.frame(DATA, 0, 100));
         manners.idle();
+        assert!(turn(&mut manners).await);
         manners.frame(DATA, 0, 100);
         assert!(turn(&mut manners).await);
     }

@@ -90,6 +90,11 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Self { body, buffered, header, collecting, untold: None, drip, limit, door }
     }
 
+    /// Whether a part of a message is here, of which the rest is due.
+    pub(crate) const fn is_coming(&self) -> bool {
+        self.drip.is_running()
+    }
+
     /// The next message; none at the request's end. Given up when the gate closes.
     ///
     /// # Errors

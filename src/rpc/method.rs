@@ -6,7 +6,7 @@
 use crate::metrics::UNKNOWN_METHOD;
 
 macro_rules! methods {
-    ($($variant:ident $path:literal $kind:ident)*) => {
+    ($($variant:ident $path:literal $kind:ident $worth:ident)*) => {
         /// An RPC.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Method {
@@ -42,6 +42,14 @@ macro_rules! methods {
                     Self::Unknown => Kind::Unary,
                 }
             }
+
+            /// Whether it is answered though the host is at the last step of want of memory.
+            pub(crate) const fn worth(self) -> Worth {
+                match self {
+                    $(Self::$variant => Worth::$worth,)*
+                    Self::Unknown => Worth::Kept,
+                }
+            }
         }
     };
 }
@@ -55,63 +63,73 @@ pub(crate) enum Kind {
     Stream,
 }
 
+/// What becomes of a call where the host is at the last step of want of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// It is answered: it reads, tells, gives back or keeps what there is; it is an operator's; or what it
+    /// takes is judged when that is known: growth, creation, a group of operations.
+    Kept,
+    /// It is refused: it puts bytes into memories, or begins what lasts.
+    Shed,
+}
+
 methods! {
-    ReadMemory "linmem.v1.MemoryService/ReadMemory" Unary
-    WriteMemory "linmem.v1.MemoryService/WriteMemory" Unary
-    GrowMemory "linmem.v1.MemoryService/GrowMemory" Unary
-    FillMemory "linmem.v1.MemoryService/FillMemory" Unary
-    CopyMemory "linmem.v1.MemoryService/CopyMemory" Unary
-    OpenSession "linmem.v1.MemoryService/OpenSession" Stream
-    ExecuteOperations "linmem.v1.MemoryService/ExecuteOperations" Unary
-    DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary
-    ProtectMemory "linmem.v1.MemoryService/ProtectMemory" Unary
-    SetVolatility "linmem.v1.MemoryService/SetVolatility" Unary
-    VerifyMemory "linmem.v1.MemoryService/VerifyMemory" Unary
-    DownloadMemory "linmem.v1.MemoryService/DownloadMemory" Stream
-    UploadMemory "linmem.v1.MemoryService/UploadMemory" Stream
-    GetServerInfo "linmem.v1.MemoryService/GetServerInfo" Unary
-    CreateMemory "linmem.v1.MemoryService/CreateMemory" Unary
-    GetMemory "linmem.v1.MemoryService/GetMemory" Unary
-    ListMemories "linmem.v1.MemoryService/ListMemories" Unary
-    UpdateMemory "linmem.v1.MemoryService/UpdateMemory" Unary
-    DeleteMemory "linmem.v1.MemoryService/DeleteMemory" Unary
-    KeepAliveMemory "linmem.v1.MemoryService/KeepAliveMemory" Unary
-    WaitOnAddress "linmem.v1.MemoryService/WaitOnAddress" Unary
-    NotifyAddress "linmem.v1.MemoryService/NotifyAddress" Unary
-    GetHost "linmem.v1.AdminService/GetHost" Unary
-    Reload "linmem.v1.AdminService/Reload" Unary
-    Drain "linmem.v1.AdminService/Drain" Unary
-    CreatePartition "linmem.v1.AdminService/CreatePartition" Unary
-    GetPartition "linmem.v1.AdminService/GetPartition" Unary
-    ListPartitions "linmem.v1.AdminService/ListPartitions" Unary
-    DeletePartition "linmem.v1.AdminService/DeletePartition" Unary
-    PutSegment "linmem.v1.MemoryService/PutSegment" Unary
-    GetSegment "linmem.v1.MemoryService/GetSegment" Unary
-    ListSegments "linmem.v1.MemoryService/ListSegments" Unary
-    InitMemory "linmem.v1.MemoryService/InitMemory" Unary
-    DropSegment "linmem.v1.MemoryService/DropSegment" Unary
-    CreateMemorySet "linmem.v1.MemoryService/CreateMemorySet" Unary
-    GetMemorySet "linmem.v1.MemoryService/GetMemorySet" Unary
-    ListMemorySets "linmem.v1.MemoryService/ListMemorySets" Unary
-    DeleteMemorySet "linmem.v1.MemoryService/DeleteMemorySet" Unary
-    OpenView "linmem.v1.MemoryService/OpenView" Unary
-    RefreshView "linmem.v1.MemoryService/RefreshView" Unary
-    CloseView "linmem.v1.MemoryService/CloseView" Unary
-    ResetMemoryStats "linmem.v1.MemoryService/ResetMemoryStats" Unary
-    ShareMemory "linmem.v1.MemoryService/ShareMemory" Unary
-    ListShares "linmem.v1.MemoryService/ListShares" Unary
-    RevokeShare "linmem.v1.MemoryService/RevokeShare" Unary
-    MountShare "linmem.v1.MemoryService/MountShare" Unary
-    WatchEvents "linmem.v1.EventService/WatchEvents" Stream
-    CreateGrowHook "linmem.v1.HookService/CreateGrowHook" Unary
-    GetGrowHook "linmem.v1.HookService/GetGrowHook" Unary
-    ListGrowHooks "linmem.v1.HookService/ListGrowHooks" Unary
-    DeleteGrowHook "linmem.v1.HookService/DeleteGrowHook" Unary
-    AnswerGrowHook "linmem.v1.HookService/AnswerGrowHook" Stream
-    HealthCheck "grpc.health.v1.Health/Check" Unary
-    HealthWatch "grpc.health.v1.Health/Watch" Stream
-    ReflectionV1 "grpc.reflection.v1.ServerReflection/ServerReflectionInfo" Stream
-    ReflectionV1Alpha "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo" Stream
+    ReadMemory "linmem.v1.MemoryService/ReadMemory" Unary Kept
+    WriteMemory "linmem.v1.MemoryService/WriteMemory" Unary Shed
+    GrowMemory "linmem.v1.MemoryService/GrowMemory" Unary Kept
+    FillMemory "linmem.v1.MemoryService/FillMemory" Unary Shed
+    CopyMemory "linmem.v1.MemoryService/CopyMemory" Unary Shed
+    OpenSession "linmem.v1.MemoryService/OpenSession" Stream Shed
+    ExecuteOperations "linmem.v1.MemoryService/ExecuteOperations" Unary Kept
+    DiscardMemory "linmem.v1.MemoryService/DiscardMemory" Unary Kept
+    ProtectMemory "linmem.v1.MemoryService/ProtectMemory" Unary Kept
+    SetVolatility "linmem.v1.MemoryService/SetVolatility" Unary Kept
+    VerifyMemory "linmem.v1.MemoryService/VerifyMemory" Unary Kept
+    DownloadMemory "linmem.v1.MemoryService/DownloadMemory" Stream Kept
+    UploadMemory "linmem.v1.MemoryService/UploadMemory" Stream Shed
+    GetServerInfo "linmem.v1.MemoryService/GetServerInfo" Unary Kept
+    CreateMemory "linmem.v1.MemoryService/CreateMemory" Unary Kept
+    GetMemory "linmem.v1.MemoryService/GetMemory" Unary Kept
+    ListMemories "linmem.v1.MemoryService/ListMemories" Unary Kept
+    UpdateMemory "linmem.v1.MemoryService/UpdateMemory" Unary Kept
+    DeleteMemory "linmem.v1.MemoryService/DeleteMemory" Unary Kept
+    KeepAliveMemory "linmem.v1.MemoryService/KeepAliveMemory" Unary Kept
+    WaitOnAddress "linmem.v1.MemoryService/WaitOnAddress" Unary Shed
+    NotifyAddress "linmem.v1.MemoryService/NotifyAddress" Unary Kept
+    GetHost "linmem.v1.AdminService/GetHost" Unary Kept
+    Reload "linmem.v1.AdminService/Reload" Unary Kept
+    Drain "linmem.v1.AdminService/Drain" Unary Kept
+    CreatePartition "linmem.v1.AdminService/CreatePartition" Unary Kept
+    GetPartition "linmem.v1.AdminService/GetPartition" Unary Kept
+    ListPartitions "linmem.v1.AdminService/ListPartitions" Unary Kept
+    DeletePartition "linmem.v1.AdminService/DeletePartition" Unary Kept
+    PutSegment "linmem.v1.MemoryService/PutSegment" Unary Kept
+    GetSegment "linmem.v1.MemoryService/GetSegment" Unary Kept
+    ListSegments "linmem.v1.MemoryService/ListSegments" Unary Kept
+    InitMemory "linmem.v1.MemoryService/InitMemory" Unary Shed
+    DropSegment "linmem.v1.MemoryService/DropSegment" Unary Kept
+    CreateMemorySet "linmem.v1.MemoryService/CreateMemorySet" Unary Kept
+    GetMemorySet "linmem.v1.MemoryService/GetMemorySet" Unary Kept
+    ListMemorySets "linmem.v1.MemoryService/ListMemorySets" Unary Kept
+    DeleteMemorySet "linmem.v1.MemoryService/DeleteMemorySet" Unary Kept
+    OpenView "linmem.v1.MemoryService/OpenView" Unary Shed
+    RefreshView "linmem.v1.MemoryService/RefreshView" Unary Kept
+    CloseView "linmem.v1.MemoryService/CloseView" Unary Kept
+    ResetMemoryStats "linmem.v1.MemoryService/ResetMemoryStats" Unary Kept
+    ShareMemory "linmem.v1.MemoryService/ShareMemory" Unary Shed
+    ListShares "linmem.v1.MemoryService/ListShares" Unary Kept
+    RevokeShare "linmem.v1.MemoryService/RevokeShare" Unary Kept
+    MountShare "linmem.v1.MemoryService/MountShare" Unary Shed
+    WatchEvents "linmem.v1.EventService/WatchEvents" Stream Shed
+    CreateGrowHook "linmem.v1.HookService/CreateGrowHook" Unary Shed
+    GetGrowHook "linmem.v1.HookService/GetGrowHook" Unary Kept
+    ListGrowHooks "linmem.v1.HookService/ListGrowHooks" Unary Kept
+    DeleteGrowHook "linmem.v1.HookService/DeleteGrowHook" Unary Kept
+    AnswerGrowHook "linmem.v1.HookService/AnswerGrowHook" Stream Kept
+    HealthCheck "grpc.health.v1.Health/Check" Unary Kept
+    HealthWatch "grpc.health.v1.Health/Watch" Stream Kept
+    ReflectionV1 "grpc.reflection.v1.ServerReflection/ServerReflectionInfo" Stream Kept
+    ReflectionV1Alpha "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo" Stream Kept
 }
 
 impl Method {

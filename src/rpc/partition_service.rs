@@ -6,7 +6,7 @@
 use hyper::body::Incoming as Body;
 
 use crate::error::Failure;
-use crate::model::{Id, PageKind, PartitionSpec};
+use crate::model::{Id, PageKind, PartitionLimits, PartitionSpec};
 use crate::proto::v1;
 use crate::registry::{Partition, PartitionFigures};
 use crate::rpc::call::Call;
@@ -86,6 +86,11 @@ fn wanted(spec: v1::PartitionSpec) -> Result<PartitionSpec, Failure> {
             .iter()
             .map(|tenant| convert::id(TENANTS, tenant))
             .collect::<Result<_, _>>()?,
+        limits: PartitionLimits {
+            memories: spec.memories,
+            mappings: spec.mappings,
+            reserved_bytes: spec.reserved_bytes,
+        },
     })
 }
 
@@ -96,9 +101,12 @@ fn message(partition: &Partition, children: Option<&Vec<Id>>) -> v1::Partition {
         set_aside_bytes,
         set_aside_failures,
         memories,
+        mappings,
+        reserved_bytes,
     } = partition.holds();
     let words = |ids: &[Id]| ids.iter().map(ToString::to_string).collect();
-    let PartitionSpec { parent, maximum, minimum, nodes, pages, locked, tenants } = &partition.spec;
+    let PartitionSpec { parent, maximum, minimum, nodes, pages, locked, tenants, limits } =
+        &partition.spec;
     let kind = pages.unwrap_or(PageKind::Base);
     v1::Partition {
         partition_id: partition.id.to_string(),
@@ -110,12 +118,17 @@ fn message(partition: &Partition, children: Option<&Vec<Id>>) -> v1::Partition {
             page_kind: page_kind_message(kind).into(),
             locked: *locked,
             tenants: words(tenants),
+            memories: limits.memories,
+            mappings: limits.mappings,
+            reserved_bytes: limits.reserved_bytes,
         }),
         used_bytes,
         borrowed_bytes,
         set_aside_bytes,
         set_aside_failures,
         memories,
+        mappings,
+        reserved_bytes,
         children: children.map(|children| words(children)).unwrap_or_default(),
         create_time: Some(partition.created.into()),
     }

@@ -29,8 +29,8 @@ pub trait Reloads: Send + Sync + fmt::Debug {
 /// A reload that is asked for.
 #[derive(Debug)]
 pub struct ReloadWish {
-    /// Who asks, for the log.
-    pub by: String,
+    /// The call that asks; none: a signal does.
+    pub by: Option<String>,
     /// Whether nothing is to change.
     pub validate_only: bool,
     /// The call's point of no return.
@@ -65,7 +65,7 @@ pub(crate) async fn reload(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let asked = plain::<v1::ReloadRequest>(call, body).await?;
     let (outcome, answered) = oneshot::channel();
     call.door.server.host.reloads().reload(ReloadWish {
-        by: call.id.to_string(),
+        by: Some(call.id.to_string()),
         validate_only: asked.message.validate_only,
         gate: Arc::clone(&call.occasion.gate),
         outcome,

@@ -44,25 +44,31 @@ pub(crate) async fn put(call: &Call, body: Body) -> Result<Reply, Refusal> {
 
 pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::GetSegmentRequest>(call, body).await?.message;
-    let segment = call.door.access.tenant().namespace.segment(&request.segment_id)?;
-    let mut response =
-        v1::GetSegmentResponse { segment: Some(message(&segment)), ..Default::default() };
+    let access = &call.door.access;
     if !request.with_data {
-        return answer(&response);
+        let segment = access.tenant().namespace.segment(&request.segment_id)?;
+        return answer(&v1::GetSegmentResponse {
+            segment: Some(message(&segment)),
+            ..Default::default()
+        });
     }
-    let (length, limit) = (ByteCount::of(&segment.bytes), call.door.server.limits.max_read_bytes);
-    if length.get() > limit {
-        return Err(Failure::TooLarge {
+    let limit = call.door.server.limits.max_read_bytes;
+    let segment = access.segment_with_data(&request.segment_id, |length| {
+        if length.get() <= limit {
+            return Ok(());
+        }
+        Err(Failure::TooLarge {
             field: "with_data",
             length: length.get(),
             limit_name: "max_read_bytes",
             limit,
             instead: "put it into a memory and use DownloadMemory",
-        }
-        .into());
-    }
+        })
+    })?;
+    let length = ByteCount::of(&segment.bytes);
     let held = call.hold(length.get())?;
-    response.data = segment.bytes.clone();
+    let data = segment.bytes.clone();
+    let response = v1::GetSegmentResponse { segment: Some(message(&segment)), data };
     answer_with(call, response, length, held).await
 }
 

@@ -30,14 +30,10 @@ use crate::rpc::places::{Crowded, MostConnections, Place, Places};
 use crate::rpc::status::reason;
 use crate::tenancy::{Budget, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
 
+const ADMIN: &str = "linmem.v1.AdminService";
 /// The services whose health is told by name.
-const SERVICES: [&str; 5] = [
-    "",
-    "linmem.v1.MemoryService",
-    "linmem.v1.AdminService",
-    "linmem.v1.EventService",
-    "linmem.v1.HookService",
-];
+const SERVICES: [&str; 5] =
+    ["", "linmem.v1.MemoryService", ADMIN, "linmem.v1.EventService", "linmem.v1.HookService"];
 /// Longest message of a health or reflection request: both hold one name.
 const FOREIGN_MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -120,6 +116,8 @@ pub struct Server {
     pub(crate) reflection_alpha: Foreign,
     reporter: HealthReporter,
     draining: AtomicBool,
+    /// Whether calls are shed for want of memory.
+    shedding: watch::Sender<bool>,
     phase: watch::Sender<Phase>,
     drain_asked: watch::Sender<bool>,
     identity_changes: watch::Sender<()>,
@@ -173,6 +171,7 @@ impl Server {
             ),
             reporter,
             draining: AtomicBool::new(false),
+            shedding: watch::Sender::new(false),
             phase: watch::Sender::new(Phase::Serving),
             drain_asked: watch::Sender::new(false),
             identity_changes: watch::Sender::new(()),
@@ -187,7 +186,24 @@ impl Server {
 
     /// Says that calls are served from now on.
     pub async fn open(&self) {
-        self.report(ServingStatus::Serving).await;
+        self.tell_health().await;
+    }
+
+    /// Tells health whenever calls come to be shed for want of memory, or are no more.
+    pub async fn tell_of_shedding(&self) {
+        let mut shedding = self.shedding.subscribe();
+        loop {
+            self.tell_health().await;
+            // The sender lives in self.
+            if shedding.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether calls are shed for want of memory from now on.
+    pub fn set_shedding(&self, sheds: bool) {
+        self.shedding.send_if_modified(|shedding| std::mem::replace(shedding, sheds) != sheds);
     }
 
     /// New calls and those that are parked answer DRAINING from now on, and every connection is told to
@@ -195,7 +211,7 @@ impl Server {
     pub async fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.registry.end_waits();
-        self.report(ServingStatus::NotServing).await;
+        self.tell_health().await;
         self.phase.send_replace(Phase::Draining);
     }
 
@@ -330,9 +346,21 @@ impl Server {
         self.phase.subscribe()
     }
 
-    async fn report(&self, status: ServingStatus) {
-        for service in SERVICES {
-            self.reporter.set_service_status(service, status).await;
+    /// Tells health what is so, and once more where that has changed meanwhile: another may be telling too.
+    async fn tell_health(&self) {
+        let state = || (self.is_draining(), *self.shedding.borrow());
+        loop {
+            let (drains, sheds) = state();
+            for service in SERVICES {
+                // Operators' calls are never shed.
+                let serves = !drains && (!sheds || service == ADMIN);
+                let status =
+                    if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+                self.reporter.set_service_status(service, status).await;
+            }
+            if state() == (drains, sheds) {
+                return;
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::model::{
 };
 use crate::proto::v1;
 use crate::registry::{
-    MAX_REMEMBERED, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_MEMBERS, MOST_MOUNTS, MOST_SEGMENTS,
-    MOST_SETS, MOST_SHARES, MOST_VIEWS,
+    MAX_REMEMBERED, MAX_VIEW_TTL, MIN_VIEW_TTL, MOST_MEMBERS, MOST_MOUNTS, MOST_SETS, MOST_SHARES,
+    MOST_VIEWS,
 };
 use crate::rpc::call::Call;
 use crate::rpc::capability::Capability;
@@ -20,14 +20,14 @@ use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{answer, plain};
 use crate::rpc::operations;
 use crate::rpc::status::Refusal;
-use crate::tenancy::{MAX_HOOK_STREAMS, MAX_HOOKS};
+use crate::tenancy::{MAX_HOOK_STREAMS, MAX_HOOKS, Tenant};
 use crate::units::PAGE_BYTES;
 
 pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusal> {
     plain::<v1::GetServerInfoRequest>(call, body).await?;
     let tenant = call.door.access.tenant();
     let capabilities = call.door.server.host.capabilities();
-    let quotas = tenant.namespace.account.holdings().map(|holding| v1::Quota {
+    let quotas = tenant.holdings().map(|holding| v1::Quota {
         resource: holding.resource.to_owned(),
         limit: holding.limit,
         used: holding.used,
@@ -47,6 +47,7 @@ pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusa
 fn limits(call: &Call) -> v1::Limits {
     let (limits, settings) = (&call.door.server.limits, &call.door.server.registry.settings);
     let tenant = call.door.access.tenant();
+    let rates = tenant.rates.limits();
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     v1::Limits {
         max_read_bytes: limits.max_read_bytes,
@@ -79,7 +80,7 @@ fn limits(call: &Call) -> v1::Limits {
             .max_write_bytes
             .saturating_add(operations::BESIDE_DATA_BYTES),
         max_remembered_reply_bytes: MAX_REMEMBERED.get(),
-        max_segments: count(MOST_SEGMENTS),
+        max_segments: segments(tenant),
         max_active_segments: count(MAX_ACTIVE_SEGMENTS),
         max_memory_sets: count(MOST_SETS),
         max_set_members: count(MOST_MEMBERS),
@@ -94,6 +95,15 @@ fn limits(call: &Call) -> v1::Limits {
         max_mounts: count(MOST_MOUNTS),
         stall_timeout: limits.stall_timeout.try_into().ok(),
         message_timeout: limits.message_timeout.try_into().ok(),
+        tenant_operations_per_second: rates.operations.map(|limit| limit.per_second),
+        tenant_operations_burst: rates.operations.map(|limit| limit.burst),
+        tenant_bytes_per_second: rates.bytes.map(|limit| limit.per_second),
+        tenant_bytes_burst: rates.bytes.map(|limit| limit.burst),
         tenant_connections: Some(tenant.connections.limit()).filter(|limit| *limit < u64::MAX),
     }
+}
+
+fn segments(tenant: &Tenant) -> u32 {
+    let [segments, ..] = tenant.namespace.holdings();
+    u32::try_from(segments.limit).unwrap_or(u32::MAX)
 }

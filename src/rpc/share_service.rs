@@ -23,7 +23,10 @@ use crate::tenancy::Access;
 pub(crate) async fn share(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::ShareMemoryRequest>(call, body).await?.message;
     let v1::ShareMemoryRequest { memory_id, uid, grantee_tenant, access, expire_time } = request;
-    call.is_about(|it| it.named(Some(&memory_id), None));
+    call.is_about(|it| {
+        it.named(Some(&memory_id), None);
+        it.is_for(&grantee_tenant);
+    });
     let access = match known("access", access)? {
         v1::ShareAccess::Read => ShareAccess::Read,
         v1::ShareAccess::ReadWrite => ShareAccess::ReadWrite,

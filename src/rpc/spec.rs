@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::error::Failure;
 use crate::model::{
     ActiveSegment, Allocator, DEFAULT_GUARD, Growth, Guard, Id, IndexType, MAX_DISPLAY_NAME_BYTES,
-    MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Presentation, Shape,
+    MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_LEASE, MIN_LEASE, MemorySpec, Owner, Presentation,
+    Shape,
 };
 use crate::proto::v1;
 use crate::rpc::{convert, form};
@@ -44,6 +45,10 @@ pub(crate) fn wanted(spec: v1::MemorySpec) -> Result<MemorySpec, Failure> {
             after: guard_bytes(guard.after_bytes),
         },
         form,
+        owner: match known("spec.owner", spec.owner)? {
+            v1::Owner::Unspecified | v1::Owner::Tenant => Owner::Tenant,
+            v1::Owner::Connection => Owner::Connection,
+        },
         presentation: Presentation {
             display_name: display_name("spec.display_name", spec.display_name)?,
             labels: labels("spec.labels", spec.labels)?,
@@ -66,6 +71,7 @@ fn active(segment: v1::ActiveSegment) -> Result<ActiveSegment, Failure> {
 pub(crate) fn effective(
     shape: &Shape,
     guard: Guard,
+    owner: Owner,
     presentation: &Presentation,
 ) -> v1::MemorySpec {
     let spec = v1::MemorySpec {
@@ -79,7 +85,11 @@ pub(crate) fn effective(
         display_name: presentation.display_name.clone(),
         labels: presentation.labels.clone(),
         lease_ttl: presentation.lease_ttl.and_then(|ttl| ttl.try_into().ok()),
-        owner: v1::Owner::Tenant.into(),
+        owner: match owner {
+            Owner::Tenant => v1::Owner::Tenant,
+            Owner::Connection => v1::Owner::Connection,
+        }
+        .into(),
         growth: match shape.growth {
             Growth::Allowed => v1::Growth::Allowed,
             Growth::Disallowed => v1::Growth::Disallowed,
@@ -164,42 +174,10 @@ fn pages(field: &'static str, count: u64) -> Result<WasmPages, Failure> {
 
 /// Whatever is not built must stand at its default.
 fn refuse_unbuilt(spec: &v1::MemorySpec) -> Result<(), Failure> {
-    flag("spec.attachable", spec.attachable, "attaching is not built yet")?;
-    only::<v1::Owner>("spec.owner", spec.owner, &[v1::Owner::Tenant])?;
-    Ok(())
-}
-
-/// An enum of which only some values are built.
-trait Choice: TryFrom<i32> + PartialEq + Copy + 'static {
-    fn name(self) -> &'static str;
-}
-
-macro_rules! choices {
-    ($($name:ident)*) => {
-        $(impl Choice for v1::$name {
-            fn name(self) -> &'static str {
-                self.as_str_name()
-            }
-        })*
-    };
-}
-
-choices! {
-    Owner
-}
-
-fn only<E: Choice>(field: &'static str, value: i32, built: &[E]) -> Result<(), Failure> {
-    let choice = known::<E>(field, value)?;
-    if value == 0 || built.contains(&choice) {
+    if !spec.attachable {
         return Ok(());
     }
-    unbuilt(field, choice.name().to_owned(), "not built yet; leave the field at its default")
-}
-
-fn flag(field: &'static str, value: bool, why: &'static str) -> Result<(), Failure> {
-    if value { unbuilt(field, "true".to_owned(), why) } else { Ok(()) }
-}
-
-fn unbuilt(field: &'static str, value: String, why: &'static str) -> Result<(), Failure> {
-    Err(Failure::CapabilityUnavailable { field, value, why: why.into() })
+    let (field, value) = ("spec.attachable", "true".to_owned());
+    let why = "attaching is not built yet".into();
+    Err(Failure::CapabilityUnavailable { field, value, why })
 }

@@ -110,6 +110,8 @@ impl Upload {
                 refuse_late_fields(&message)?;
             }
             wanted = message.crc32c;
+            let rates = &call.door.access.tenant().rates;
+            rates.take_in_time(1, data.length().get(), gate).await?;
             let write = async {
                 self.write(call, to, data, limit).await?;
                 gate.rearm();
@@ -117,7 +119,14 @@ impl Upload {
                 // A message that is here already has no wait to be called off in.
                 if gate.is_closed() { Err(Failure::DeadlinePassed) } else { Ok(()) }
             };
-            next = beside(write, &mut messages, gate).await?;
+            next = if rates.are_limited() {
+                // The next one stays with its sender until it may come.
+                write.await?;
+                rates.until_some_is_left(gate).await?;
+                messages.next_with_data(gate).await?
+            } else {
+                beside(write, &mut messages, gate).await?
+            };
         }
         if let Some(length) = to.length
             && length != self.written
@@ -300,6 +309,8 @@ impl Download {
         }
         let (here, after) = self.rest.split(self.chunk);
         let length = here.length();
+        let rates = &call.door.access.tenant().rates;
+        rates.take_in_time(1, length.get(), &call.occasion.gate).await?;
         let held = self.hold(call, length.get()).await?;
         let mut before = Vec::with_capacity(11);
         if here.start() > 0 {

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::rpc::manners::Manners;
 use crate::rpc::moderation::Moderation;
+use crate::rpc::turns::Party;
 
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
@@ -120,8 +121,13 @@ enum Place {
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(stream: S, progress: Arc<Progress>, moderation: Moderation<S>) -> Self {
-        let (place, manners) = (Place::Preface { left: PREFACE }, Manners::new());
+    pub(crate) fn new(
+        stream: S,
+        party: Arc<Party>,
+        progress: Arc<Progress>,
+        moderation: Moderation<S>,
+    ) -> Self {
+        let (place, manners) = (Place::Preface { left: PREFACE }, Manners::new(party));
         Self { stream, place, block: false, began: false, last: 0, progress, moderation, manners }
     }
 
@@ -302,7 +308,7 @@ mod tests {
     fn watched() -> (Watched<()>, Arc<Progress>) {
         let progress = Progress::new();
         let moderation = Moderation::new(Box::new(|(), _| false), Arc::default());
-        (Watched::new((), Arc::clone(&progress), moderation), progress)
+        (Watched::new((), Party::of(None, 1), Arc::clone(&progress), moderation), progress)
     }
 
     fn owes_after(bytes: &[u8], step: usize) -> bool {

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::Failure;
-use crate::memory::Sources;
-use crate::metrics::GrowOutcome;
+use crate::metrics::{GrowOutcome, Trap};
 use crate::model::{
     AccessKind, Id, MemoryId, MemorySpec, Now, Protection, RequestKey, ShareAccess, Uuid,
 };
 use crate::registry::{
     Deletion, Found, Gate, Grown, LabelSelector, Listing, Observation, PresentationChange, Record,
-    Registry,
+    Registry, Tie,
 };
 use crate::tenancy::each_memory::EachMemory;
 use crate::tenancy::identity::Grant;
@@ -46,6 +45,8 @@ pub struct Access {
     pub(super) tenant: Arc<Tenant>,
     pub(super) registry: Arc<Registry>,
     pub(super) each_memory: Arc<EachMemory>,
+    /// What goes with the connection that it came by, where it came by one.
+    pub(super) tie: Option<Arc<Tie>>,
 }
 
 impl Access {
@@ -55,7 +56,13 @@ impl Access {
         registry: Arc<Registry>,
         each_memory: Arc<EachMemory>,
     ) -> Self {
-        Self { grant, tenant, registry, each_memory }
+        Self { grant, tenant, registry, each_memory, tie: None }
+    }
+
+    /// The same over a connection, which memories can be tied to.
+    #[must_use]
+    pub fn tied_to(self, tie: &Arc<Tie>) -> Self {
+        Self { tie: Some(Arc::clone(tie)), ..self }
     }
 
     /// The tenant it leads to.
@@ -89,8 +96,12 @@ impl Access {
         request: Option<RequestKey>,
     ) -> Result<Arc<Record>, Failure> {
         let Occasion { now, gate } = occasion;
+        self.tenant.rates.take(0, bytes_of(&spec))?;
         let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
-        let record = self.registry.create(namespace, id, spec, request, hooks, *now, gate).await?;
+        let tie = self.tie.as_ref();
+        let created =
+            self.registry.create(namespace, id, spec, request, hooks, tie, *now, gate).await;
+        let record = created?;
         self.each_memory.add(&self.tenant.label, &record);
         Ok(record)
     }
@@ -172,104 +183,6 @@ impl Access {
         grown
     }
 
-    /// Reads a range. `frame` makes what the bytes are appended to, once the range is known to lie
-    /// within the size.
-    ///
-    /// # Errors
-    /// As [`Self::find`] and [`Registry::read`], OUT_OF_BOUNDS, and what `frame` says.
-    pub async fn read(
-        &self,
-        occasion: &Occasion,
-        target: Target<'_>,
-        offset: u64,
-        length: u64,
-        frame: impl FnOnce(ByteCount) -> Result<Vec<u8>, Failure>,
-    ) -> Result<Vec<u8>, Failure> {
-        let found = self.reach(target, occasion.now)?;
-        let range = self.within(found.record(), offset, length)?;
-        let out = frame(range.length())?;
-        // Taken apart, so that the future of a small read keeps no more than its parts.
-        let (record, share) = found.into_parts();
-        if let Some(share) = share {
-            return Box::pin(self.read_lent(occasion, share, range, out)).await;
-        }
-        self.read_range(occasion, record, range, out, AccessKind::Read).await
-    }
-
-    /// Reads a part of a download.
-    ///
-    /// # Errors
-    /// As [`Registry::read`].
-    pub async fn download(
-        &self,
-        occasion: &Occasion,
-        found: &Found,
-        range: ByteRange,
-        out: Vec<u8>,
-    ) -> Result<Vec<u8>, Failure> {
-        let record = Arc::clone(found.record());
-        let read = self.read_range(occasion, record, range, out, AccessKind::Download);
-        self.through(found, ShareAccess::Read, &occasion.gate, read).await
-    }
-
-    /// Writes bytes.
-    ///
-    /// # Errors
-    /// As [`Self::find`] and [`Registry::write`].
-    pub async fn write(
-        &self,
-        occasion: &Occasion,
-        target: Target<'_>,
-        offset: u64,
-        data: Sources,
-    ) -> Result<(), Failure> {
-        let (record, share) = self.reach(target, occasion.now)?.into_parts();
-        if let Some(share) = share {
-            return Box::pin(self.write_lent(occasion, share, offset, data)).await;
-        }
-        self.write_at(occasion, record, offset, data, AccessKind::Write, |_written| ()).await
-    }
-
-    /// Writes a part of an upload, which as a whole goes [`Self::through`] what it was reached by; answers
-    /// the CRC-32C of the upload so far, which was `crc32c`.
-    ///
-    /// # Errors
-    /// As [`Registry::write`].
-    pub async fn upload(
-        &self,
-        occasion: &Occasion,
-        record: Arc<Record>,
-        offset: u64,
-        data: Sources,
-        crc32c: u32,
-    ) -> Result<u32, Failure> {
-        let checksum = move |written: &Sources| written.crc32c(crc32c);
-        self.write_at(occasion, record, offset, data, AccessKind::Upload, checksum).await
-    }
-
-    /// Sets every byte of a range.
-    ///
-    /// # Errors
-    /// As [`Self::find`] and [`Registry::fill`], OUT_OF_BOUNDS.
-    pub async fn fill(
-        &self,
-        occasion: &Occasion,
-        target: Target<'_>,
-        offset: u64,
-        length: u64,
-        value: u8,
-    ) -> Result<(), Failure> {
-        let found = self.reach(target, occasion.now)?;
-        let record = Arc::clone(found.record());
-        let range = self.within(&record, offset, length)?;
-        let (lane, gate) = (self.tenant.namespace.lane(), &occasion.gate);
-        let fill = self.registry.fill(lane, record, range, value, gate);
-        let filled = self.through(&found, ShareAccess::ReadWrite, gate, fill).await;
-        filled.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(AccessKind::Fill.index(), 1, length);
-        Ok(())
-    }
-
     /// Makes a range zero; how much of its RAM went back to the host.
     ///
     /// # Errors
@@ -314,7 +227,7 @@ impl Access {
     /// OUT_OF_BOUNDS.
     pub fn within(&self, record: &Record, offset: u64, length: u64) -> Result<ByteRange, Failure> {
         record.within(offset, length).map_err(|trap| {
-            self.tenant.meters.trap();
+            self.tenant.meters.trapped(Trap::OutOfBounds);
             trap.into()
         })
     }
@@ -336,45 +249,17 @@ impl Access {
     /// Counts a trap that only the memory could find.
     pub(super) fn note(&self, failure: &Failure) {
         match failure {
-            Failure::Protected { .. } => self.tenant.meters.protected(),
-            Failure::Purged { .. } => self.tenant.meters.purged(),
+            Failure::Protected { .. } => self.tenant.meters.trapped(Trap::Protected),
+            Failure::Purged { .. } => self.tenant.meters.trapped(Trap::Purged),
             Failure::InOperation { failure, .. } => self.note(failure),
             _ => {}
         }
     }
+}
 
-    pub(super) async fn read_range(
-        &self,
-        occasion: &Occasion,
-        record: Arc<Record>,
-        range: ByteRange,
-        out: Vec<u8>,
-        kind: AccessKind,
-    ) -> Result<Vec<u8>, Failure> {
-        let lane = self.tenant.namespace.lane();
-        let out = self.registry.read(lane, record, range, out, &occasion.gate).await;
-        let out = out.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(kind.index(), 1, range.length().get());
-        Ok(out)
-    }
-
-    pub(super) async fn write_at<T: Send + 'static>(
-        &self,
-        occasion: &Occasion,
-        record: Arc<Record>,
-        offset: u64,
-        data: Sources,
-        kind: AccessKind,
-        then: impl FnOnce(&Sources) -> T + Send + 'static,
-    ) -> Result<T, Failure> {
-        let length = data.length().get();
-        self.within(&record, offset, length)?;
-        let lane = self.tenant.namespace.lane();
-        let said = self.registry.write(lane, record, offset, data, &occasion.gate, then).await;
-        let said = said.inspect_err(|failure| self.note(failure))?;
-        self.tenant.meters.accessed(kind.index(), 1, length);
-        Ok(said)
-    }
+/// The bytes that come with a spec.
+pub(super) fn bytes_of(spec: &MemorySpec) -> u64 {
+    spec.segments.iter().fold(0, |sum, one| sum.saturating_add(ByteCount::of(&one.data).get()))
 }
 
 const fn outcome(failure: &Failure) -> GrowOutcome {
@@ -382,7 +267,7 @@ const fn outcome(failure: &Failure) -> GrowOutcome {
         Failure::MaximumReached { .. } => GrowOutcome::MaximumReached,
         Failure::SizeMismatch { .. } => GrowOutcome::SizeMismatch,
         Failure::QuotaExceeded { .. } => GrowOutcome::QuotaExceeded,
-        Failure::HostExhausted { .. } => GrowOutcome::HostExhausted,
+        Failure::HostExhausted { .. } | Failure::HostShort { .. } => GrowOutcome::HostExhausted,
         Failure::GrowDenied { .. } => GrowOutcome::GrowDenied,
         _ => GrowOutcome::Failed,
     }

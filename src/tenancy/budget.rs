@@ -17,13 +17,23 @@ pub struct Budget {
     limit_name: &'static str,
     limit: AtomicU64,
     used: AtomicU64,
+    /// Whether who is refused is told how much of it is used.
+    is_told: bool,
 }
 
 impl Budget {
-    /// A budget of which nothing is taken.
+    /// A budget of all tenants together of which nothing is taken. What others use of it is nobody's to
+    /// know.
     #[must_use]
     pub const fn new(limit_name: &'static str, limit: u64) -> Self {
-        Self { limit_name, limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
+        let (limit, used) = (AtomicU64::new(limit), AtomicU64::new(0));
+        Self { limit_name, limit, used, is_told: false }
+    }
+
+    /// The same for one tenant.
+    #[must_use]
+    pub const fn of_tenant(limit_name: &'static str, limit: u64) -> Self {
+        Self { is_told: true, ..Self::new(limit_name, limit) }
     }
 
     /// How much there may be.
@@ -73,6 +83,7 @@ impl Budget {
         Err(Failure::Overloaded {
             limit_name: self.limit_name,
             limit: self.limit(),
+            used: self.is_told.then(|| sum.saturating_sub(amount)),
             after: RETRY_AFTER,
         })
     }
@@ -95,6 +106,18 @@ mod tests {
         assert_eq!(budget.used(), 10);
         budget.give_back(10);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_lowered_limit_takes_nothing_back_and_gives_no_more_out() {
+        let budget = Budget::of_tenant("tenant_handlers", 3);
+        budget.take(3).unwrap();
+        budget.set_limit(2);
+        let refused = budget.take(1);
+        assert!(matches!(refused, Err(Failure::Overloaded { limit: 2, used: Some(3), .. })));
+        budget.give_back(2);
+        budget.take(1).unwrap();
+        assert_eq!(budget.used(), 2);
     }
 
     #[test]

@@ -7,13 +7,27 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Failure;
-use crate::memory::{Group, Tally};
+use crate::memory::{Group, Sum, Tally};
+use crate::metrics::Trap;
 use crate::model::{AccessKind, Now, RequestKey, ShareAccess};
 use crate::registry::{Found, Gate, Part, Record, Share};
 use crate::tenancy::access::{Access, Occasion, Target};
 
 impl Access {
-    /// Carries a group out and appends its results to `out`.
+    /// Takes what a group costs of the rates, beside the call's one operation.
+    ///
+    /// # Errors
+    /// RATE_LIMITED.
+    pub fn take_for(&self, group: &Group) -> Result<(), Failure> {
+        let rates = &self.tenant.rates;
+        if !rates.are_limited() {
+            return Ok(());
+        }
+        let Sum { accesses, bytes } = group.tally().whole();
+        rates.take(accesses.saturating_sub(1), bytes)
+    }
+
+    /// Carries out a group that has been taken of the rates and appends its results to `out`.
     ///
     /// # Errors
     /// As [`Registry::execute`](crate::registry::Registry::execute).
@@ -107,6 +121,7 @@ impl Access {
             Ok::<_, Failure>((found, Part { record, range }))
         };
         let ((source, from), (destination, to)) = (part(from)?, part(to)?);
+        self.tenant.rates.take(1, length.saturating_mul(2))?;
         let namespace = &self.tenant.namespace;
         let copy = self.registry.copy(namespace, from, to, request, *now, gate);
         let copy = self.through(&destination, ShareAccess::ReadWrite, gate, copy);
@@ -119,8 +134,10 @@ impl Access {
     /// Counts one that was found before; whether it is one.
     fn note_refused(&self, failure: &Failure) -> bool {
         match failure {
-            Failure::OutOfBounds(_) | Failure::OutOfSegment { .. } => self.tenant.meters.trap(),
-            Failure::Unaligned { .. } => self.tenant.meters.unaligned(),
+            Failure::OutOfBounds(_) | Failure::OutOfSegment { .. } => {
+                self.tenant.meters.trapped(Trap::OutOfBounds)
+            }
+            Failure::Unaligned { .. } => self.tenant.meters.trapped(Trap::Unaligned),
             Failure::InOperation { failure, .. } => return self.note_refused(failure),
             _ => return false,
         }

@@ -17,12 +17,15 @@
 
 mod access;
 mod budget;
+mod bytes;
 mod each_memory;
 mod events;
 mod groups;
 mod hooks;
 mod identity;
 mod partitions;
+mod rate;
+mod rates;
 mod rights;
 mod roles;
 mod segments;
@@ -48,6 +51,8 @@ pub use identity::{
     Certificate, Credential, Grant, Identities, Identity, Issuer, IssuerSettings, JwtAlgorithm,
     KeySetError, Mapping, Peer, TwiceMapped, Unasked,
 };
+pub use rate::RateLimit;
+pub use rates::{RateLimits, Rates};
 pub use roles::{Need, Role, Roles};
 pub use segments::SegmentPart;
 pub use table::{Misfit, Wanted};

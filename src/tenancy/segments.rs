@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::Sources;
+use crate::metrics::Trap;
 use crate::model::{AccessKind, RequestKey, SegmentId, ShareAccess};
 use crate::registry::Segment;
 use crate::tenancy::access::{Access, Occasion, Target};
+use crate::units::ByteCount;
 
 /// A part of a segment.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +36,25 @@ impl Access {
         request: Option<RequestKey>,
     ) -> Result<Arc<Segment>, Failure> {
         let Occasion { now, gate } = occasion;
+        self.tenant.rates.take(0, data.length().get())?;
         let namespace = &self.tenant.namespace;
         self.registry.put_segment(namespace, id, data, request, *now, gate).await
+    }
+
+    /// A segment whose bytes are asked for as well.
+    ///
+    /// # Errors
+    /// SEGMENT_NOT_FOUND, RATE_LIMITED; what `admit` says of its length.
+    pub fn segment_with_data(
+        &self,
+        id: &str,
+        admit: impl FnOnce(ByteCount) -> Result<(), Failure>,
+    ) -> Result<Arc<Segment>, Failure> {
+        let segment = self.tenant.namespace.segment(id)?;
+        let length = ByteCount::of(&segment.bytes);
+        admit(length)?;
+        self.tenant.rates.take(0, length.get())?;
+        Ok(segment)
     }
 
     /// Ends a segment.
@@ -61,7 +80,8 @@ impl Access {
         let record = Arc::clone(found.record());
         let segment = self.tenant.namespace.segment(part.segment_id)?;
         let source = record.source(&segment, part.offset, part.length);
-        let source = source.inspect_err(|_trap| self.tenant.meters.trap())?;
+        let source = source.inspect_err(|_trap| self.tenant.meters.trapped(Trap::OutOfBounds))?;
+        self.tenant.rates.take(0, part.length)?;
         // The segment stays paid for until its bytes are in place.
         let paid = move |_written: &Sources| drop(segment);
         let init = self.write_at(occasion, record, offset, source.into(), AccessKind::Init, paid);

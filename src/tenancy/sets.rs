@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::Failure;
 use crate::model::{MemoryId, MemorySpec, Now, RequestKey, SetId};
 use crate::registry::{Member, MemorySet, Record};
-use crate::tenancy::access::{Access, Occasion, Target};
+use crate::tenancy::access::{Access, Occasion, Target, bytes_of};
 
 impl Access {
     /// Makes memories, all of them or none, and a set of them.
@@ -22,8 +22,11 @@ impl Access {
         request: Option<RequestKey>,
     ) -> Result<Arc<MemorySet>, Failure> {
         let Occasion { now, gate } = occasion;
+        let bytes = members.iter().map(|(_, spec)| bytes_of(spec)).fold(0, u64::saturating_add);
+        self.tenant.rates.take((members.len() as u64).saturating_sub(1), bytes)?;
         let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
-        let made = self.registry.create_set(namespace, id, members, request, hooks, *now, gate);
+        let (registry, tie) = (&self.registry, self.tie.as_ref());
+        let made = registry.create_set(namespace, id, members, request, hooks, tie, *now, gate);
         let set = made.await?;
         let there = set.members.iter().filter_map(|member| self.member(member, *now));
         there.for_each(|record| self.each_memory.add(&self.tenant.label, &record));

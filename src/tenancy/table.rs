@@ -10,7 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::error::Failure;
-use crate::metrics::{Metrics, OTHER_TENANTS};
+use crate::metrics::{OTHER_TENANTS, TenantMeters};
 use crate::model::{HookId, TenantName};
 use crate::registry::{Namespace, Registry};
 use crate::tenancy::hooks::{Clock, HookSpec};
@@ -176,38 +176,33 @@ pub(super) struct Founder {
     lanes: u32,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    /// What is counted of those without a label of their own.
+    others: Arc<TenantMeters>,
 }
 
 impl Founder {
-    pub(super) fn new(
-        label_cap: usize,
-        registry: Arc<Registry>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { label_cap, labels: 0, lanes: 0, registry, clock, metrics }
+    pub(super) fn new(label_cap: usize, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Self {
+        Self { label_cap, labels: 0, lanes: 0, registry, clock, others: Arc::default() }
     }
 
     pub(super) fn found(&mut self, name: TenantName, limits: TenantLimits) -> Arc<Tenant> {
-        let label = if self.labels < self.label_cap {
+        let (label, meters) = if self.labels < self.label_cap {
             self.labels = self.labels.saturating_add(1);
-            name.as_str().into()
+            (name.as_str().into(), Arc::default())
         } else {
-            OTHER_TENANTS.into()
+            (OTHER_TENANTS.into(), Arc::clone(&self.others))
         };
         let lane = self.lanes;
         self.lanes = lane.wrapping_add(1);
         let namespace = Namespace::new(name, lane, limits.namespace, &self.registry);
         let host = &self.registry.host;
-        Tenant::new(namespace, limits, label, host, &self.clock, &self.metrics)
+        Tenant::new(namespace, limits, label, meters, host, &self.clock)
     }
 
     fn forget(&mut self, tenant: &Tenant) {
         tenant.namespace.forget();
-        if &*tenant.label != OTHER_TENANTS {
+        if !tenant.is_folded {
             self.labels = self.labels.saturating_sub(1);
-            self.metrics.forget_tenant(&tenant.label);
         }
     }
 }

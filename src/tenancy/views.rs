@@ -26,6 +26,7 @@ impl Access {
         let Occasion { now, gate } = occasion;
         let found = self.reach(target, *now)?;
         let range = self.within(found.record(), offset, length)?;
+        self.tenant.rates.take(0, length)?;
         let namespace = &self.tenant.namespace;
         let open = self.registry.open_view(namespace, &found, range, ttl, *now, gate);
         let opened = self.through(&found, ShareAccess::Read, gate, open).await;
@@ -44,6 +45,7 @@ impl Access {
         view: &View,
         version: Option<u64>,
     ) -> Result<Shown, Failure> {
+        self.tenant.rates.take(0, view.range.length().get())?;
         let (Occasion { now, gate }, lane) = (occasion, self.tenant.namespace.lane());
         let refresh = self.registry.refresh_view(lane, view, version, *now, gate);
         let shown = match view.share() {

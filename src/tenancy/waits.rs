@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::metrics::TenantMeters;
+use crate::metrics::{TenantMeters, Trap};
 use crate::model::{Now, ShareAccess};
 use crate::registry::{Expected, Found, Gate, Share, Waited};
 use crate::tenancy::access::{Access, Occasion, Target};
@@ -76,11 +76,11 @@ impl Access {
 /// Counts a trap.
 fn note(meters: &TenantMeters, failure: &Failure) {
     match failure {
-        Failure::OutOfBounds(_) => meters.trap(),
-        Failure::Unaligned { .. } => meters.unaligned(),
-        Failure::ExpectedShared => meters.expected_shared(),
-        Failure::Protected { .. } => meters.protected(),
-        Failure::Purged { .. } => meters.purged(),
+        Failure::OutOfBounds(_) => meters.trapped(Trap::OutOfBounds),
+        Failure::Unaligned { .. } => meters.trapped(Trap::Unaligned),
+        Failure::ExpectedShared => meters.trapped(Trap::ExpectedShared),
+        Failure::Protected { .. } => meters.trapped(Trap::Protected),
+        Failure::Purged { .. } => meters.trapped(Trap::Purged),
         _ => {}
     }
 }

@@ -7,6 +7,7 @@ use linmemd::model::{
     Verification,
 };
 use linmemd::os::kernel::{Advice, Call, Kernel, Linux};
+use linmemd::registry::KINDS;
 use linmemd::units::PAGE_BYTES;
 
 use crate::floors::{Floors, PAGE};
@@ -186,7 +187,7 @@ fn a_delete_that_any_call_fails_keeps_the_range_charged_until_the_sweep_whatever
             |floors, _call, _errno, outcome| {
                 assert_eq!(outcome, Ok(()), "{name}: the name is gone");
                 assert_eq!(floors.registry.quarantined_ranges().len(), 1, "{name}");
-                assert_ne!(floors.charged(), [0; 5], "{name}: still charged");
+                assert_ne!(floors.charged(), [0; KINDS], "{name}: still charged");
                 floors.create_in("m", 2, form.clone()).unwrap();
                 assert_zero(name, floors, "m", 0);
                 floors.delete("m").unwrap();
@@ -229,7 +230,7 @@ fn an_exhausted_pool_is_told_or_another_kind_of_page_is_had_and_counted() {
         let refused = floors.create_in("m", 1, only.clone()).map(drop);
         let page_bytes = 2 << 20;
         assert_eq!(refused, Err(Failure::HugePagesExhausted { page_bytes }), "{call:?}");
-        assert_eq!(floors.charged(), [0; 5]);
+        assert_eq!(floors.charged(), [0; KINDS]);
         floors.create_in("m", 1, rather.clone()).unwrap();
         // A gibibyte passes the quota, 2 MiB are not there.
         assert_eq!(floors.charged()[0], PAGE_BYTES, "base pages are charged as such");
@@ -262,7 +263,7 @@ fn a_policy_that_the_host_refuses_is_an_error_where_strict_and_else_counted() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(floors.charged(), [0; 5]);
+        assert_eq!(floors.charged(), [0; KINDS]);
         plan();
         floors.create_in("m", 1, form(nodes, false)).unwrap();
         assert_eq!(floors.registry.allocator.fallbacks().counts()[1], ("numa", 1));

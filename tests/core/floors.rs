@@ -8,19 +8,18 @@ use std::thread::{self, Thread};
 use std::time::{Instant, SystemTime};
 
 use linmemd::memory::{Allocators, FixedAllocator, GuardKind, MmapAllocator};
-use linmemd::metrics::Metrics;
 use linmemd::model::{
-    Allocator, Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Presentation, TenantName,
+    Allocator, Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Owner, Presentation, TenantName,
 };
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::fault;
 use linmemd::os::kernel::Kernel;
 use linmemd::registry::{
-    Account, EventSettings, Gate, Limits, NamespaceLimits, Pool, Record, Registry, Settings,
+    Account, EventSettings, Gate, KINDS, Limits, NamespaceLimits, Pool, Record, Registry, Settings,
 };
 use linmemd::rpc::ServingClock;
 use linmemd::tenancy::{
-    Access, Clock, EachMemory, GrowPolicy, Occasion, Peer, Shown, Target, TenantLimits, Tenants,
+    Access, Clock, EachMemory, Occasion, Peer, Shown, Target, TenantLimits, Tenants,
 };
 use linmemd::units::{ByteCount, WasmPages};
 
@@ -36,20 +35,21 @@ pub(crate) const RESERVED_BYTES: u64 = 16 << 40;
 /// Slots of an arena here and in `served.rs`, and the pages of each.
 pub(crate) const ARENA: (u32, u64) = (4, 6);
 
-/// The other tenant.
-pub(crate) const GRANTEE: &str = "grantee";
-
 /// Bytes of a host that has enough.
 const HOST_BYTES: u64 = 1 << 40;
+
+/// The tenants there are; the first is whom all mean who name none.
+pub(crate) const TENANTS: [&str; 3] = ["default", GRANTEE, "blue"];
+/// The other tenant.
+pub(crate) const GRANTEE: &str = "grantee";
 
 pub(crate) struct Floors {
     pub(crate) kernel: Arc<FailingKernel>,
     /// What the host is charged for the arena, and what of it is mapped.
-    arena: ([u64; 5], u64),
+    arena: ([u64; KINDS], u64),
     pub(crate) registry: Arc<Registry>,
     pub(crate) access: Access,
-    /// Of another tenant.
-    pub(crate) grantee: Access,
+    tenants: Tenants,
 }
 
 impl Floors {
@@ -95,12 +95,13 @@ impl Floors {
             mappings: 1 << 16,
             reserved_bytes: RESERVED_BYTES,
             memories: u64::from(MEMORIES),
+            ..Limits::NONE
         };
         let host = Limits {
             bytes: host_bytes,
             mappings: 1 << 20,
             reserved_bytes: 1 << 46,
-            memories: u64::MAX,
+            ..Limits::NONE
         };
         let mmap = allocator(Arc::<FailingKernel>::clone(&kernel));
         let before = kernel.mapped_bytes().get();
@@ -117,26 +118,32 @@ impl Floors {
             Box::new(Allocators::new(mmap, Arc::<FailingKernel>::clone(&kernel), fixed));
         let pool = Pool::start(2, |_| ()).unwrap();
         let registry = Registry::new(settings, host, allocator, pool, now());
-        let limits = TenantLimits {
-            namespace: NamespaceLimits { account, maximum_pages: None, waiters: 8 },
-            in_flight_bytes: u64::MAX,
-            handlers: u64::MAX,
-            sessions: u64::MAX,
-            connections: u64::MAX,
-            growth: GrowPolicy::NONE,
-        };
+        let namespace = NamespaceLimits { account, waiters: 8, ..NamespaceLimits::NONE };
+        let limits = TenantLimits { namespace, ..TenantLimits::NONE };
         let tenants = Tenants::new(
-            ["default", GRANTEE].map(|name| (TenantName::new(name).unwrap(), limits)).into(),
+            TENANTS.map(|name| (TenantName::new(name).unwrap(), limits)).to_vec(),
             8,
             Arc::clone(&registry),
             Arc::new(EachMemory::new(0)),
             &(Arc::new(ServingClock) as Arc<dyn Clock>),
-            &Arc::new(Metrics::new()),
         );
         let access = tenants.access(Shown::by(&Peer::Anonymous), SystemTime::now()).unwrap();
-        let shown = Shown { tenant: Some(GRANTEE.as_bytes()), ..Shown::by(&Peer::Anonymous) };
-        let grantee = tenants.access(shown, SystemTime::now()).unwrap();
-        Self { kernel, arena, registry, access, grantee }
+        Self { kernel, arena, registry, access, tenants }
+    }
+
+    /// The door to one of [`TENANTS`].
+    pub(crate) fn access_of(&self, name: &str) -> Access {
+        let shown = Shown { tenant: Some(name.as_bytes()), ..Shown::by(&Peer::Anonymous) };
+        self.tenants.access(shown, SystemTime::now()).unwrap()
+    }
+
+    /// What the host is charged beside the arena, kind by kind.
+    pub(crate) fn host_charged(&self) -> [u64; KINDS] {
+        let mut host = self.registry.host.holdings().map(|holding| holding.used);
+        for (used, arena) in host.iter_mut().zip(self.arena.0) {
+            *used -= arena;
+        }
+        host
     }
 
     pub(crate) fn has_slabs(&self) -> bool {
@@ -152,13 +159,10 @@ impl Floors {
     }
 
     /// What the tenant and the host are charged, kind by kind; they must agree.
-    pub(crate) fn charged(&self) -> [u64; 5] {
+    pub(crate) fn charged(&self) -> [u64; KINDS] {
         let used = |account: &Account| account.holdings().map(|holding| holding.used);
         let tenant = used(&self.access.tenant().namespace.account);
-        let mut host = used(&self.registry.host);
-        for (used, arena) in host.iter_mut().zip(self.arena.0) {
-            *used -= arena;
-        }
+        let host = self.host_charged();
         // A slot's bytes, mappings and address space were paid with the arena.
         assert!(tenant == host || self.has_arena(), "tenant {tenant:?} and host {host:?}");
         assert_eq!(tenant[1], host[1], "overhead of tenant and host");
@@ -172,7 +176,7 @@ impl Floors {
 
     /// That nothing is left of anything.
     pub(crate) fn assert_empty(&self) {
-        assert_eq!(self.charged(), [0; 5]);
+        assert_eq!(self.charged(), [0; KINDS]);
         // Slabs stay mapped, by 16 GiB of address space; all else is gone.
         let mapped = self.kernel.mapped_bytes().get() - self.arena.1;
         assert!(mapped.is_multiple_of(16 << 30));
@@ -249,6 +253,7 @@ pub(crate) fn spec(initial: u64) -> MemorySpec {
         growth: Growth::Allowed,
         guard: Guard::default(),
         form: Form::usual(),
+        owner: Owner::Tenant,
         presentation: Presentation::default(),
         segments: Vec::new(),
     }

@@ -1,6 +1,6 @@
 //! The core under test, below the wire and over it: against a model (`model/`), on a host that
 //! refuses (`failing_host.rs`, `failing_slab.rs`, `failing_daemon.rs`, `partitions.rs`), short of
-//! memory (`purges.rs`), under many threads (`concurrency.rs`), beside its
+//! memory (`purges.rs`), under many threads (`concurrency.rs`), its accounts (`ledger.rs`), beside its
 //! memories (`segments.rs`,
 //! `sets.rs`), and on which processors it runs
 //! (`pinning.rs`).
@@ -15,6 +15,7 @@ mod failing_forms;
 mod failing_host;
 mod failing_slab;
 mod floors;
+mod ledger;
 mod model;
 mod partitions;
 mod pinning;

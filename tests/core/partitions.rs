@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use linmemd::error::Failure;
 use linmemd::model::{
-    Form, Id, Locking, Numa, NumaPolicy, PageKind, PartitionSpec, Populate, TenantName,
+    Form, Id, Locking, Numa, NumaPolicy, PageKind, PartitionLimits, PartitionSpec, Populate,
+    TenantName,
 };
 use linmemd::os::kernel::{Advice, Call};
 use linmemd::registry::{Gate, Partition, Record};
@@ -31,6 +32,7 @@ pub(crate) fn asked(minimum: u64, maximum: u64) -> PartitionSpec {
         pages: None,
         locked: false,
         tenants: Vec::new(),
+        limits: PartitionLimits::default(),
     }
 }
 

@@ -136,7 +136,7 @@ fn watched() -> Served {
     }
     served.kernel.forget();
     assert!(!volatility(&served, Asked::Volatile));
-    // What was before the first look is nothing new: one reading for that, and the look's.
+    // What it has looked at since is nothing new.
     let reads = || served.kernel.calls().iter().filter(|call| **call == Call::ReadFile).count();
     eventually("it looks", || reads() >= 2);
     served

@@ -96,10 +96,12 @@ impl Served {
         self.runtime.block_on(call)
     }
 
-    /// What the tenant is charged, kind by kind, as GetServerInfo says.
+    /// What the tenant is charged, kind by kind, as GetServerInfo says; but what it takes to ask.
     pub(crate) fn charged(&self) -> Vec<u64> {
         let info = self.wait(self.client.server_info()).unwrap();
-        info.quotas.iter().map(|quota| quota.used).collect()
+        let asks = ["handlers", "connections"];
+        let others = info.quotas.iter().filter(|quota| !asks.contains(&&*quota.resource));
+        others.map(|quota| quota.used).collect()
     }
 
     /// The sum of a family's samples on `/metrics`.

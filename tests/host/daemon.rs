@@ -70,6 +70,19 @@ impl Daemon {
         kib.trim().parse().expect("a number")
     }
 
+    /// How often its thread of that name has gone to sleep by itself.
+    pub(crate) fn sleeps(&self, thread: &str) -> u64 {
+        let tasks = format!("/proc/{}/task", self.serving.pid());
+        let named = |task: &std::path::Path| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == thread)
+        };
+        let mut tasks = std::fs::read_dir(tasks).expect("threads").flatten();
+        let task = tasks.find(|task| named(&task.path())).expect("a thread of that name");
+        let status = std::fs::read_to_string(task.path().join("status")).expect("its status");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.expect("a count").trim().parse().expect("a number")
+    }
+
     /// Mappings as the kernel counts them.
     pub(crate) fn mappings(&self) -> usize {
         let maps = format!("/proc/{}/maps", self.serving.pid());
@@ -77,8 +90,8 @@ impl Daemon {
     }
 
     /// The whole page, headers and all.
-    pub(crate) fn scrape(&self) -> String {
-        self.serving.scrape()
+    pub(crate) fn timed_scrape(&self) -> (Duration, String) {
+        self.serving.timed_scrape()
     }
 
     pub(crate) fn stop(self) {

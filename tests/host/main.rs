@@ -8,11 +8,13 @@
 
 mod confined;
 mod daemon;
+mod group;
 mod huge_pages;
 mod locked;
 mod mappings;
 mod million;
 mod neighbour;
+mod overload;
 mod partition;
 mod purge;
 #[path = "../serving/mod.rs"]

@@ -18,7 +18,7 @@ use linmemd::memory::{
     Unallocated,
 };
 use linmemd::model::{
-    Form, Growth, Guard, Id, IndexType, MemoryId, MemorySpec, Now, Presentation, TenantName,
+    Form, Growth, Guard, Id, IndexType, MemoryId, MemorySpec, Now, Owner, Presentation, TenantName,
 };
 use linmemd::os::kernel::Linux;
 use linmemd::os::{copy, fault};
@@ -101,7 +101,7 @@ impl Floor {
             bytes: proc_number("/proc/meminfo", "MemTotal:") * 1024 * OVERCOMMIT,
             mappings: proc_number("/proc/sys/vm/max_map_count", "") - MAPPING_MARGIN,
             reserved_bytes: 1 << 46,
-            memories: u64::MAX,
+            ..Limits::NONE
         };
         // Written once, so that it is no part of what grows.
         let mut bases = vec![1; index(2 * MILLION)];
@@ -111,7 +111,7 @@ impl Floor {
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
         let pool = Pool::start(2, |_| ()).expect("threads");
         let registry = Registry::new(settings, Account::new(limits), allocator, pool, now);
-        let limits = NamespaceLimits { account: limits, maximum_pages: None, waiters: 8 };
+        let limits = NamespaceLimits { account: limits, waiters: 8, ..NamespaceLimits::NONE };
         let tenant = TenantName::new("default").expect("a name");
         let namespace = Namespace::new(tenant, 0, limits, &registry);
         Self { registry, namespace, bases, now }
@@ -126,12 +126,13 @@ impl Floor {
             growth: Growth::Allowed,
             guard: Guard::default(),
             form: Form::usual(),
+            owner: Owner::Tenant,
             presentation: Presentation { labels, ..Presentation::default() },
             segments: Vec::new(),
         };
         let (gate, namespace) = (Gate::new(), &self.namespace);
-        let record = self.registry.create(namespace, id, spec, None, &(), self.now, &gate).await?;
-        Ok(record.id.clone())
+        let created = self.registry.create(namespace, id, spec, None, &(), None, self.now, &gate);
+        Ok(created.await?.id.clone())
     }
 
     async fn delete(&self, id: &MemoryId) {
@@ -141,8 +142,7 @@ impl Floor {
 
     async fn write(&self, id: &MemoryId) {
         let record = self.namespace.find(id.as_str(), None, self.now).expect("it lives");
-        let source = bytes::Bytes::from_static(b"canary").into();
-        let gate = Gate::new();
+        let (source, gate) = (bytes::Bytes::from_static(b"canary").into(), Gate::new());
         let written = self.registry.write(0, record, 0, source, &gate, |_written| ());
         written.await.expect("a write");
     }

@@ -1,100 +1,20 @@
 //! Volatile ranges under a real limit of a real control group: the oldest go, the daemon lives, and
 //! without them it would not.
-//!
-//! Owns: the group, made below the root of whichever tree has the memory controller here (version 1 or
-//! 2). Law: it is taken away by `Drop`, after the daemon in it has ended.
-
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use linmemd::client::proto::{MemorySpec, SetVolatilityRequest, Volatility};
 use linmemd::client::{Client, ClientError};
 
-use crate::daemon::Daemon;
+use crate::group::{LIMIT, MIB, group};
 use crate::{host, say};
 
 const PAGE: u64 = 65_536;
-const MIB: u64 = 1 << 20;
-const LIMIT: u64 = 256 * MIB;
 /// Pages of each memory that may go: 24 MiB.
 const EACH: u64 = 384;
 /// In which order they become volatile.
 const ORDER: [u8; 8] = [3, 0, 6, 1, 7, 2, 5, 4];
 /// Memories of as many pages that come later and stay. With all others 304 MiB, and the daemon's own.
 const LATER: u8 = 4;
-
-/// A control group with a limit.
-struct Group {
-    directory: PathBuf,
-    /// Where it says how many the kernel has killed.
-    events: &'static str,
-}
-
-impl Group {
-    /// A group of that name, or what is missing for one.
-    fn new(name: &str) -> Result<Self, String> {
-        let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| error.to_string())?;
-        let of_kind = |line: &str| {
-            let mut words = line.split(' ').skip(1);
-            let (point, kind, options) = (words.next()?, words.next()?, words.next()?);
-            let point = PathBuf::from(point);
-            match kind {
-                "cgroup2" => {
-                    let controllers = fs::read_to_string(point.join("cgroup.controllers")).ok()?;
-                    controllers.split_whitespace().any(|one| one == "memory").then_some((point, 2))
-                }
-                "cgroup" => options.split(',').any(|one| one == "memory").then_some((point, 1)),
-                _ => None,
-            }
-        };
-        let found = mounts.lines().find_map(of_kind);
-        let (root, version) = found.ok_or("no tree of control groups has the memory controller")?;
-        let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-        let write =
-            |path: PathBuf, text: &str| fs::write(&path, text).map_err(|error| told(&path, error));
-        if version == 2 {
-            write(root.join("cgroup.subtree_control"), "+memory")?;
-        }
-        let directory = root.join(format!("{name}-{}", std::process::id()));
-        fs::create_dir(&directory).map_err(|error| told(&directory, error))?;
-        let (limit, events) = match version {
-            1 => ("memory.limit_in_bytes", "memory.oom_control"),
-            _ => ("memory.max", "memory.events"),
-        };
-        let group = Self { directory, events };
-        write(group.directory.join(limit), &LIMIT.to_string())?;
-        Ok(group)
-    }
-
-    /// A daemon in it, from its first byte on.
-    fn daemon(&self, program: &str, config: &str) -> Daemon {
-        let join = format!("echo $$ >{}/cgroup.procs && exec \"$@\"", self.directory.display());
-        Daemon::start_under(&["sh", "-c", &join, "sh"], program, config)
-    }
-
-    fn killed(&self) -> u64 {
-        let text = fs::read_to_string(self.directory.join(self.events)).expect("events");
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        count.expect("a count of kills").trim().parse().expect("a number")
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir(&self.directory) {
-            say(&format!("{} is left: {error}", self.directory.display()));
-        }
-    }
-}
-
-fn group(test: &str, name: &str) -> Option<Group> {
-    let group = Group::new(name);
-    if let Err(missing) = &group {
-        say(&format!("{test}: left out; a control group is needed and cannot be made: {missing}"));
-    }
-    group.ok()
-}
 
 async fn create(client: &Client, id: &str, pages: u64) {
     let spec =

@@ -16,8 +16,9 @@ const TENANTS: usize = 100_000;
 const USED: usize = 1_500;
 /// `metrics.tenants_cap`, and `_other`.
 const LABELS: usize = 1_000 + 1;
-/// A page may take so long; what is wanted is a tenth of it.
-const RENDERED: Duration = Duration::from_millis(500);
+/// A page may take so many milliseconds, unless `RENDERED` says otherwise of a machine that is busy. 50
+/// are wanted.
+const RENDERED: u64 = 75;
 /// Bytes of a page with that many labels.
 const PAGE: usize = 4 << 20;
 
@@ -51,9 +52,8 @@ async fn a_hundred_thousand_tenants_have_a_bounded_page_that_is_rendered_soon() 
     let mut times = Vec::new();
     let mut bytes = 0;
     for _ in 0..21 {
-        let begun = Instant::now();
-        let page = daemon.scrape();
-        times.push(begun.elapsed());
+        let (time, page) = daemon.timed_scrape();
+        times.push(time);
         bytes = page.len();
         assert!(labels(&page) <= LABELS, "{} labels", labels(&page));
     }
@@ -64,7 +64,8 @@ async fn a_hundred_thousand_tenants_have_a_bounded_page_that_is_rendered_soon() 
          {median:?}, {most:?} at most"
     ));
     assert!(bytes <= PAGE, "{bytes} bytes");
-    assert!(median <= RENDERED, "{median:?}");
+    let rendered = std::env::var("RENDERED").map_or(RENDERED, |it| it.parse().expect("a count"));
+    assert!(median <= Duration::from_millis(rendered), "{median:?}");
     daemon.stop();
 }
 

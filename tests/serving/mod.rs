@@ -7,6 +7,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -52,12 +53,20 @@ impl Serving {
 
     /// What `/metrics` answers, headers and all.
     pub(crate) fn scrape(&self) -> String {
+        self.timed_scrape().1
+    }
+
+    /// The same, and how long until it began to come: the whole of it was written then.
+    pub(crate) fn timed_scrape(&self) -> (Duration, String) {
         let mut stream = TcpStream::connect(&self.http).expect("the metrics listener");
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let begun = Instant::now();
         stream.write_all(request.as_bytes()).expect("a request");
+        stream.peek(&mut [0]).expect("a page");
+        let took = begun.elapsed();
         let mut page = String::new();
         stream.read_to_string(&mut page).expect("a page");
-        page
+        (took, page)
     }
 
     /// Drains it.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linmemd::client::ClientError;
-use linmemd::client::proto::{CreateMemoryRequest, GrowMemoryRequest, MemorySpec};
+use linmemd::client::proto::{
+    CreateMemoryRequest, GrowMemoryRequest, MemorySpec, ShareAccess, ShareMemoryRequest,
+};
 use linmemd::config::Config;
 use linmemd::daemon::Daemon;
 use linmemd::os::kernel::Linux;
@@ -21,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::authorization::{self, client_of};
-use crate::harness::{House, eventually, pages, within};
+use crate::harness::{House, eventually, pages, tenant, within};
 
 fn house(change: impl FnOnce(&mut Config)) -> (House, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -218,4 +220,39 @@ fn a_log_that_cannot_be_opened_is_no_start() {
         let why = Daemon::start(&config, Arc::new(Linux)).map(drop).unwrap_err().to_string();
         assert!(why.contains("audit.file"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn with_whom_a_memory_is_shared_is_told_whatever_came_of_it() {
+    let (house, folder) = house(|config| {
+        config.tenants = ["default", "other"].map(|name| tenant(name, None)).to_vec();
+    });
+    let (client, other) = (house.client().await, house.client_of("other").await);
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let with = |grantee: &str| ShareMemoryRequest {
+        memory_id: "m".to_owned(),
+        grantee_tenant: grantee.to_owned(),
+        access: ShareAccess::Read.into(),
+        ..ShareMemoryRequest::default()
+    };
+    let share = client.share_memory(with("other")).await.unwrap();
+    assert_eq!(why(client.share_memory(with("default")).await), "INVALID_FIELD");
+    other.mount_share(&share.share_id, Some("theirs")).await.unwrap();
+    client.revoke_share(&share.share_id, false).await.unwrap();
+    let lines = so_many(&folder, 5).await;
+    let told: Vec<_> = lines[1..]
+        .iter()
+        .map(|line| shown(line, &["event", "tenant", "id", "grantee", "outcome"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ["share", "default", "m", "other", "OK"],
+            ["share", "default", "m", "default", "INVALID_FIELD"],
+            ["share", "other", "theirs", "", "OK"],
+            ["share", "default", &share.share_id, "", "OK"],
+        ]
+    );
+    client.delete("m").await.unwrap();
+    house.stop().await;
 }

@@ -102,9 +102,11 @@ fn token(place: usize) -> Token {
     Token::new([u8::try_from(place).unwrap(); 32])
 }
 
-/// Everybody of the table, and somebody whose time is over.
-pub(crate) fn identities(config: &mut Config) {
-    config.tenants = ["blue", "red"].map(|name| tenant(name, None)).to_vec();
+/// An identity for each caller (name, tenant, roles), by the token of its place.
+pub(crate) fn by_tokens(
+    callers: &[(&str, &str, &[&str])],
+    token: fn(usize) -> Token,
+) -> Vec<Identity> {
     let identity = |(place, (name, tenant, roles)): (usize, &(&str, &str, &[&str]))| Identity {
         name: (*name).to_owned(),
         tenant: (*tenant).to_owned(),
@@ -112,7 +114,13 @@ pub(crate) fn identities(config: &mut Config) {
         token_sha256: Some(*token(place).hash().bytes()),
         ..Identity::default()
     };
-    config.identities = CALLERS.iter().enumerate().map(identity).collect();
+    callers.iter().enumerate().map(identity).collect()
+}
+
+/// Everybody of the table, and somebody whose time is over.
+pub(crate) fn identities(config: &mut Config) {
+    config.tenants = ["blue", "red"].map(|name| tenant(name, None)).to_vec();
+    config.identities = by_tokens(&CALLERS, token);
     let mut expired = config.identities[0].clone();
     expired.name = "expired".to_owned();
     expired.token_sha256 = Some(*token(CALLERS.len()).hash().bytes());
@@ -147,17 +155,20 @@ async fn refusal(wire: &Wire, rpc: &str, token: Option<&Token>) -> Option<String
     }
 }
 
-#[test]
-fn every_rpc_of_the_protos_has_a_row() {
+/// Every RPC of the protos, by its service.
+pub(crate) fn served() -> BTreeSet<String> {
     let files = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
     let ours = files.file.iter().filter(|file| file.package() == "linmem.v1");
-    let served: BTreeSet<String> = ours
-        .flat_map(|file| &file.service)
+    ours.flat_map(|file| &file.service)
         .flat_map(|service| {
             service.method.iter().map(|rpc| format!("{}/{}", service.name(), rpc.name()))
         })
-        .collect();
-    assert_eq!(served, TABLE.iter().map(|(rpc, _)| (*rpc).to_owned()).collect());
+        .collect()
+}
+
+#[test]
+fn every_rpc_of_the_protos_has_a_row() {
+    assert_eq!(served(), TABLE.iter().map(|(rpc, _)| (*rpc).to_owned()).collect());
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use linmemd::client::proto::{
     ShareAccess, ShareDirection, WaitOnAddressRequest, WatchEventsRequest,
 };
 use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, RetryPolicy};
-use linmemd::config::{Config, Identity, TenantState};
+use linmemd::config::{Config, TenantState};
 use linmemd::token::Token;
 
+use crate::authorization::by_tokens;
 use crate::contract::refused;
 use crate::grpc::{Wire, framed};
 use crate::harness::{House, Witness, eventually, pages};
@@ -28,14 +29,7 @@ fn token(place: usize) -> Token {
 }
 
 fn identities(config: &mut Config) {
-    let identity = |(place, (name, tenant, roles)): (usize, &(&str, &str, &[&str]))| Identity {
-        name: (*name).to_owned(),
-        tenant: (*tenant).to_owned(),
-        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        token_sha256: Some(*token(place).hash().bytes()),
-        ..Identity::default()
-    };
-    config.identities = CALLERS.iter().enumerate().map(identity).collect();
+    config.identities = by_tokens(&CALLERS, token);
     config.http.allow_anonymous = true;
 }
 

@@ -27,6 +27,7 @@ const TABLE: &[(&str, Code, Retry)] = &[
     ("HOST_EXHAUSTED", Code::ResourceExhausted, Retry::AfterChange),
     ("HUGE_PAGES_EXHAUSTED", Code::ResourceExhausted, Retry::AfterChange),
     ("OVERLOADED", Code::Unavailable, Retry::Same),
+    ("RATE_LIMITED", Code::ResourceExhausted, Retry::Same),
     ("DRAINING", Code::Unavailable, Retry::Same),
     ("DEADLINE_PASSED", Code::DeadlineExceeded, Retry::Same),
     ("INVALID_SPEC", Code::InvalidArgument, Retry::Never),
@@ -90,7 +91,7 @@ pub(crate) fn refused<T: Debug>(
     found.remove("call_id");
     assert_eq!(found, wanted, "the numbers of {failure}");
     let later = failure.retry_after.is_some_and(|after| after > Duration::ZERO);
-    let told = *code == Code::Unavailable || reason == "STALLED";
+    let told = *code == Code::Unavailable || ["STALLED", "RATE_LIMITED"].contains(&reason);
     assert_eq!(later, told, "RetryInfo of {failure}");
     let violations = usize::from(*code == Code::InvalidArgument);
     assert_eq!(failure.field_violations.len(), violations, "BadRequest of {failure}");

@@ -78,6 +78,11 @@ impl House {
 
     /// On the defaults with a change.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Arc::default(), change)
+    }
+
+    /// The same on such a kernel.
+    pub(crate) fn on(kernel: Arc<PausingKernel>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.grpc.listen = "127.0.0.1:0".parse().unwrap();
         config.http.listen = "127.0.0.1:0".parse().unwrap();
@@ -87,7 +92,6 @@ impl House {
         config.memory.host_budget = Some(64 << 30);
         config.memory.purge_at = None;
         change(&mut config);
-        let kernel = Arc::new(PausingKernel::default());
         let daemon = Daemon::start(&config, kernel.clone()).unwrap();
         let tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
         let held = daemon.server.registry.host.holdings();

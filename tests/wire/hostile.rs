@@ -12,13 +12,11 @@ use tokio::time::timeout;
 
 use crate::contract::{invalid, refused};
 use crate::frames::{
-    END_HEADERS, Frames, HEADERS, PING, RST_STREAM, SETTINGS, call_headers, frame,
+    DATA, END_HEADERS, Frames, HEADERS, PING, RST_STREAM, SETTINGS, call_headers, frame,
 };
 use crate::grpc::Wire;
 use crate::harness::{BOUND, House, Witness, eventually, pages, tenant};
 use crate::slow_peers::read;
-
-const DATA: u8 = 0;
 
 #[tokio::test]
 async fn the_least_duration_that_there_is_is_an_invalid_field_and_no_panic() {
@@ -91,7 +89,8 @@ async fn connections_that_call_for_one_tenant_are_capped_and_may_call_for_anothe
         config.grpc.max_connections_per_tenant = Some(2);
         config.tenants = vec![tenant("default", None), tenant("red", None)];
     });
-    let numbers: [(&str, &dyn Display); 2] = [("limit_name", &"tenant_connections"), ("limit", &2)];
+    let numbers: [(&str, &dyn Display); 3] =
+        [("limit_name", &"tenant_connections"), ("limit", &2), ("used", &2)];
     let held = [connection_of(&house, "red").await, connection_of(&house, "red").await];
     for client in &held {
         let limits = client.server_info().await.unwrap().limits.unwrap();

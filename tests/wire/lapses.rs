@@ -322,7 +322,7 @@ async fn a_token_revoked_by_sighup_ends_all_that_lasts_within_a_second_and_nothi
     let own = client(daemon.grpc, 2).await;
     assert_eq!(own.read("m", 0, 128).await.unwrap(), [vec![1; 64], vec![0; 64]].concat());
     let page = http_get(daemon.http, "/metrics").await.1;
-    for series in ["linmemd_config_reload_success 1", "linmemd_panics_total 0"] {
+    for series in ["\nlinmemd_config_reload_success 1\n", "\nlinmemd_panics_total 0\n"] {
         assert!(page.contains(series), "{series}");
     }
 }

@@ -315,3 +315,48 @@ async fn a_daemon_whose_partitions_do_not_fit_does_not_start() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_partition_has_so_many_memories_and_so_much_address_space_of_all_tenants_together() {
+    let tenants = || vec![tenant("default", None), tenant("other", None)];
+    let (house, operator, _folder) = house(|config| config.tenants = tenants()).await;
+    let (client, other) = (house.client().await, house.client_of("other").await);
+    let few = PartitionSpec { memories: Some(3), ..asked(0, 64 * SMALL) };
+    let made = make(&operator, "few", few).await.unwrap();
+    assert_eq!(made.spec.unwrap().memories, Some(3));
+    let narrow = PartitionSpec {
+        parent: "few".to_owned(),
+        reserved_bytes: Some(PAGE),
+        ..asked(0, 64 * SMALL)
+    };
+    make(&operator, "narrow", narrow).await.unwrap();
+    client.create(Some("a"), within("few", 1)).await.unwrap();
+    other.create(Some("a"), within("few", 1)).await.unwrap();
+    let too_wide = other.create(Some("b"), within("narrow", 1)).await;
+    let numbers: [(&str, &dyn Display); 3] = [
+        ("partition_id", &"narrow"),
+        ("limit_name", &"partition_reserved_bytes"),
+        ("limit", &PAGE),
+    ];
+    refused(too_wide, "QUOTA_EXCEEDED", &numbers);
+    client.create(Some("b"), within("few", 1)).await.unwrap();
+    let numbers: [(&str, &dyn Display); 3] =
+        [("partition_id", &"few"), ("limit_name", &"partition_memories"), ("limit", &3)];
+    refused(other.create(Some("b"), within("few", 1)).await, "QUOTA_EXCEEDED", &numbers);
+    // Growth is no memory.
+    other.grow("a", 1).await.unwrap();
+    let seen = operator.partition("few").await.unwrap();
+    assert_eq!(seen.memories, 3);
+    assert!(seen.reserved_bytes > 0);
+    client.delete("a").await.unwrap();
+    other.create(Some("b"), within("few", 1)).await.unwrap();
+    for (client, id) in [(&client, "b"), (&other, "a"), (&other, "b")] {
+        client.delete(id).await.unwrap();
+    }
+    let seen = operator.partition("few").await.unwrap();
+    assert_eq!((seen.memories, seen.mappings, seen.reserved_bytes), (0, 0, 0));
+    for id in ["narrow", "few"] {
+        operator.delete_partition(id, false).await.unwrap();
+    }
+    house.stop().await;
+}

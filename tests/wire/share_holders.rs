@@ -3,8 +3,6 @@
 //!
 //! Law: the table is held against the descriptors, so that an RPC without a row fails here.
 
-use std::collections::BTreeSet;
-
 use linmemd::client::ClientError;
 use linmemd::client::proto::{
     CopyMemoryRequest, CreateMemoryRequest, CreateMemorySetRequest, DeleteMemoryRequest,
@@ -16,9 +14,8 @@ use linmemd::client::proto::{
     UploadMemoryRequest, VerifyMemoryRequest, Volatility, WaitOnAddressRequest, WriteMemoryRequest,
     WriteOperation, execute_operations_request::Group, operation,
 };
-use linmemd::proto::DESCRIPTORS;
-use prost::Message;
 
+use crate::authorization::served;
 use crate::grpc::{Wire, framed};
 use crate::harness::{pages, pattern};
 use crate::sessions::{Raw, attach, reason, single, write};
@@ -180,15 +177,7 @@ fn request(rpc: &str, name: &str) -> Vec<u8> {
 
 #[test]
 fn every_rpc_of_the_protos_has_a_row_for_share_holders() {
-    let files = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
-    let ours = files.file.iter().filter(|file| file.package() == "linmem.v1");
-    let served: BTreeSet<String> = ours
-        .flat_map(|file| &file.service)
-        .flat_map(|service| {
-            service.method.iter().map(|rpc| format!("{}/{}", service.name(), rpc.name()))
-        })
-        .collect();
-    assert_eq!(served, TABLE.iter().map(|(rpc, _)| (*rpc).to_owned()).collect());
+    assert_eq!(served(), TABLE.iter().map(|(rpc, _)| (*rpc).to_owned()).collect());
 }
 
 #[tokio::test]

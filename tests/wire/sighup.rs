@@ -22,19 +22,23 @@ async fn sighup_puts_the_file_in_force_and_tells_the_mistakes_of_one_that_it_ref
     let client = daemon.client().await;
     client.create(Some("m"), pages(1)).await.unwrap();
     let page = async || http_get(daemon.http, "/metrics").await.1;
-    assert!(page().await.contains("linmemd_config_reload_success 1"));
+    // The line of help begins alike.
+    let success =
+        async |value| page().await.contains(&format!("\nlinmemd_config_reload_success {value}\n"));
+    assert!(success(1).await);
     std::fs::write(&path, text("loud") + "quota_bytes = 1\n").unwrap();
     daemon.signal(Signal::SIGHUP);
-    eventually("it is refused", async || page().await.contains("config_reload_success 0")).await;
+    eventually("it is refused", async || success(0).await).await;
     for words in [["log.filter", "loud"], ["tenant[0].quota_bytes", "out of range"]] {
         eventually("the log tells", async || daemon.has_said(&words)).await;
     }
     std::fs::write(&path, text("info") + "quota_bytes = \"64KiB\"\n").unwrap();
     daemon.signal(Signal::SIGHUP);
-    eventually("it is in force", async || page().await.contains("config_reload_success 1")).await;
+    eventually("it is in force", async || success(1).await).await;
     let Err(ClientError::Refused(failure)) = client.grow("m", 1).await else { panic!("grown") };
     assert_eq!(failure.reason, "QUOTA_EXCEEDED");
-    assert!(daemon.has_said(&["config change", "SIGHUP", "tenant", "quota_bytes"]));
+    let change = ["config change", "SIGHUP", "tenant", "quota_bytes"];
+    eventually("the change is told", async || daemon.has_said(&change)).await;
     client.delete("m").await.unwrap();
     eventually("an audit of it", async || {
         let lines = std::fs::read_to_string(&told).unwrap();

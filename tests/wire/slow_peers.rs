@@ -10,13 +10,12 @@ use linmemd::client::proto::{
 use linmemd::config::Config;
 
 use crate::contract::refused;
-use crate::frames::{END_HEADERS, Frames, HEADERS, SETTINGS, call_headers, frame};
+use crate::frames::{DATA, END_HEADERS, Frames, HEADERS, SETTINGS, call_headers, frame};
 use crate::grpc::{Started, Wire, framed, header};
 use crate::harness::{House, PAGE, Witness, eventually, pages};
 
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(60);
-const DATA: u8 = 0;
 
 /// Every limit in time long, but those that the test makes short.
 fn with_times(change: impl FnOnce(&mut Config)) -> House {
@@ -134,8 +133,10 @@ async fn a_reply_is_charged_until_its_bytes_are_out_and_not_until_its_call_is_ov
     for _ in 0..4 {
         untaken.push(ask(&wire, "ReadMemory", &two_mib).await.response.await.unwrap());
     }
-    let numbers: [(&str, &dyn Display); 2] =
-        [("limit_name", &"tenant_in_flight_bytes"), ("limit", &budget)];
+    // The replies, and the request that asks for one more, without its header.
+    let used = (8 << 20) + two_mib.len() - 5;
+    let numbers: [(&str, &dyn Display); 3] =
+        [("limit_name", &"tenant_in_flight_bytes"), ("limit", &budget), ("used", &used)];
     let fifth = ask(&wire, "ReadMemory", &two_mib).await;
     refused(fifth.answer().await.outcome(), "OVERLOADED", &numbers);
     assert_eq!(house.daemon.server.in_flight_bytes(), 8 << 20);

@@ -27,7 +27,6 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
     let witness = Witness::of(&client, "w").await;
     let unbuilt: &[(&str, &str, Change)] = &[
         ("spec.attachable", "true", |s| s.attachable = true),
-        ("spec.owner", "OWNER_CONNECTION", |s| s.owner = 2),
         ("spec.allocator", "ALLOCATOR_FIXED", |s| s.allocator = 3),
     ];
     for (field, value, change) in unbuilt {
@@ -41,7 +40,7 @@ async fn every_field_that_is_not_built_is_refused_with_its_name_and_value() {
 }
 
 #[tokio::test]
-async fn a_required_capability_that_is_not_there_is_refused_by_name() {
+async fn a_required_capability_that_is_not_there_is_refused_by_its_name_on_one_line() {
     let house = House::start();
     let client = house.client().await;
     let create = |names: &[&str]| CreateMemoryRequest {
@@ -56,6 +55,14 @@ async fn a_required_capability_that_is_not_there_is_refused_by_name() {
             [("field", &"required_capabilities"), ("value", &name)];
         refused(outcome, "CAPABILITY_UNAVAILABLE", &numbers);
     }
+    let odd = format!("time\n\u{1b}[2Jtravel{}", "l".repeat(1_000));
+    let outcome = client.create_memory(create(&[&odd])).await;
+    let shown = format!("time\\n\\x1b[2Jtravel{}", "l".repeat(64 - 19));
+    refused(
+        outcome,
+        "CAPABILITY_UNAVAILABLE",
+        &[("field", &"required_capabilities"), ("value", &shown)],
+    );
     let capabilities = client.server_info().await.unwrap().capabilities;
     let available: Vec<&str> = capabilities
         .iter()

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use linmemd::client::proto::DownloadMemoryRequest;
+use linmemd::client::proto::{DownloadMemoryRequest, GetServerInfoRequest};
 use linmemd::config::Config;
 
 use crate::frames::{
-    ACK, CONTINUATION, END_HEADERS, Frames, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
-    call_headers, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
+    SETTINGS, call_headers, frame,
 };
-use crate::grpc::{Wire, framed};
-use crate::harness::{House, Witness, eventually, pages};
+use crate::grpc::{Started, Wire, framed};
+use crate::harness::{House, Witness, eventually, pages, within};
 
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(60);
@@ -197,6 +197,35 @@ async fn a_storm_of_resets_ends_its_connection_and_nothing_else() {
     }
     frames.end().await;
     eventually("nothing of it runs", async || house.daemon.server.running() == 0).await;
+    witness.is_unharmed().await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn who_goes_on_sending_to_calls_that_were_refused_is_told_to_go_and_who_stops_is_not() {
+    let house = House::start();
+    let client = house.client().await;
+    let witness = Witness::of(&client, "m").await;
+    let wire = Wire::connect(house.grpc()).await;
+    for _call in 0..500 {
+        // As a client does that begins to send before it hears of the refusal.
+        let mut started = wire.begin("NoSuchMethod", &[]).await;
+        started.body.send_data("some".into(), false).unwrap();
+        let Started { response, mut body } = started;
+        assert!(within("it is refused", response).await.is_ok());
+        // Its stream may be reset already.
+        let _late = body.send_data("bytes".into(), false);
+    }
+    wire.call("GetServerInfo", &[], framed(&GetServerInfoRequest {})).await.outcome().unwrap();
+    let mut frames = Frames::greet(house.grpc()).await;
+    frames.write(&frame(HEADERS, END_HEADERS, 1, &call_headers("NoSuchMethod"))).await.unwrap();
+    assert!(frames.until(HEADERS).await.is_some(), "it is refused");
+    // The daemon may close before all is written.
+    let _cut = frames.write(&frame(DATA, 0, 1, b"x").repeat(50_000)).await;
+    if let Some(goaway) = frames.until(GOAWAY).await {
+        assert_eq!(goaway.payload[4..8], 11u32.to_be_bytes(), "ENHANCE_YOUR_CALM");
+    }
+    frames.end().await;
     witness.is_unharmed().await;
     house.stop().await;
 }

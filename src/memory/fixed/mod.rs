@@ -173,7 +173,7 @@ impl FixedAllocator {
             ),
             mappings: slots.saturating_mul(SLOT_MAPPINGS).saturating_add(1),
             reserved: ByteCount::new(reserved),
-            is_prepaid: false,
+            ..Footprint::default()
         }
     }
 }
@@ -201,6 +201,7 @@ impl PageAllocator for FixedAllocator {
             mappings: SLOT_MAPPINGS,
             reserved: self.arena.slot_bytes().checked_add(GUARD).unwrap_or(GUARD),
             is_prepaid: true,
+            ..Footprint::default()
         }
     }
 

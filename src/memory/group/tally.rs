@@ -69,6 +69,14 @@ impl Tally {
         self.regions |= more.regions;
     }
 
+    /// All of them together.
+    #[must_use]
+    pub fn whole(&self) -> Sum {
+        let mut whole = self.reads;
+        whole.merge(self.writes);
+        whole
+    }
+
     /// What there is of each kind of which there is any.
     pub fn kinds(&self) -> impl Iterator<Item = (AccessKind, Sum)> {
         let sums = AccessKind::ALL.into_iter().zip(self.kinds);

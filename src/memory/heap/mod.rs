@@ -69,8 +69,7 @@ impl PageAllocator for HeapAllocator {
             overhead: HEAP_OVERHEAD,
             mappings: HEAP_MAPPINGS,
             // Nothing is set aside for growth.
-            reserved: ByteCount::ZERO,
-            is_prepaid: false,
+            ..Footprint::default()
         }
     }
 

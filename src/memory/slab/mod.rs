@@ -18,9 +18,9 @@ mod shelves;
 mod slot;
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests;
+mod warm;
 
 use std::borrow::Borrow;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::memory::allocator::{Footprint, Pages, Unallocated};
@@ -29,6 +29,7 @@ use crate::memory::page_map::Granules;
 use crate::memory::refused::Going;
 use crate::memory::slab::shelves::Shelves;
 use crate::memory::slab::slot::Slot;
+use crate::memory::slab::warm::Warm;
 use crate::os::OsError;
 use crate::os::kernel::Kernel;
 use crate::os::reservation::{Reservation, ReserveFailed, Span};
@@ -50,9 +51,6 @@ const STORED: ByteCount = ByteCount::new(64 << 10);
 /// 480 to 500 bytes, 112 more for one that has grown, has been looked at or has refused an access,
 /// rounded up.
 pub(super) const RECORD: ByteCount = ByteCount::new(640);
-/// RAM that free slots may keep, beside every budget: enough for the slots that come and go, which
-/// are always the last ones used.
-const WARM: u64 = 16 << 20;
 
 /// Slots of every size, the shortest first.
 #[derive(Debug)]
@@ -65,8 +63,7 @@ pub(super) struct Slab {
     room: ByteCount,
     shelves: Arc<Shelves>,
     cutting: Mutex<Cutting>,
-    /// RAM that free slots of all sizes keep.
-    warm: Arc<AtomicU64>,
+    warm: Arc<Warm>,
 }
 
 /// Where new slots come from.
@@ -84,7 +81,7 @@ struct Cutting {
 struct Space {
     reservation: Reservation,
     shelves: Arc<Shelves>,
-    warm: Arc<AtomicU64>,
+    warm: Arc<Warm>,
 }
 
 impl Borrow<Reservation> for Space {
@@ -106,6 +103,19 @@ impl Free {
     const fn new(span: Span<Space>) -> Self {
         Self { span, opened: 0, warm: 0 }
     }
+
+    fn warm_bytes(&self) -> u64 {
+        granules(&self.span).bytes(self.warm)
+    }
+
+    /// Has the kernel take the RAM that it keeps.
+    fn cool(&mut self) {
+        let end = ByteCount::new(u64::from(self.opened));
+        if self.span.wipe(ByteCount::ZERO, end).is_ok() {
+            self.span.space().warm.less(self.warm_bytes());
+            self.warm = 0;
+        }
+    }
 }
 
 fn granules(span: &Span<Space>) -> Granules {
@@ -124,7 +134,7 @@ impl Slabs {
         probe.guard(none, page)?;
         probe.unguard(none, page)?;
         drop(probe);
-        let warm = Arc::new(AtomicU64::new(0));
+        let warm = Arc::<Warm>::default();
         let slabs = std::array::from_fn(|size| {
             Arc::new(Slab {
                 kernel: Arc::clone(kernel),
@@ -135,6 +145,18 @@ impl Slabs {
             })
         });
         Ok(Self(slabs))
+    }
+
+    /// Whether free slots may keep RAM from now on. Where not, what they keep goes back to the host:
+    /// how much.
+    pub(super) fn keep_warm(&self, kept: bool) -> ByteCount {
+        let Some(warm) = self.0.first().map(|slab| &slab.warm) else { return ByteCount::ZERO };
+        warm.allow(kept);
+        let before = warm.kept();
+        if !kept && before > 0 {
+            self.0.iter().for_each(|slab| slab.shelves.each_warm(Free::cool));
+        }
+        ByteCount::new(before.saturating_sub(warm.kept()))
     }
 
     /// Where a memory of this layout can live; none where it needs a reservation of its own.
@@ -152,7 +174,7 @@ impl Slab {
         let reserved = ByteCount::new(self.room.get().saturating_add(GUARD.get()));
         // Page tables take 8 bytes for each host page of 4 KiB.
         let overhead = ByteCount::new(RECORD.get().saturating_add(reserved.get().div_ceil(512)));
-        Footprint { committed, overhead, mappings: 0, reserved, is_prepaid: false }
+        Footprint { committed, overhead, mappings: 0, reserved, ..Footprint::default() }
     }
 
     /// A slot with the layout's initial size open, all zero.
@@ -177,7 +199,7 @@ impl Slab {
 
     fn take(&self) -> Result<Free, OsError> {
         if let Some(free) = self.shelves.take() {
-            self.warm.fetch_sub(granules(&free.span).bytes(free.warm), Ordering::Relaxed);
+            self.warm.less(free.warm_bytes());
             return Ok(free);
         }
         // Nothing panics while it holds the lock; a poisoned state would still be whole.

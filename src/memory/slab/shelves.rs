@@ -40,14 +40,7 @@ impl Shelves {
     /// Where the next who asks finds it.
     pub(super) fn put(&self, free: Free) {
         let Some(shelf) = self.0.get(own()) else { return };
-        let mut state = shelf.state();
-        if state.closed {
-            drop(state);
-            drop(free);
-        } else {
-            state.free.push(free);
-            shelf.count.store(state.free.len(), Ordering::Relaxed);
-        }
+        shelf.put([free]);
     }
 
     /// The slot that this thread gave back last, or another.
@@ -68,6 +61,16 @@ impl Shelves {
         }
     }
 
+    /// Does something to each free slot that keeps RAM. Nobody gets one meanwhile, and none is waited
+    /// for: a shelf without them has other slots, or new ones are cut.
+    pub(super) fn each_warm(&self, deed: impl Fn(&mut Free)) {
+        for shelf in &self.0 {
+            let mut warm = shelf.take_warm();
+            warm.iter_mut().for_each(&deed);
+            shelf.put(warm);
+        }
+    }
+
     /// Looks at all that are free.
     #[cfg(all(test, not(linmemd_loom)))]
     pub(super) fn look(&self, mut at: impl FnMut(&Free)) {
@@ -76,6 +79,25 @@ impl Shelves {
 }
 
 impl Shelf {
+    fn put(&self, free: impl IntoIterator<Item = Free>) {
+        let mut state = self.state();
+        if state.closed {
+            drop(state);
+            drop(free);
+        } else {
+            state.free.extend(free);
+            self.count.store(state.free.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Those that keep RAM.
+    fn take_warm(&self) -> Vec<Free> {
+        let mut state = self.state();
+        let warm = state.free.extract_if(.., |free| free.warm > 0).collect();
+        self.count.store(state.free.len(), Ordering::Relaxed);
+        warm
+    }
+
     /// The last one. What room for others has become idle is given back, a quarter kept.
     fn take(&self) -> Option<Free> {
         if self.count.load(Ordering::Relaxed) == 0 {

@@ -13,7 +13,7 @@ use crate::memory::access::{self, Opened};
 use crate::memory::allocator::{GuardKind, Held, Pages, Placed};
 use crate::memory::inspect::Fenced;
 use crate::memory::refused::{Going, Refused, in_slices};
-use crate::memory::slab::{Free, GUARD, SHORTEST, STORED, Space, WARM, granules};
+use crate::memory::slab::{Free, GUARD, SHORTEST, STORED, Space, granules};
 use crate::model::{PageKind, Populate};
 use crate::os::OsError;
 use crate::os::reservation::{Fences, Span};
@@ -105,12 +105,11 @@ impl Slot {
     fn give_back(&mut self) {
         let mine = self.warm_bytes();
         let warm = &self.span.space().warm;
-        let add = |kept: u64| kept.checked_add(mine).filter(|sum| mine == 0 || *sum <= WARM);
-        if warm.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_err() {
+        if !warm.keep(mine) {
             if self.span.wipe(ByteCount::ZERO, self.opened()).is_ok() {
                 self.warm.store(0, Ordering::Release);
             } else {
-                warm.fetch_add(mine, Ordering::Relaxed);
+                warm.keep_anyway(mine);
             }
         }
         self.free = true;
@@ -160,7 +159,7 @@ unsafe impl Pages for Slot {
         let length = to.checked_sub(from).unwrap_or(ByteCount::ZERO);
         let mine = self.warm_bytes().saturating_add(length.get());
         // Where it would not be let stay, storing zeros would be for nothing.
-        let stays = self.span.space().warm.load(Ordering::Relaxed).saturating_add(mine) <= WARM;
+        let stays = self.span.space().warm.has_room_for(mine);
         if length <= STORED && stays {
             let range = ByteRange::within(from.get(), length.get(), self.opened());
             if let Ok(range) = range

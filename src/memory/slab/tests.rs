@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::warm::MOST as WARM;
 use super::*;
 use crate::memory::allocator::{Fallbacks, GuardKind, PageAllocator};
 use crate::memory::linear::{LinearMemory, ReleaseStep};
@@ -259,7 +260,7 @@ fn pages_that_were_populated_and_never_written_are_counted_where_they_stay() {
         memory.release().unwrap();
     }
     assert_eq!(only.ram_of_free_slots(), WARM);
-    assert_eq!(only.0.warm.load(Ordering::Relaxed), WARM, "as counted");
+    assert_eq!(only.0.warm.kept(), WARM, "as counted");
 }
 
 #[test]
@@ -332,12 +333,12 @@ fn whoever_comes_and_goes_in_whatever_order_free_slots_keep_no_more_ram_than_the
         end(written());
         end(quiet);
         assert!(only.ram_of_free_slots() <= WARM, "{}", only.ram_of_free_slots());
-        assert_eq!(only.0.warm.load(Ordering::Relaxed), only.ram_of_free_slots(), "as counted");
+        assert_eq!(only.0.warm.kept(), only.ram_of_free_slots(), "as counted");
     }
     let (first, second) = (written(), written());
     end(first);
     end(second);
-    assert_eq!(only.0.warm.load(Ordering::Relaxed), only.ram_of_free_slots(), "as counted");
+    assert_eq!(only.0.warm.kept(), only.ram_of_free_slots(), "as counted");
     shop.kernel.forget();
     let one = LinearMemory::create(&only, &layout(1, 1), &|| true).unwrap();
     write(&one, 0, 1);
@@ -347,4 +348,31 @@ fn whoever_comes_and_goes_in_whatever_order_free_slots_keep_no_more_ram_than_the
         "the count did not run away: {:?}",
         shop.kernel.calls()
     );
+}
+
+#[test]
+fn what_is_not_to_be_kept_goes_back_to_the_host_at_once_and_so_does_what_comes_later() {
+    let Some(shop) = Shop::open() else { return };
+    let kernel: Arc<dyn Kernel> = Arc::<FailingKernel>::clone(&shop.kernel);
+    let slabs = Slabs::probe(&kernel).unwrap();
+    let only = Only(Arc::clone(&slabs.0[0]), Fallbacks::default());
+    let written = |count: usize| {
+        let one = || LinearMemory::create(&only, &layout(1, 1), &|| true).unwrap();
+        let memories: Vec<LinearMemory> = (0..count).map(|_| one()).collect();
+        memories.iter().for_each(|memory| write(memory, 0, SHORTEST.as_usize()));
+        memories.into_iter().for_each(|memory| memory.release().unwrap());
+    };
+    written(4);
+    assert_eq!(only.ram_of_free_slots(), 4 * SHORTEST.get());
+    shop.kernel.fail_call(Call::Advise(Advice::DontNeed), libc::EAGAIN, 1);
+    let all_but_one = ByteCount::new(3 * SHORTEST.get());
+    assert_eq!(slabs.keep_warm(false), all_but_one, "what the host refuses to take stays");
+    assert_eq!((only.ram_of_free_slots(), only.0.warm.kept()), (SHORTEST.get(), SHORTEST.get()));
+    assert_eq!(slabs.keep_warm(false), SHORTEST, "and goes the next time");
+    written(6);
+    assert_eq!((only.ram_of_free_slots(), only.0.warm.kept()), (0, 0), "nothing more is kept");
+    assert_eq!(slabs.keep_warm(true), ByteCount::ZERO);
+    written(2);
+    assert_eq!(only.ram_of_free_slots(), 2 * SHORTEST.get());
+    assert_eq!(only.0.warm.kept(), 2 * SHORTEST.get());
 }

@@ -68,6 +68,27 @@ pub struct Look {
     pub over: ByteCount,
     /// How much more can be used before it is too much.
     pub room: ByteCount,
+    /// Of the limit that is nearest, if there is one.
+    pub fullest: Fullness,
+}
+
+/// How much of a limit is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fullness {
+    /// So much.
+    pub used: ByteCount,
+    /// Of so much.
+    pub limit: ByteCount,
+}
+
+impl Fullness {
+    /// The share that is used, in millionths.
+    #[must_use]
+    pub fn millionths(self) -> u64 {
+        let millionths = u128::from(self.used.get()).saturating_mul(1_000_000);
+        let share = millionths.checked_div(self.limit.get().into()).unwrap_or(0);
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
 }
 
 /// Watches for pressure.
@@ -192,6 +213,12 @@ impl Pressure {
         }
     }
 
+    /// From how many thousandths of a limit on use is too much.
+    #[must_use]
+    pub const fn per_mille(&self) -> u64 {
+        self.per_mille
+    }
+
     /// What is watched, for people.
     #[must_use]
     pub fn sources(&self) -> Vec<String> {
@@ -206,11 +233,10 @@ impl Pressure {
         &self.absent
     }
 
-    /// Forgets what happened before now. To be called before the first look, and after a while without
-    /// one.
+    /// Forgets what happened before now. To be called before the first look.
     pub fn begin(&mut self, bell: BorrowedFd<'_>, now: Instant) {
         self.told = None;
-        self.wait(bell, Some(Duration::ZERO));
+        self.wait(bell, Duration::ZERO);
         self.events = self.count_events();
         self.stalled = (now, self.stalled_micros());
         self.told = None;
@@ -218,7 +244,7 @@ impl Pressure {
 
     /// Looks.
     pub fn look(&mut self, now: Instant) -> Look {
-        let (over, room) = self.distance();
+        let (fullest, over, room) = self.distance();
         let events = self.count_events();
         let more_events = events > std::mem::replace(&mut self.events, events);
         let stalls = self.has_stalled(now);
@@ -229,19 +255,16 @@ impl Pressure {
         } else {
             stalls.then_some(Sign::Stalls)
         };
-        Look { sign, over, room }
+        Look { sign, over, room, fullest }
     }
 
-    /// Waits until something tells of pressure, `bell` can be read, or the time is over. Without a
-    /// time, for the bell alone.
-    pub fn wait(&mut self, bell: BorrowedFd<'_>, at_most: Option<Duration>) {
-        let watched: Vec<BorrowedFd<'_>> = match at_most {
-            Some(_) => self.watched.iter().map(|watched| watched.file.as_fd()).collect(),
-            None => Vec::new(),
-        };
-        let Ok(told) = self.kernel.wait(&watched, bell, at_most) else {
+    /// Waits until something tells of pressure, `bell` can be read, or the time is over.
+    pub fn wait(&mut self, bell: BorrowedFd<'_>, at_most: Duration) {
+        let watched: Vec<BorrowedFd<'_>> =
+            self.watched.iter().map(|watched| watched.file.as_fd()).collect();
+        let Ok(told) = self.kernel.wait(&watched, bell, Some(at_most)) else {
             // Interrupted, or no memory for it: looked at again soon.
-            std::thread::sleep(at_most.unwrap_or(WINDOW).min(Duration::from_millis(10)));
+            std::thread::sleep(at_most.min(Duration::from_millis(10)));
             return;
         };
         let (mut told, now) = (told.into_iter(), Instant::now());
@@ -260,35 +283,41 @@ impl Pressure {
         }
     }
 
-    /// How far above the share of some limit, and how far below the nearest.
-    fn distance(&self) -> (ByteCount, ByteCount) {
-        let machine = self.machine();
+    /// The limit of which most is used, how far some limit's use is above the share, and how far below
+    /// the nearest.
+    fn distance(&self) -> (Fullness, ByteCount, ByteCount) {
         let groups = self.groups.iter().filter_map(|group| self.group(group));
-        let (mut most_over, mut room) = (0_u64, u64::MAX);
-        for (used, threshold) in groups.chain(machine) {
+        let (mut fullest, mut most_over, mut room) = (Fullness::default(), 0_u64, u64::MAX);
+        for full in groups.chain(self.machine()) {
+            let (used, threshold) = (full.used.get(), self.part(full.limit.get()));
             most_over = most_over.max(used.saturating_sub(threshold));
             room = room.min(threshold.saturating_sub(used));
+            if full.millionths() >= fullest.millionths() {
+                fullest = full;
+            }
         }
-        (ByteCount::new(most_over), ByteCount::new(room))
+        (fullest, ByteCount::new(most_over), ByteCount::new(room))
     }
 
-    /// What is used of a group with a limit, and from where on that is too much.
-    fn group(&self, group: &Group) -> Option<(u64, u64)> {
+    /// What is used of a group with a limit; from half of the share on without what the kernel would
+    /// give up first.
+    fn group(&self, group: &Group) -> Option<Fullness> {
         let limits = group.limits.iter().filter_map(|file| self.text(file));
         let limit = limits.filter_map(|text| limits::limit(&text).ok()?).min()?;
-        let (used, threshold) = (number(&self.text(&group.used)?)?, self.part(limit.get()));
-        if used <= threshold {
-            return Some((used, threshold));
+        let used = number(&self.text(&group.used)?)?;
+        if used <= self.part(limit.get()) / 2 {
+            return Some(Fullness { used: ByteCount::new(used), limit });
         }
         let stat = self.text(&group.stat).unwrap_or_default();
-        Some((used.saturating_sub(line(&stat, group.idle).unwrap_or(0)), threshold))
+        let idle = line(&stat, group.idle).unwrap_or(0);
+        Some(Fullness { used: ByteCount::new(used.saturating_sub(idle)), limit })
     }
 
-    fn machine(&self) -> Option<(u64, u64)> {
+    fn machine(&self) -> Option<Fullness> {
         let meminfo = self.text(Path::new(MEMINFO))?;
-        let total = amount(&meminfo, "MemTotal")?.get();
-        let available = amount(&meminfo, "MemAvailable")?.get();
-        Some((total.saturating_sub(available), self.part(total)))
+        let limit = amount(&meminfo, "MemTotal")?;
+        let available = amount(&meminfo, "MemAvailable")?;
+        Some(Fullness { used: limit.checked_sub(available).unwrap_or(ByteCount::ZERO), limit })
     }
 
     fn part(&self, limit: u64) -> u64 {

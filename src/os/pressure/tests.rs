@@ -173,7 +173,7 @@ fn this_host_is_watched_and_the_bell_ends_a_wait() {
     pressure.begin(reader.as_fd(), now);
     assert!(pressure.look(Instant::now()).room < ByteCount::new(u64::MAX));
     writer.write_all(b"x").unwrap();
-    pressure.wait(reader.as_fd(), None);
+    pressure.wait(reader.as_fd(), Duration::MAX);
 }
 
 #[test]
@@ -186,4 +186,26 @@ fn who_may_not_be_told_of_stalls_reads_them_and_says_so() {
         assert!(told.contains("Operation not permitted"), "{told}");
     }
     assert!(pressure.watched.is_empty());
+}
+
+#[test]
+fn the_fullest_limit_is_told_by_its_use_less_what_the_kernel_would_give_up_first() {
+    let mut host = Host::new("0::/a/b\n", V2)
+        .with(format!("{TWO}/memory.max"), 200 * MIB)
+        .with(format!("{TWO}/memory.current"), 100 * MIB)
+        .with(format!("{TWO}/memory.stat"), format!("inactive_file {}\n", 30 * MIB));
+    let mut pressure = host.watch();
+    let mut fullest = |host: &Host| {
+        let Fullness { used, limit } = pressure.look(host.begun).fullest;
+        (used.get() / MIB, limit.get() / MIB)
+    };
+    assert_eq!(fullest(&host), (512, 1024), "the machine's, of which half is used");
+    host.set(format!("{TWO}/memory.current"), 150 * MIB);
+    assert_eq!(fullest(&host), (120, 200), "below the share, and closely");
+    host.set(MEMINFO, "MemTotal: 1048576 kB\nMemAvailable: 104857 kB\n");
+    assert_eq!(fullest(&host).1, 1024);
+    let full = |used, limit| Fullness { used: ByteCount::new(used), limit: ByteCount::new(limit) };
+    assert_eq!(full(950, 1000).millionths(), 950_000);
+    assert_eq!(full(u64::MAX, u64::MAX).millionths(), 1_000_000);
+    assert_eq!(full(1, 0).millionths(), 0, "what has no limit is not full");
 }

@@ -103,6 +103,16 @@ impl Events {
         self.most_bytes.store(quota_bytes / SHARE, Ordering::Relaxed);
     }
 
+    /// Forgets the oldest until as much is free, or nothing is left; how much that is.
+    pub(super) fn give_way(&self, bytes: u64) -> u64 {
+        let mut ring = self.ring();
+        while ring.paid().saturating_sub(ring.bytes) < bytes && ring.forget_oldest() {}
+        let spare = ring.paid().saturating_sub(ring.bytes);
+        let freed = ring.paid.as_mut().map(|paid| paid.split(Amount::overhead(spare)));
+        drop(ring);
+        freed.map_or(0, |freed| freed.amount().overhead_bytes)
+    }
+
     /// How many are kept at most.
     #[must_use]
     pub const fn most(&self) -> usize {

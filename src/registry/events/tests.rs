@@ -31,13 +31,18 @@ fn namespace(ring: usize, quota: u64, host: u64) -> (Arc<Registry>, Arc<Namespac
         request_ids: 8,
         events: EventSettings { ring, clock: || SystemTime::UNIX_EPOCH },
     };
-    let limits =
-        |bytes| Limits { bytes, mappings: PLENTY, reserved_bytes: PLENTY, memories: PLENTY };
+    let limits = |bytes| Limits {
+        bytes,
+        mappings: PLENTY,
+        reserved_bytes: PLENTY,
+        memories: PLENTY,
+        ..Limits::NONE
+    };
     let allocator = Box::new(MmapAllocator::dedicated(Arc::new(FailingKernel::new())));
     let now = Now { steady: Instant::now(), wall: SystemTime::UNIX_EPOCH };
     let pool = Pool::start(1, |_| ()).unwrap();
     let registry = Registry::new(settings, Account::new(limits(host)), allocator, pool, now);
-    let limits = NamespaceLimits { account: limits(quota), maximum_pages: None, waiters: 9 };
+    let limits = NamespaceLimits { account: limits(quota), waiters: 9, ..NamespaceLimits::NONE };
     let namespace = Namespace::new(TenantName::new("t").unwrap(), 0, limits, &registry);
     (registry, namespace)
 }

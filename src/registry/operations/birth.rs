@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::memory::{AnyMemory, Layout, Plan, Refused, Sources, Uncreated, Undone};
-use crate::model::{ActiveSegment, MemoryId, Now, Presentation, Shape, Uuid};
+use crate::model::{ActiveSegment, MemoryId, Now, Owner, Presentation, Shape, Uuid};
 use crate::registry::consent::{Agreement, Deciders, Wish};
 use crate::registry::gate::Gate;
 use crate::registry::ledger::{Charge, Payer};
@@ -15,6 +15,7 @@ use crate::registry::namespace::Namespace;
 use crate::registry::operations::refused;
 use crate::registry::record::{NewRecord, Record};
 use crate::registry::settings::Registry;
+use crate::registry::tie::Tie;
 use crate::units::{ByteCount, WasmPages};
 
 /// A memory that is paid.
@@ -22,6 +23,7 @@ pub(super) struct Newborn {
     pub(super) id: MemoryId,
     pub(super) uid: Uuid,
     pub(super) shape: Shape,
+    pub(super) owner: Owner,
     pub(super) presentation: Presentation,
     pub(super) segments: Vec<ActiveSegment>,
     pub(super) bids: Bids,
@@ -61,11 +63,21 @@ pub(super) struct Bids {
 
 /// What a creation needs on the pool.
 pub(super) struct Birth {
-    pub(super) registry: Arc<Registry>,
+    registry: Arc<Registry>,
     pub(super) namespace: Arc<Namespace>,
+    tie: Option<Arc<Tie>>,
 }
 
 impl Birth {
+    pub(super) fn of(
+        registry: &Arc<Registry>,
+        namespace: &Arc<Namespace>,
+        tie: Option<&Arc<Tie>>,
+    ) -> Self {
+        let (registry, namespace) = (Arc::clone(registry), Arc::clone(namespace));
+        Self { registry, namespace, tie: tie.map(Arc::clone) }
+    }
+
     /// Makes them all. `name` gives them their names, in one moment, if what it is handed lets it: that
     /// counts them and passes the gate.
     pub(super) fn make(
@@ -83,7 +95,10 @@ impl Birth {
         });
         // Counted before anyone can find them: who deletes one at once must not count it out first.
         let count = |record: &Arc<Record>| self.namespace.note_more(record.size().bytes());
-        let counted = || gate.pass().map(|()| records.iter().for_each(count));
+        // Tied in the same moment, after all else that could call it off.
+        let of_maker = self.of_maker(&records);
+        let tied = || self.tie.as_ref().map_or(Ok(()), |tie| tie.bind(&of_maker));
+        let counted = || gate.pass().and_then(|()| tied()).map(|()| records.iter().for_each(count));
         let named = made.and_then(|()| name(&records, &counted));
         match named {
             Ok(()) => {
@@ -96,6 +111,13 @@ impl Birth {
                 Err(failure)
             }
         }
+    }
+
+    /// Those that are to go with their maker.
+    fn of_maker(&self, records: &[Arc<Record>]) -> Vec<Arc<Record>> {
+        let tied =
+            |record: &&Arc<Record>| self.tie.is_some() && record.owner() == Owner::Connection;
+        records.iter().filter(tied).map(Arc::clone).collect()
     }
 
     fn make_one(&self, new: Newborn, now: Now, gate: &Gate) -> Result<Arc<Record>, Failure> {
@@ -111,6 +133,7 @@ impl Birth {
             uid: new.uid,
             shape: new.shape,
             guard: layout.guard,
+            owner: new.owner,
             presentation: new.presentation,
             segments: new.segments.iter().map(shown).collect(),
             charge,
@@ -120,7 +143,7 @@ impl Birth {
 
     /// The first of the layouts that the host gives.
     fn pages(&self, bids: Bids, gate: &Gate) -> Result<(AnyMemory, Layout, Charge), Failure> {
-        let Self { registry, namespace } = self;
+        let Self { registry, namespace, .. } = self;
         let Bids { mut layout, mut charge, mut rest, beside, payer } = bids;
         loop {
             payer.hand_over().map_err(|why| refused(&why))?;
@@ -138,7 +161,7 @@ impl Birth {
             };
             registry.allocator.fallbacks().note_huge_pages();
             drop(charge);
-            charge = registry.pay(&payer, &next, beside)?;
+            charge = registry.pay(namespace, &payer, &next, beside)?;
             layout = next;
         }
     }

@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::memory::{Layout, LinearMemory, Refused};
 use crate::model::{
     ActiveSegment, AddressSpace, Allocator, Growth, IndexType, MAX_ACTIVE_SEGMENTS, MemoryId,
-    MemorySpec, Now, Presentation, RequestKey, Shape, Uuid,
+    MemorySpec, Now, Owner, Presentation, RequestKey, Shape, Uuid,
 };
 use crate::registry::consent::Deciders;
 use crate::registry::gate::Gate;
@@ -18,16 +18,20 @@ use crate::registry::random::random_bits;
 use crate::registry::record::Record;
 use crate::registry::requests::{Begun, Led};
 use crate::registry::settings::Registry;
+use crate::registry::tie::Tie;
 use crate::units::{ByteCount, ByteRange, WasmPages};
 
 /// What a place in the list of active segments costs that is shown.
 const SHOWN_BYTES: u64 = 16;
+/// What being tied to a connection costs beside the record.
+const TIED_BYTES: u64 = 32;
 
 /// A memory as it was asked for, checked.
 pub(super) struct Wanted {
     pub(super) payer: Arc<Payer>,
     shape: Shape,
     layouts: Vec<Layout>,
+    owner: Owner,
     presentation: Presentation,
     segments: Vec<ActiveSegment>,
 }
@@ -37,8 +41,8 @@ impl Registry {
     ///
     /// # Errors
     /// INVALID_SPEC, MEMORY_EXISTS, QUOTA_EXCEEDED, HOST_EXHAUSTED, HUGE_PAGES_EXHAUSTED,
-    /// CAPABILITY_UNAVAILABLE, GROW_DENIED, REQUEST_ID_REUSED, and what ends any call; nothing is left
-    /// behind.
+    /// CAPABILITY_UNAVAILABLE, OVERLOADED, GROW_DENIED, REQUEST_ID_REUSED, and what ends any call;
+    /// nothing is left behind.
     #[expect(clippy::too_many_arguments, reason = "the request's fields and the call's")]
     pub async fn create(
         self: &Arc<Self>,
@@ -47,9 +51,11 @@ impl Registry {
         spec: MemorySpec,
         request: Option<RequestKey>,
         deciders: &dyn Deciders,
+        tie: Option<&Arc<Tie>>,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Arc<Record>, Failure> {
+        tied(tie, [&spec])?;
         let wanted = self.wanted(namespace, spec)?;
         let payers = [&namespace.home.payer, &wanted.payer];
         let running = match namespace.requests.begin(request, now, payers)? {
@@ -58,11 +64,11 @@ impl Registry {
         };
         let id = id.unwrap_or_else(|| MemoryId::random(random_bits()));
         self.admit(namespace, &id, now)?;
-        let new = self.newborn(id, wanted)?;
+        let new = self.newborn(namespace, id, wanted)?;
         // Its name is looked up once more when it is given, and its partition lives as long as the charge.
         let agreement = new.consent(deciders, gate).await?;
         let now = now.after(agreement.waited());
-        let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace) };
+        let birth = Birth::of(self, namespace, tie);
         let job_gate = Arc::clone(gate);
         let job = move || {
             let named = |record: &[Arc<Record>], counted: &dyn Fn() -> Result<(), Failure>| {
@@ -112,22 +118,30 @@ impl Registry {
                 Failure::InvalidSpec { field: "spec.guard", why: why.to_owned() }
             })?;
         within(&spec.segments, shape.initial.bytes())?;
-        let MemorySpec { presentation, segments, .. } = spec;
-        Ok(Wanted { payer, shape, layouts, presentation, segments })
+        let MemorySpec { owner, presentation, segments, .. } = spec;
+        Ok(Wanted { payer, shape, layouts, owner, presentation, segments })
     }
 
     /// The same with a name and paid.
-    pub(super) fn newborn(&self, id: MemoryId, wanted: Wanted) -> Result<Newborn, Failure> {
-        let Wanted { payer, shape, layouts, presentation, segments } = wanted;
+    pub(super) fn newborn(
+        &self,
+        namespace: &Namespace,
+        id: MemoryId,
+        wanted: Wanted,
+    ) -> Result<Newborn, Failure> {
+        let Wanted { payer, shape, layouts, owner, presentation, segments } = wanted;
+        self.overload.admit_creation(&shape.form, shape.initial, &payer)?;
         let shown = (segments.len() as u64).saturating_mul(SHOWN_BYTES);
+        let shown = shown.saturating_add(if owner == Owner::Connection { TIED_BYTES } else { 0 });
         let beside = presentation_bytes(&presentation).saturating_add(shown);
         Ok(Newborn {
             id,
             uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
             shape,
+            owner,
             presentation,
             segments,
-            bids: self.bids(payer, layouts, beside)?,
+            bids: self.bids(namespace, payer, layouts, beside)?,
         })
     }
 
@@ -141,11 +155,17 @@ impl Registry {
     }
 
     /// The first layout that can be paid, and those after it.
-    fn bids(&self, payer: Arc<Payer>, layouts: Vec<Layout>, beside: u64) -> Result<Bids, Failure> {
+    fn bids(
+        &self,
+        namespace: &Namespace,
+        payer: Arc<Payer>,
+        layouts: Vec<Layout>,
+        beside: u64,
+    ) -> Result<Bids, Failure> {
         let mut layouts = layouts.into_iter();
         let mut first = None;
         while let Some(layout) = layouts.next() {
-            match self.pay(&payer, &layout, beside) {
+            match self.pay(namespace, &payer, &layout, beside) {
                 Ok(charge) => return Ok(Bids { layout, charge, rest: layouts, beside, payer }),
                 Err(failure) => first = first.or(Some(failure)),
             }
@@ -156,6 +176,7 @@ impl Registry {
 
     pub(super) fn pay(
         &self,
+        namespace: &Namespace,
         payer: &Arc<Payer>,
         layout: &Layout,
         beside: u64,
@@ -164,7 +185,7 @@ impl Registry {
         let footprint = LinearMemory::footprint(&*self.allocator, layout, host_page);
         let mut amount = Amount::memory(&footprint);
         amount.overhead_bytes = amount.overhead_bytes.saturating_add(beside);
-        Charge::pay(payer, amount)
+        namespace.pay(payer, amount)
     }
 
     /// The most that a memory of such a spec could have by its allocator.
@@ -241,6 +262,18 @@ impl Registry {
             form: Arc::clone(&spec.form),
         })
     }
+}
+
+/// That what is to go with a connection has one to go with.
+pub(super) fn tied<'a>(
+    tie: Option<&Arc<Tie>>,
+    specs: impl IntoIterator<Item = &'a MemorySpec>,
+) -> Result<(), Failure> {
+    if tie.is_some() || specs.into_iter().all(|spec| spec.owner == Owner::Tenant) {
+        return Ok(());
+    }
+    let why = "is CONNECTION, and this did not come over one".to_owned();
+    Err(Failure::InvalidSpec { field: "spec.owner", why })
 }
 
 /// What labels and a display name cost beside the record itself.

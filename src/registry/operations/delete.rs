@@ -14,6 +14,7 @@ use crate::registry::gate::Gate;
 use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{self, NotHad, Whole};
 use crate::registry::namespace::Namespace;
+use crate::registry::operations::let_go::next_poll;
 use crate::registry::operations::not_had;
 use crate::registry::partition::Partition;
 use crate::registry::pool::in_steps;
@@ -62,12 +63,7 @@ impl Registry {
         while let Err(Failure::Overloaded { .. }) =
             self.delete(Arc::clone(&record), Deletion::default(), &Gate::new()).await
         {
-            let mut polled = false;
-            std::future::poll_fn(|_context| match std::mem::replace(&mut polled, true) {
-                true => std::task::Poll::Ready(()),
-                false => std::task::Poll::Pending,
-            })
-            .await;
+            next_poll().await;
         }
     }
 

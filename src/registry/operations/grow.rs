@@ -47,7 +47,7 @@ impl Registry {
     ///
     /// # Errors
     /// SIZE_MISMATCH, MAXIMUM_REACHED, QUOTA_EXCEEDED, HOST_EXHAUSTED, GROW_DENIED, OVERLOADED where
-    /// too many growths queue, REQUEST_ID_REUSED, and what ends any call; the size is unchanged.
+    /// too many growths queue or the host is short of memory, REQUEST_ID_REUSED, and what ends any call; the size is unchanged.
     #[expect(clippy::too_many_arguments, reason = "the request's fields and the call's")]
     pub async fn grow(
         self: &Arc<Self>,
@@ -102,7 +102,8 @@ impl Registry {
             return self.grow_elsewhere(namespace, growing, grown, consent, running, gate).await;
         };
         let payer = record.payer().ok_or_else(|| record.not_found())?;
-        let charge = Charge::pay(&payer, amount)?;
+        self.overload.admit_growth(&record.form(), amount, &payer)?;
+        let charge = namespace.pay(&payer, amount)?;
         let agreement = consent.of(&record, grown, gate).await?;
         let (namespace, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
         self.pool

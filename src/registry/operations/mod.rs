@@ -1,5 +1,5 @@
 //! What can be done to memories. One file a kind: `create` (and `birth`), `grow`, `bytes` (read, write,
-//! fill), `reads` (several short ones), `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `describe` (update, keep alive,
+//! fill), `reads` (several short ones), `group`, `copy`, `protect`, `verify`, `volatility`, `delete`, `let_go`, `describe` (update, keep alive,
 //! observe), `wait` (and notify); and of what there is beside memories `partition`, the pools that they
 //! live in, `segment`, `set`, `share` and `view`.
 //!
@@ -15,6 +15,7 @@ mod delete;
 mod describe;
 mod group;
 mod grow;
+mod let_go;
 mod moves;
 mod partition;
 mod protect;
@@ -41,7 +42,6 @@ use std::time::Duration;
 
 use crate::error::Failure;
 use crate::memory::{AnyMemory, Corruption, Fault, Hand, Protected, Purged, Refused, Undone};
-use crate::model::Allocator;
 use crate::registry::ledger::Amount;
 use crate::registry::lifecycle::{Ended, Lent, NotHad, Why};
 use crate::registry::record::Record;
@@ -55,7 +55,7 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
 
 /// An amount as it is charged for more of this memory.
 fn priced(record: &Record, amount: Amount) -> Amount {
-    Amount { is_prepaid: record.form().allocator == Allocator::Fixed, ..amount }
+    Amount { traits: record.traits(), ..amount }
 }
 
 /// What can be done with what a guard lends.
@@ -84,6 +84,7 @@ fn undone(record: &Record, undone: Undone) -> Failure {
         Undone::Moving => Failure::Overloaded {
             limit_name: "growing",
             limit: 1,
+            used: None,
             after: Duration::from_millis(10),
         },
     }

@@ -48,9 +48,10 @@ impl Registry {
         // There are two blocks until the old one is gone: the new one is paid whole, and what the memory
         // does not keep of that is the second's.
         let whole = Amount { mappings: 1, ..Amount::committed(grown.current.bytes()) };
-        let mut second = Charge::pay(payer, whole)?;
-        let more = second.split(Amount::committed(grown.more()));
         let record = Arc::clone(growing.owner());
+        self.overload.admit_growth(&record.form(), whole, payer)?;
+        let mut second = namespace.pay(payer, whole)?;
+        let more = second.split(Amount::committed(grown.more()));
         let agreement = consent.of(&record, grown, gate).await?;
         let (registry, namespace) = (Arc::clone(self), Arc::clone(namespace));
         let (lane, job_gate) = (namespace.lane, Arc::clone(gate));

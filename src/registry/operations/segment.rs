@@ -11,8 +11,10 @@ use crate::memory::Sources;
 use crate::model::{Now, RequestKey, SegmentId, Uuid};
 use crate::registry::by_name::not_found;
 use crate::registry::gate::Gate;
-use crate::registry::ledger::{Amount, Charge};
+use crate::registry::ledger::Amount;
 use crate::registry::namespace::Namespace;
+use crate::registry::overload::{Overload, Step};
+use crate::registry::quota::Full;
 use crate::registry::random::random_bits;
 use crate::registry::record::Record;
 use crate::registry::requests::{Begun, Led};
@@ -24,8 +26,8 @@ impl Registry {
     /// the bytes, gets the first one's.
     ///
     /// # Errors
-    /// SEGMENT_EXISTS, QUOTA_EXCEEDED, HOST_EXHAUSTED, REQUEST_ID_REUSED, and what ends any call;
-    /// nothing is kept.
+    /// SEGMENT_EXISTS, OVERLOADED, QUOTA_EXCEEDED, HOST_EXHAUSTED, REQUEST_ID_REUSED, and what ends any
+    /// call; nothing is kept.
     pub async fn put_segment(
         &self,
         namespace: &Arc<Namespace>,
@@ -36,11 +38,12 @@ impl Registry {
         gate: &Arc<Gate>,
     ) -> Result<Arc<Segment>, Failure> {
         if data.length() <= self.settings.inline {
-            return put(namespace, id, &data, request, now, gate);
+            return put(namespace, &self.overload, id, &data, request, now, gate);
         }
         let (home, job_gate) = (Arc::clone(namespace), Arc::clone(gate));
+        let overload = Arc::clone(&self.overload);
         let job = move || {
-            let segment = put(&home, id, &data, request, now, &job_gate);
+            let segment = put(&home, &overload, id, &data, request, now, &job_gate);
             // The sources go back to be freed by the thread that allocated them.
             (segment, data)
         };
@@ -94,6 +97,7 @@ impl Record {
 
 fn put(
     namespace: &Namespace,
+    overload: &Overload,
     id: Option<SegmentId>,
     data: &Sources,
     request: Option<RequestKey>,
@@ -108,8 +112,17 @@ fn put(
     };
     let id = id.unwrap_or_else(|| SegmentId::random(random_bits()));
     namespace.segments.admit(&id)?;
+    overload.admit(Step::RefuseCreates)?;
     let amount = Amount::overhead(data.length().get().saturating_add(SEGMENT_BYTES));
-    let charge = Charge::pay(payer, amount)?;
+    let length = data.length().get();
+    let full = |Full { limit, used }| Failure::QuotaExceeded {
+        limit_name: "segment_bytes",
+        limit,
+        used,
+        asked: length,
+    };
+    let bytes = namespace.segment_bytes.take(length).map_err(full)?;
+    let charge = namespace.pay(payer, amount)?;
     let segment = Arc::new(Segment {
         id,
         bytes: data.joined(),
@@ -117,6 +130,7 @@ fn put(
         created: now.wall,
         uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
         _charge: charge,
+        _bytes: bytes,
     });
     namespace.segments.insert(&segment, || namespace.stays().and_then(|()| gate.pass()))?;
     running.led_to(Led::Created { id: segment.id.clone(), uid: segment.uid });

@@ -14,15 +14,17 @@ use crate::model::{Id, MemoryId, MemorySpec, Now, RequestKey, SetId, Uuid};
 use crate::registry::by_name::not_found;
 use crate::registry::consent::{Agreement, Deciders};
 use crate::registry::gate::Gate;
-use crate::registry::ledger::{Amount, Charge};
+use crate::registry::ledger::Amount;
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::birth::Birth;
+use crate::registry::operations::create::tied;
 use crate::registry::pool::onto_pool;
 use crate::registry::random::random_bits;
 use crate::registry::record::Record;
 use crate::registry::requests::{Begun, Led};
 use crate::registry::sets::{MOST_MEMBERS, Member, MemorySet, set_bytes};
 use crate::registry::settings::Registry;
+use crate::registry::tie::Tie;
 
 impl Registry {
     /// Makes memories, all of them or none, and a set of them. A repeat of a remembered request gets
@@ -38,10 +40,12 @@ impl Registry {
         members: Vec<(Option<MemoryId>, MemorySpec)>,
         request: Option<RequestKey>,
         deciders: &dyn Deciders,
+        tie: Option<&Arc<Tie>>,
         now: Now,
         gate: &Arc<Gate>,
     ) -> Result<Arc<MemorySet>, Failure> {
         let home = &namespace.home.payer;
+        tied(tie, members.iter().map(|(_, spec)| spec))?;
         let named = named(members)?;
         let wanted = named.into_iter().enumerate().map(|(number, (id, spec))| {
             let wanted = self.wanted(namespace, spec);
@@ -55,8 +59,8 @@ impl Registry {
         let id = id.unwrap_or_else(|| Id::random(random_bits()));
         namespace.sets.admit(&id)?;
         wanted.iter().try_for_each(|(id, _)| self.admit(namespace, id, now))?;
-        let charge = Charge::pay(home, Amount::overhead(set_bytes(wanted.len())))?;
-        let newborns = wanted.into_iter().map(|(id, wanted)| self.newborn(id, wanted));
+        let charge = namespace.pay(home, Amount::overhead(set_bytes(wanted.len())))?;
+        let newborns = wanted.into_iter().map(|(id, wanted)| self.newborn(namespace, id, wanted));
         let newborns = newborns.collect::<Result<Vec<_>, Failure>>()?;
         let mut agreements = Vec::with_capacity(newborns.len());
         for newborn in &newborns {
@@ -72,7 +76,7 @@ impl Registry {
             uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
             _charge: charge,
         });
-        let birth = Birth { registry: Arc::clone(self), namespace: Arc::clone(namespace) };
+        let birth = Birth::of(self, namespace, tie);
         let job_gate = Arc::clone(gate);
         let job = move || {
             let namespace = &birth.namespace;

@@ -11,7 +11,7 @@ use crate::model::{Now, ViewId};
 use crate::registry::by_name::not_found;
 use crate::registry::found::Found;
 use crate::registry::gate::Gate;
-use crate::registry::ledger::{Amount, Charge};
+use crate::registry::ledger::Amount;
 use crate::registry::namespace::Namespace;
 use crate::registry::random::random_bits;
 use crate::registry::record::Record;
@@ -36,7 +36,7 @@ impl Registry {
         let id = ViewId::random(random_bits());
         namespace.views.admit(&id)?;
         let amount = Amount::overhead(range.length().get().saturating_add(VIEW_BYTES));
-        let charge = Charge::pay(&namespace.home.payer, amount)?;
+        let charge = namespace.pay(&namespace.home.payer, amount)?;
         let (look, _same) = self
             .look(namespace.lane, Arc::clone(found.record()), range, Bytes::new(), gate)
             .await?;

@@ -17,10 +17,11 @@ use crate::registry::gate::Gate;
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::{reading, settled};
 use crate::registry::operations::hand;
+use crate::registry::quota::{Full, Taken};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::registry::share::{self, Share};
-use crate::registry::waiters::{Over, Seat, Waiting};
+use crate::registry::waiters::{Over, Waiting};
 use crate::units::ByteRange;
 
 /// The alignment of what is notified: the narrowest that can be waited for.
@@ -70,7 +71,7 @@ pub struct Parked {
     record: Arc<Record>,
     /// What it goes by, and that one's end.
     share: Option<(Arc<Share>, share::Over)>,
-    _seat: Seat,
+    _seat: Taken,
 }
 
 impl Waited {
@@ -133,7 +134,7 @@ impl Registry {
         expected: Expected,
         gate: Arc<Gate>,
     ) -> impl Future<Output = Result<Waited, Failure>> + Send + use<> {
-        let (seats, waiters) = (Arc::clone(&namespace.seats), Arc::clone(&self.waiters));
+        let (seats, waiters) = (Arc::clone(&namespace.waiters), Arc::clone(&self.waiters));
         async move {
             let range = waitable(&record, address, expected.width())
                 // What is gone has no size to be measured by.
@@ -145,7 +146,7 @@ impl Registry {
             if !expected.is(&found) {
                 return Ok(Waited::NotEqual);
             }
-            let seat = seats.take()?;
+            let seat = seats.take(1).map_err(too_many)?;
             let parked = waiters.park(record.uid, address, || record.is_over());
             drop(reading);
             match parked {
@@ -211,4 +212,8 @@ fn failure(record: &Record, over: Over) -> Failure {
         Over::Quarantined(why) => Failure::Quarantined { why },
         Over::Draining => Failure::Draining,
     }
+}
+
+const fn too_many(full: Full) -> Failure {
+    Failure::TooManyWaiters { limit: full.limit, used: full.used }
 }

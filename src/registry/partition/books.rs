@@ -19,6 +19,13 @@ use crate::registry::ledger::Amount;
 use crate::registry::partition::{Above, Partition};
 use crate::units::ByteCount;
 
+/// The partition above has no more.
+const LENT: Failure = Failure::HostExhausted {
+    limit_name: "partition_borrowing",
+    remedy: "what the partition could be lent is lent; an operator can raise its minimum, or the \
+             limits of the one above it",
+};
+
 /// What a partition holds.
 #[derive(Debug, Default)]
 pub(super) struct Books {
@@ -88,11 +95,7 @@ impl Above {
         }
         // Who is in a partition need not know of the one above it.
         self.pay(bytes, false).map_err(|refusal| match refusal {
-            Failure::PartitionFull { .. } => Failure::HostExhausted {
-                limit_name: "partition_borrowing",
-                remedy: "what the partition could be lent is lent; an operator can raise its \
-                         minimum, or the maximum of the one above it",
-            },
+            Failure::PartitionFull { .. } => LENT,
             other => other,
         })
     }
@@ -113,12 +116,30 @@ const fn committed(bytes: u64) -> Amount {
 impl Partition {
     /// Pays for a memory, or for more of one.
     pub(in crate::registry) fn pay(&self, amount: Amount) -> Result<(), Failure> {
-        self.enter(Entry::memory(amount))
+        self.pay_rest(amount)?;
+        self.enter(Entry::memory(amount)).inspect_err(|_refused| self.give_back_rest(amount))
     }
 
     /// Gives back what [`Self::pay`] paid.
     pub(in crate::registry) fn give_back(&self, amount: Amount) {
         self.leave(Entry::memory(amount));
+        self.give_back_rest(amount);
+    }
+
+    /// Pays for all but the bytes, here and in those that it is a part of.
+    fn pay_rest(&self, amount: Amount) -> Result<(), Failure> {
+        let rest = amount.without_bytes();
+        for (paid, one) in self.upwards().enumerate() {
+            let Err(refused) = one.rest.admit(rest) else { continue };
+            self.upwards().take(paid).for_each(|one| one.rest.give_back(rest));
+            // Who is in a partition need not know of the one above it.
+            return Err(if paid == 0 { refused.by_partition(&self.id) } else { LENT });
+        }
+        Ok(())
+    }
+
+    fn give_back_rest(&self, amount: Amount) {
+        self.upwards().for_each(|one| one.rest.give_back(amount.without_bytes()));
     }
 
     /// Pays for the minimum, once and first of all.
@@ -189,7 +210,8 @@ impl Partition {
         let used = books.used.checked_add(entry.bytes).filter(|used| *used <= limit);
         let Some(used) = used else {
             let partition_id = self.id.clone();
-            return Err(Failure::PartitionFull { partition_id, limit, asked: entry.bytes });
+            let (limit_name, asked) = ("partition_committed_bytes", entry.bytes);
+            return Err(Failure::PartitionFull { partition_id, limit_name, limit, asked });
         };
         let more = books.beyond(used).saturating_sub(books.beyond(books.used));
         if more > 0 {

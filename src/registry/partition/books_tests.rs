@@ -7,13 +7,18 @@ use std::time::SystemTime;
 use proptest::prelude::*;
 
 use crate::error::Failure;
-use crate::model::{PartitionId, PartitionSpec};
+use crate::model::{PartitionId, PartitionLimits, PartitionSpec};
 use crate::registry::ledger::{Account, Amount, Charge, Limits, Payer};
-use crate::registry::partition::{Partition, Partitions};
+use crate::registry::partition::{Partition, PartitionFigures, Partitions};
 use crate::units::ByteCount;
 
-const PLENTY: Limits =
-    Limits { bytes: u64::MAX, mappings: 1 << 40, reserved_bytes: 1 << 40, memories: 1 << 40 };
+const PLENTY: Limits = Limits {
+    bytes: u64::MAX,
+    mappings: 1 << 40,
+    reserved_bytes: 1 << 40,
+    memories: 1 << 40,
+    ..Limits::NONE
+};
 
 struct House {
     host: Arc<Account>,
@@ -35,6 +40,16 @@ impl House {
         minimum: u64,
         maximum: u64,
     ) -> Result<Arc<Partition>, Failure> {
+        self.limited(id, parent, [minimum, maximum], PartitionLimits::default())
+    }
+
+    fn limited(
+        &self,
+        id: &str,
+        parent: Option<&str>,
+        [minimum, maximum]: [u64; 2],
+        limits: PartitionLimits,
+    ) -> Result<Arc<Partition>, Failure> {
         let spec = PartitionSpec {
             parent: parent.map(name),
             maximum: ByteCount::new(maximum),
@@ -43,6 +58,7 @@ impl House {
             pages: None,
             locked: false,
             tenants: Vec::new(),
+            limits,
         };
         let parent = spec.parent.as_ref().map(|parent| self.partitions.find(parent)).transpose()?;
         let begun = SystemTime::UNIX_EPOCH;
@@ -85,7 +101,9 @@ fn a_minimum_is_paid_once_and_what_is_above_it_is_borrowed() {
     let large = house.pay(Some(&one), 250).unwrap();
     assert_eq!((house.host_bytes(), one.holds().borrowed_bytes), (450, 150));
     let refused = house.pay(Some(&one), 51).unwrap_err();
-    let full = Failure::PartitionFull { partition_id: name("one"), limit: 500, asked: 51 };
+    let limit_name = "partition_committed_bytes";
+    let full =
+        Failure::PartitionFull { partition_id: name("one"), limit_name, limit: 500, asked: 51 };
     assert_eq!(refused, full);
     drop(small);
     assert_eq!((house.host_bytes(), one.holds().borrowed_bytes), (300, 0));
@@ -311,4 +329,42 @@ proptest! {
         drop(outside);
         prop_assert!(house.host.is_empty() && house.tenant.is_empty());
     }
+}
+
+#[test]
+fn what_is_no_bytes_is_limited_here_and_by_those_above_and_nothing_is_paid_where_one_refuses() {
+    let world = House::of(10_000);
+    let limits = |memories, mappings| PartitionLimits {
+        memories: Some(memories),
+        mappings: Some(mappings),
+        reserved_bytes: Some(100),
+    };
+    let outer = world.limited("outer", None, [0, 5_000], limits(2, 9)).unwrap();
+    let inner = world.limited("inner", Some("outer"), [0, 4_000], limits(5, 4)).unwrap();
+    let pay = |memories, mappings, reserved_bytes| {
+        let payer = Payer::new(&world.tenant, &world.host).within(Arc::clone(&inner));
+        let bytes = Amount { committed_bytes: 10, ..Amount::default() };
+        Charge::pay(&payer, Amount { memories, mappings, reserved_bytes, ..bytes })
+    };
+    let first = pay(1, 3, 60).unwrap();
+    let refusal = |limit_name, limit, asked| Failure::PartitionFull {
+        partition_id: name("inner"),
+        limit_name,
+        limit,
+        asked,
+    };
+    assert_eq!(pay(1, 2, 0).unwrap_err(), refusal("partition_mappings", 4, 2));
+    assert_eq!(pay(1, 0, 41).unwrap_err(), refusal("partition_reserved_bytes", 100, 41));
+    let second = pay(1, 1, 40).unwrap();
+    let Err(Failure::HostExhausted { limit_name, .. }) = pay(1, 0, 0) else { panic!("room") };
+    assert_eq!(limit_name, "partition_borrowing");
+    for partition in [&outer, &inner] {
+        let holds = partition.holds();
+        assert_eq!((holds.used_bytes, holds.mappings, holds.reserved_bytes), (20, 4, 100));
+    }
+    drop(first);
+    let third = pay(1, 3, 60).unwrap();
+    drop([second, third]);
+    assert_eq!(outer.holds(), PartitionFigures::default());
+    assert_eq!(inner.holds(), PartitionFigures::default());
 }

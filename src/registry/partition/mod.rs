@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use crate::error::Failure;
-use crate::model::{PartitionId, PartitionSpec, TenantName};
-use crate::registry::ledger::Account;
+use crate::model::{PartitionId, PartitionLimits, PartitionSpec, TenantName};
+use crate::registry::ledger::{Account, Limits};
 use crate::registry::partition::books::Books;
 use crate::registry::partition::set_aside::SetAside;
 
@@ -45,6 +45,8 @@ pub struct Partition {
     pub created: SystemTime,
     above: Above,
     books: Mutex<Books>,
+    /// What its memories come to beside their bytes, those of its children among them.
+    rest: Arc<Account>,
     set_aside: SetAside,
 }
 
@@ -75,6 +77,10 @@ pub struct PartitionFigures {
     pub set_aside_failures: u64,
     /// Memories in it.
     pub memories: u64,
+    /// Mappings of memories in it and in its children.
+    pub mappings: u64,
+    /// Address space of those.
+    pub reserved_bytes: u64,
 }
 
 impl Partition {
@@ -85,7 +91,14 @@ impl Partition {
         created: SystemTime,
         set_aside: SetAside,
     ) -> Self {
-        Self { id, spec, created, above, books: Mutex::default(), set_aside }
+        let PartitionLimits { memories, mappings, reserved_bytes } = spec.limits;
+        let rest = Account::new(Limits {
+            memories: memories.unwrap_or(u64::MAX),
+            mappings: mappings.unwrap_or(u64::MAX),
+            reserved_bytes: reserved_bytes.unwrap_or(u64::MAX),
+            ..Limits::NONE
+        });
+        Self { id, spec, created, above, books: Mutex::default(), rest, set_aside }
     }
 
     /// What it holds now.
@@ -93,12 +106,16 @@ impl Partition {
     pub fn holds(&self) -> PartitionFigures {
         let [used_bytes, borrowed_bytes, memories] = self.figures();
         let (set_aside_bytes, set_aside_failures) = self.set_aside.figures();
+        let [_committed, _overhead, mappings, reserved, ..] =
+            self.rest.holdings().map(|holding| holding.used);
         PartitionFigures {
             used_bytes,
             borrowed_bytes,
             set_aside_bytes,
             set_aside_failures,
             memories,
+            mappings,
+            reserved_bytes: reserved,
         }
     }
 

@@ -16,10 +16,10 @@ use std::time::SystemTime;
 
 use crate::error::Failure;
 use crate::memory::{AnyMemory, PublishedSize};
-use crate::model::{Form, Guard, MemoryId, Now, Presentation, Shape, TenantName, Uuid};
+use crate::model::{Form, Guard, MemoryId, Now, Owner, Presentation, Shape, TenantName, Uuid};
 use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::events::Happening;
-use crate::registry::ledger::{Charge, Payer};
+use crate::registry::ledger::{Charge, Payer, Traits};
 use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
 use crate::registry::namespace::{Home, Namespace};
 use crate::registry::packed::Packed;
@@ -78,6 +78,7 @@ pub(super) struct NewRecord {
     pub(super) uid: Uuid,
     pub(super) shape: Shape,
     pub(super) guard: Guard,
+    pub(super) owner: Owner,
     pub(super) presentation: Presentation,
     /// Where those were put that its spec had, and how long they were.
     pub(super) segments: Box<[(u64, u64)]>,
@@ -101,9 +102,10 @@ impl Record {
         let guards = (guards != [Guard::default(); 2]).then_some(guards);
         let form = (*new.shape.form != *Form::usual()).then(|| Arc::clone(&new.shape.form));
         let (shape, segments, initial) = (Packed::new(&new.shape), new.segments, new.shape.initial);
-        let usual = guards.is_none() && form.is_none() && segments.is_empty();
+        let (owner, plain) = (new.owner, segments.is_empty() && new.owner == Owner::Tenant);
+        let usual = guards.is_none() && form.is_none() && plain;
         let rare = (!usual || shape.initial().is_none())
-            .then(|| Box::new(Rare { initial, guards, form, segments, ..Rare::default() }));
+            .then(|| Box::new(Rare { initial, guards, form, owner, segments, ..Rare::default() }));
         let lease = new.presentation.lease_ttl;
         let record = Self {
             id: new.id,
@@ -142,6 +144,12 @@ impl Record {
     #[must_use]
     pub fn guard(&self) -> Guard {
         self.guards()[1]
+    }
+
+    /// Whose life it shares.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        self.aside().rare.as_ref().map_or(Owner::Tenant, |rare| rare.owner)
     }
 
     /// What was asked of the host for its pages.
@@ -256,6 +264,11 @@ impl Record {
     /// Who pays for it, until it is over.
     pub(super) fn payer(&self) -> Option<Arc<Payer>> {
         self.aside().charge.as_ref().map(|charge| Arc::clone(charge.payer()))
+    }
+
+    /// What is the same of all bytes that are paid for it.
+    pub(super) fn traits(&self) -> Traits {
+        self.aside().charge.as_ref().map_or(Traits::default(), |charge| charge.amount().traits)
     }
 
     /// What has been paid for it, for whoever ends it.

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
 use crate::model::Now;
+use crate::registry::events::Happening;
 use crate::registry::record::Record;
 
+/// The expiry of a memory whose maker is gone: no lease ends a nanosecond after the epoch.
+const LET_GO: u64 = 1;
+
 impl Record {
-    /// Whether its lease has run out.
+    /// Whether its lease has run out, or its maker is gone.
     pub fn has_expired(&self, now: Now) -> bool {
         let expiry = self.expiry.load(Ordering::Acquire);
         expiry != u64::MAX && self.nanoseconds(now.steady) >= expiry
@@ -32,10 +36,25 @@ impl Record {
     pub(in crate::registry) fn expire(&self, now: Now) -> bool {
         let _aside = self.aside();
         let expired = self.has_expired(now);
-        if expired {
+        if expired && !self.is_let_go() {
             self.expiry.store(0, Ordering::Release);
         }
         expired
+    }
+
+    /// Ends it for good, whatever its lease: whoever made it is gone.
+    pub(in crate::registry) fn let_go(&self) {
+        let _aside = self.aside();
+        self.expiry.store(LET_GO, Ordering::Release);
+    }
+
+    /// What is told of its end by itself.
+    pub(in crate::registry) fn why_gone(&self) -> Happening {
+        if self.is_let_go() { Happening::Deleted } else { Happening::Expired }
+    }
+
+    fn is_let_go(&self) -> bool {
+        self.expiry.load(Ordering::Acquire) == LET_GO
     }
 
     /// Starts the lease anew; when it now runs out, where there is one.
@@ -53,7 +72,7 @@ impl Record {
 
     pub(super) fn start_lease(&self, lease: Option<Duration>, now: Now) {
         let end = lease.and_then(|lease| now.steady.checked_add(lease));
-        let expiry = end.map_or(u64::MAX, |end| self.nanoseconds(end));
+        let expiry = end.map_or(u64::MAX, |end| self.nanoseconds(end).max(LET_GO.wrapping_add(1)));
         self.expiry.store(expiry, Ordering::Release);
     }
 

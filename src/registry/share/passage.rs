@@ -71,6 +71,14 @@ impl Life {
 }
 
 impl Share {
+    /// That it gives so much.
+    ///
+    /// # Errors
+    /// [`Failure::BeyondShare`].
+    pub fn permit(&self, needs: ShareAccess) -> Result<(), Failure> {
+        if needs > self.access { Err(self.beyond()) } else { Ok(()) }
+    }
+
     /// Lets one use pass that needs no more than this; its gate closes when the share ends.
     ///
     /// # Errors
@@ -80,9 +88,7 @@ impl Share {
         needs: ShareAccess,
         gate: &Arc<Gate>,
     ) -> Result<Passage, Failure> {
-        if needs > self.access {
-            return Err(self.beyond());
-        }
+        self.permit(needs)?;
         let mut life = self.life();
         if life.end.is_some() {
             drop(life);

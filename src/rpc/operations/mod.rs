@@ -16,7 +16,7 @@ use hyper::body::Incoming as Body;
 use crate::error::Failure;
 use crate::memory::{Draft, Group, GroupLimits};
 use crate::proto::v1::{self, execute_operations_request::Group as Form};
-use crate::registry::Record;
+use crate::registry::{Record, Step};
 use crate::rpc::call::Call;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{MessageLimit, Messages};
@@ -58,7 +58,9 @@ pub(crate) async fn execute(call: &Call, body: Body) -> Result<Reply, Refusal> {
         .inspect_err(|failure| access.trapped(found.record(), failure))?;
     if group.writes() {
         access.require(Need::Write, call.method.name())?;
+        call.door.server.registry.overload.admit(Step::ShedCalls)?;
     }
+    access.take_for(&group)?;
     let reply = group.reply();
     let held = call.hold(reply.get())?;
     let occasion = &call.occasion;

@@ -66,6 +66,11 @@ enum Operands {
 }
 
 impl Rows {
+    /// How many there are in all.
+    pub(crate) fn count(&self) -> usize {
+        self.addresses.len()
+    }
+
     /// Columns that are as long as they must be.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! such, ends the session, and what is wrong with what it asks is said of its tag.
 
 use crate::error::Failure;
+use crate::memory::Sum;
 use crate::model::{Now, ShareAccess};
 use crate::proto::v1::open_session_request::Message as Asked;
 use crate::proto::v1::open_session_response::Message as Word;
@@ -114,11 +115,8 @@ impl Session {
         let (access, inbox) = (&self.call.door.access, &self.inbox);
         let attachment = || {
             let found = access.reach(target, now)?;
-            if let Some(share) = found.share()
-                && !attach.read_only
-                && share.access == ShareAccess::Read
-            {
-                return Err(share.beyond());
+            if let Some(share) = found.share().filter(|_share| !attach.read_only) {
+                share.permit(ShareAccess::ReadWrite)?;
             }
             let attachment = inbox.attach(found, attach.handle);
             // What goes from here on is told; what went just before was not.
@@ -157,7 +155,17 @@ impl Session {
             return false;
         }
         self.out.put_single(*tag, Shape::Data(read.length), &self.scratch);
+        self.call.door.access.tenant().rates.owe(0, read.length);
         true
+    }
+
+    /// Owes what a group accesses, beside its message; of one whose bytes are not known yet, those later.
+    fn owe(&self, work: &Work) {
+        let rates = &self.call.door.access.tenant().rates;
+        if rates.are_limited() {
+            let Sum { accesses, bytes } = work.accesses();
+            rates.owe(accesses.saturating_sub(1), bytes);
+        }
     }
 
     fn group(&mut self, asked: v1::SessionGroup, now: Now) {
@@ -182,6 +190,7 @@ impl Session {
                 return self.handles.queue_failure(handle, tag, failure);
             }
         };
+        self.owe(&work);
         if is_free && self.at_once(&work) {
             return;
         }

@@ -1,16 +1,16 @@
 //! One group of a session: made of its message, carried out at once or in its turn, and answered.
 //!
 //! Law: an atomic group, and one operation, is one group of the memory's; of others each operation is
-//! one by itself, which stands or fails alone. A read-only handle refuses what stores before it looks
-//! at the memory.
+//! one by itself, which stands or fails alone. What stores is refused before the memory is looked at: to
+//! a read-only handle, and where the host is too short of memory (OVERLOADED).
 
 use crate::error::Failure;
-use crate::memory::{Draft, Group};
+use crate::memory::{Draft, Group, Sum};
 use crate::model::RequestKey;
 use crate::proto::v1::session_group::Group as Form;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionFailure, SessionGroup, SessionResult};
-use crate::registry::Found;
+use crate::registry::{Found, Step};
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::operations::packed::Rows;
@@ -110,9 +110,19 @@ impl Work {
         };
         let form = made.inspect_err(|failure| access.trapped(found.record(), failure))?;
         let group = draft.finish();
-        refuse_stores(&group, read_only)?;
+        refuse_stores(call, &group, read_only)?;
         let reply = group.reply().get();
         Ok(Self { tag, found, kind: Kind::Whole { group, form, key }, reply })
+    }
+
+    /// What it accesses, as far as that is known before it is carried out.
+    pub(super) fn accesses(&self) -> Sum {
+        let many = |accesses: usize| Sum { accesses: accesses as u64, bytes: 0 };
+        match &self.kind {
+            Kind::Whole { group, .. } => group.tally().whole(),
+            Kind::List { operations, .. } => many(operations.len()),
+            Kind::Packed { rows, .. } => many(rows.count()),
+        }
     }
 
     /// Carries it out, waiting where that is needed.
@@ -165,11 +175,14 @@ pub(super) fn put_whole(out: &mut Outbound, tag: u64, form: &Whole, raw: &[u8]) 
     }
 }
 
-fn refuse_stores(group: &Group, read_only: bool) -> Result<(), Failure> {
-    if read_only && group.writes() {
+fn refuse_stores(call: &Call, group: &Group, read_only: bool) -> Result<(), Failure> {
+    if !group.writes() {
+        return Ok(());
+    }
+    if read_only {
         return Err(Failure::GrantReadOnly);
     }
-    Ok(())
+    call.door.server.registry.overload.admit(Step::ShedCalls)
 }
 
 /// Operations that each stand or fail alone.
@@ -241,13 +254,15 @@ impl<'a> Each<'a> {
             let mut draft = operations::draft(self.call, self.found.record());
             add(&mut draft, &segments).and_then(|shape| {
                 let group = draft.finish();
-                refuse_stores(&group, self.read_only).map(|()| (group, shape))
+                refuse_stores(self.call, &group, self.read_only).map(|()| (group, shape))
             })
         };
         let before = self.raw.len();
         let done = match made {
             Ok((group, shape)) => {
                 self.fits(group.reply().get())?;
+                let Sum { accesses, bytes } = group.tally().whole();
+                access.tenant().rates.owe(accesses.saturating_sub(1), bytes);
                 let (found, out) = (self.found.clone(), Vec::new());
                 let executed = access.execute(self.occasion, found, group, out, None).await;
                 executed.map(|results| {

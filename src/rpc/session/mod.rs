@@ -29,6 +29,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
 use hyper::body::Incoming as Body;
+use tokio::time::Sleep;
 use tonic::Status;
 
 use crate::error::Failure;
@@ -40,6 +41,7 @@ use crate::proto::v1::{self, SessionGoAway, SessionStarted};
 use crate::registry::{Attachments, Gate, Reads};
 use crate::rpc::admission::Place;
 use crate::rpc::call::Call;
+use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{MessageLimit, Messages};
 use crate::rpc::operations;
@@ -90,6 +92,8 @@ pub(crate) struct Session {
     scratch: Vec<u8>,
     last_tag: Option<u64>,
     frames: u32,
+    /// Until something is left of the tenant's rates.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -149,6 +153,7 @@ impl Session {
             scratch: Vec::new(),
             last_tag: None,
             frames: 0,
+            pause: None,
         }
     }
 
@@ -188,7 +193,11 @@ impl Session {
             && self.has_room()
             && self.out.len() < FRAME
         {
+            if !self.messages.is_coming() && self.is_held_up(context) {
+                break;
+            }
             let Poll::Ready(came) = self.poll_message(context) else { break };
+            self.call.door.access.tenant().rates.owe(1, 0);
             did = true;
             self.accept(came, &mut turn, now);
         }
@@ -205,6 +214,20 @@ impl Session {
     fn has_room(&self) -> bool {
         self.groups < self.limits.max_groups_in_flight
             && (self.groups == 0 || self.reply_bytes < self.limits.max_reply_bytes_in_flight)
+    }
+
+    /// Whether nothing is left of the tenant's rates, so that no further message is taken: each owes what
+    /// it leads to.
+    fn is_held_up(&mut self, context: &mut Context<'_>) -> bool {
+        while let Some(wait) = self.call.door.access.tenant().rates.wait() {
+            let Some(mut pause) = timer(Instant::now().checked_add(wait)) else { return true };
+            if pause.as_mut().poll(context).is_pending() {
+                self.pause = Some(pause);
+                return true;
+            }
+        }
+        self.pause = None;
+        false
     }
 
     fn poll_message(

@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
-use crate::metrics::{HookEvent, HookMeters};
+use crate::metrics::{HookEvent, TenantMeters};
 use crate::model::HookId;
 use crate::registry::{Account, Asking, Deciders, LabelSelector, Wish};
 use crate::tenancy::hooks::asking::ask;
@@ -107,7 +107,7 @@ pub(super) struct Hook {
 #[derive(Debug)]
 pub struct Hooks {
     clock: Arc<dyn Clock>,
-    meters: HookMeters,
+    meters: Arc<TenantMeters>,
     tenant: Arc<Account>,
     host: Arc<Account>,
     policy: RwLock<GrowPolicy>,
@@ -122,7 +122,7 @@ impl Hooks {
         policy: GrowPolicy,
         [tenant, host]: [&Arc<Account>; 2],
         clock: &Arc<dyn Clock>,
-        meters: HookMeters,
+        meters: Arc<TenantMeters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             bucket: Mutex::new(Bucket::full(clock.now())),

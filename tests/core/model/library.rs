@@ -5,7 +5,7 @@ use linmemd::error::Failure;
 use linmemd::memory::{Finding, Outcome};
 use linmemd::model::{
     ActiveSegment, AddressSpace, Allocator, Backing, Form, Growth, Guard, Id, IndexType,
-    MemorySpec, Populate, Presentation, ShareAccess, Verification, Volatility,
+    MemorySpec, Owner, Populate, Presentation, ShareAccess, Verification, Volatility,
 };
 use linmemd::registry::{Expected, LabelSelector, NewShare, PresentationChange, Record, Waited};
 use linmemd::tenancy::{Access, SegmentPart};
@@ -18,27 +18,29 @@ use crate::partitions::{asked as asked_partition, make, unmake};
 
 pub(super) struct Library {
     floors: Floors,
+    grantee: Access,
     /// Bytes are accessed by another tenant, with whom each memory is shared under its own name.
     lends: bool,
 }
 
 impl Library {
     pub(super) fn new(lends: bool) -> Self {
-        let library = Self { floors: Floors::with_arena(), lends };
+        let floors = Floors::with_arena();
+        let library = Self { grantee: floors.access_of(GRANTEE), floors, lends };
         library.make_pool();
         library
     }
 
     /// Whoever accesses bytes.
     fn user(&self) -> &Access {
-        if self.lends { &self.floors.grantee } else { &self.floors.access }
+        if self.lends { &self.grantee } else { &self.floors.access }
     }
 
     fn lend(&self, id: &Id) -> Result<(), Failure> {
         let grantee = Id::new(GRANTEE).unwrap();
         let new = NewShare { grantee, access: ShareAccess::ReadWrite, expire_time: None };
         let share = self.floors.access.share(&occasion(), target(id.as_str()), new)?;
-        self.floors.grantee.mount(&occasion(), &share.id, Some(id.clone())).map(drop)
+        self.grantee.mount(&occasion(), &share.id, Some(id.clone())).map(drop)
     }
 
     fn make_pool(&self) {
@@ -215,7 +217,7 @@ impl Door for Library {
         unmake(&self.floors, POOL).expect("nothing lives in it");
         self.floors.assert_empty();
         let charged = self.floors.charged().to_vec();
-        assert!(self.floors.grantee.tenant().namespace.account.is_empty());
+        assert!(self.grantee.tenant().namespace.account.is_empty());
         self.make_pool();
         charged
     }
@@ -249,6 +251,7 @@ fn asked(spec: &Spec) -> Result<MemorySpec, Failure> {
         growth: if spec.may_grow { Growth::Allowed } else { Growth::Disallowed },
         guard: Guard { before: guard(spec.guard.0), after: guard(spec.guard.1) },
         form: form(spec.form).shared(),
+        owner: Owner::Tenant,
         presentation: Presentation::default(),
         segments: spec.segments.iter().map(active).collect(),
     })

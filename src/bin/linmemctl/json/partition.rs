@@ -19,6 +19,8 @@ pub(crate) fn partition(partition: &proto::Partition) -> Value {
         memories,
         children,
         create_time,
+        mappings,
+        reserved_bytes,
     } = partition;
     json!({
         "partition_id": partition_id,
@@ -28,6 +30,8 @@ pub(crate) fn partition(partition: &proto::Partition) -> Value {
         "set_aside_bytes": set_aside_bytes,
         "set_aside_failures": set_aside_failures,
         "memories": memories,
+        "mappings": mappings,
+        "reserved_bytes": reserved_bytes,
         "children": children,
         "create_time": text(create_time),
     })
@@ -42,6 +46,9 @@ fn spec(spec: &proto::PartitionSpec) -> Value {
         page_kind,
         locked,
         tenants,
+        memories,
+        mappings,
+        reserved_bytes,
     } = spec;
     json!({
         "parent": parent,
@@ -51,5 +58,8 @@ fn spec(spec: &proto::PartitionSpec) -> Value {
         "page_kind": name(*page_kind, proto::HugePages::as_str_name),
         "locked": locked,
         "tenants": tenants,
+        "memories": memories,
+        "mappings": mappings,
+        "reserved_bytes": reserved_bytes,
     })
 }

@@ -40,6 +40,7 @@ pub(crate) fn host(host: &proto::HostInfo) -> Value {
         listeners,
         kernel_release,
         draining,
+        overload_step,
         confinement,
         config_hash,
     } = host;
@@ -78,6 +79,7 @@ pub(crate) fn host(host: &proto::HostInfo) -> Value {
         })).collect::<Vec<_>>(),
         "kernel_release": kernel_release,
         "draining": draining,
+        "overload_step": overload_step,
         "config_hash": config_hash,
     })
 }
@@ -128,6 +130,10 @@ fn limits(limits: &proto::Limits) -> Value {
         tenant_connections,
         max_shares,
         max_mounts,
+        tenant_operations_per_second,
+        tenant_operations_burst,
+        tenant_bytes_per_second,
+        tenant_bytes_burst,
     } = limits;
     let mut all = json!({
         "max_read_bytes": max_read_bytes,
@@ -177,6 +183,10 @@ fn limits(limits: &proto::Limits) -> Value {
         ("tenant_connections", json!(tenant_connections)),
         ("max_shares", json!(max_shares)),
         ("max_mounts", json!(max_mounts)),
+        ("tenant_operations_per_second", json!(tenant_operations_per_second)),
+        ("tenant_operations_burst", json!(tenant_operations_burst)),
+        ("tenant_bytes_per_second", json!(tenant_bytes_per_second)),
+        ("tenant_bytes_burst", json!(tenant_bytes_burst)),
     ];
     if let Value::Object(all) = &mut all {
         all.extend(more.map(|(name, value)| (name.to_owned(), value)));

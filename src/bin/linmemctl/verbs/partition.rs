@@ -79,6 +79,15 @@ struct CreateArgs {
     /// A tenant whose memories may live in it; may be given many times [default: all].
     #[arg(long, value_name = "TENANT")]
     allow: Vec<String>,
+    /// Memories that may be in it [default: any number].
+    #[arg(long, value_name = "COUNT")]
+    memories: Option<u64>,
+    /// Mappings of theirs [default: any number].
+    #[arg(long, value_name = "COUNT")]
+    mappings: Option<u64>,
+    /// Address space of theirs: 1TiB, 512GiB [default: any].
+    #[arg(long, value_parser = size::bytes, value_name = "SIZE")]
+    reserved: Option<u64>,
 }
 
 /// Does what is to be done with partitions.
@@ -123,6 +132,9 @@ fn spec(args: CreateArgs) -> PartitionSpec {
         page_kind: kind.into(),
         locked: args.locked,
         tenants: args.allow,
+        memories: args.memories,
+        mappings: args.mappings,
+        reserved_bytes: args.reserved,
     }
 }
 

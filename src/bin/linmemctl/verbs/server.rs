@@ -82,6 +82,7 @@ fn host_text(host: &HostInfo, value: &Value) -> String {
         "host_page_bytes",
         "guard_kind",
         "draining",
+        "overload_step",
         "config_hash",
         "numa_nodes",
         "huge_page_pools",

@@ -1,0 +1,149 @@
+//! Claims about JSON Web Tokens over the wire: a key set that is replaced while the daemon runs, and what
+//! is no token of an issuer that it trusts.
+//!
+//! Law: keys are made for the test and tokens are signed by another's code.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use linmemd::client::proto::MemorySpec;
+use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, RetryPolicy};
+use linmemd::config::{Identity, JwtClaim, JwtIssuer};
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::contract::refused;
+use crate::harness::{House, eventually, pages, tenant, within};
+
+const ISSUER: &str = "https://issuer.example";
+
+/// A key, and its name in the set.
+struct Key(KeyPair, &'static str);
+
+impl Key {
+    fn new(name: &'static str) -> Self {
+        Self(KeyPair::generate_for(&PKCS_ED25519).unwrap(), name)
+    }
+
+    /// A token for whom the daemon knows as `blue`, for an hour.
+    fn token(&self) -> String {
+        let after = SystemTime::now() + Duration::from_secs(3_600);
+        let exp = after.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({ "iss": ISSUER, "aud": "linmemd", "sub": "blue", "exp": exp });
+        let header = Header { kid: Some(self.1.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let key = EncodingKey::from_ed_der(&self.0.serialize_der());
+        jsonwebtoken::encode(&header, &claims, &key).unwrap()
+    }
+}
+
+/// The issuer's file.
+struct Issuer(TempDir);
+
+impl Issuer {
+    fn of(keys: &[&Key]) -> Self {
+        let issuer = Self(tempfile::tempdir().unwrap());
+        issuer.publish(keys);
+        issuer
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("jwks.json")
+    }
+
+    fn publish(&self, keys: &[&Key]) {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|Key(key, name)| {
+                let x = URL_SAFE_NO_PAD.encode(key.der_bytes());
+                json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": name, "x": x })
+            })
+            .collect();
+        self.put(&json!({ "keys": keys }).to_string());
+    }
+
+    /// Whole or not at all, as whoever replaces keys does it.
+    fn put(&self, text: &str) {
+        let new = self.0.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path()).unwrap();
+    }
+
+    fn house(&self) -> House {
+        House::with(|config| {
+            config.tenants = vec![tenant("default", None), tenant("blue", None)];
+            config.tls.reload_interval = Duration::from_millis(20);
+            config.lease.sweep_interval = Duration::from_millis(10);
+            config.jwt_issuers = vec![JwtIssuer {
+                issuer: ISSUER.to_owned(),
+                audience: "linmemd".to_owned(),
+                jwks_file: self.path(),
+                algorithms: vec!["EdDSA".to_owned()],
+            }];
+            config.identities = vec![Identity {
+                name: "blue's".to_owned(),
+                tenant: "blue".to_owned(),
+                roles: ["reader", "writer"].map(str::to_owned).to_vec(),
+                jwt: Some(JwtClaim {
+                    issuer: ISSUER.to_owned(),
+                    claim: "sub".to_owned(),
+                    value: "blue".to_owned(),
+                }),
+                ..Identity::default()
+            }];
+        })
+    }
+}
+
+async fn connect(house: &House, token: &str) -> Client {
+    let endpoint = format!("http://{}", house.grpc()).parse().unwrap();
+    let mut options = ConnectOptions::new(endpoint);
+    options.retry = RetryPolicy::NONE;
+    options.token = Some(BearerToken::new(token).unwrap());
+    Client::connect(&options).await.unwrap()
+}
+
+fn is_refused(outcome: &Result<impl Sized, ClientError>) -> bool {
+    matches!(outcome, Err(ClientError::Refused(it)) if it.reason == "CREDENTIALS_REFUSED")
+}
+
+#[tokio::test]
+async fn a_key_that_leaves_its_set_lets_nobody_in_and_ends_what_came_by_it() {
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let issuer = Issuer::of(&[&old]);
+    let house = issuer.house();
+    let by_old = connect(&house, &old.token()).await;
+    by_old.create(Some("m"), MemorySpec { shared: true, ..pages(1) }).await.unwrap();
+    let by_new = connect(&house, &new.token()).await;
+    assert!(is_refused(&by_new.memory("m").await), "nobody knows the key yet");
+    let parked = {
+        let by_old = by_old.clone();
+        tokio::spawn(async move { by_old.wait32("m", 0, 0, None).await })
+    };
+    eventually("it waits", async || house.daemon.server.running() == 1).await;
+    // Both, as long as tokens of the old one are under way.
+    issuer.publish(&[&old, &new]);
+    eventually("the new key counts", async || by_new.memory("m").await.is_ok()).await;
+    by_old.memory("m").await.unwrap();
+    assert!(!parked.is_finished(), "whose right stays is left alone");
+    issuer.publish(&[&new]);
+    eventually("the old key counts no more", async || is_refused(&by_old.memory("m").await)).await;
+    let parked = within("the wait is ended", parked).await.unwrap();
+    refused(parked, "CREDENTIALS_REFUSED", &[]);
+    by_new.delete("m").await.unwrap();
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_key_by_the_same_name_lets_nobody_in() {
+    let (known, stranger) = (Key::new("known"), Key::new("known"));
+    let issuer = Issuer::of(&[&known]);
+    let house = issuer.house();
+    connect(&house, &known.token()).await.list("").await.unwrap();
+    assert!(is_refused(&connect(&house, &stranger.token()).await.list("").await));
+    house.close().await;
+}
