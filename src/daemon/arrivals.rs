@@ -1,20 +1,24 @@
 //! [`serve`]: what one serving runtime does: takes its [`Arrival`]s and serves each.
 //!
-//! Law: one task for each connection, its TLS handshake included. What a socket can be asked for, its receive low-water mark, is
-//! asked of the kernel here, for rpc knows none. Connections have turns here.
+//! Law: one task for each connection, its TLS handshake included, for which it waits until it may begin.
+//! What a socket can be asked for, its receive low-water mark, is asked of the kernel here, for rpc knows
+//! none. Connections have turns here.
 
+use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use tokio::io::{Interest, Ready};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::daemon::tls::{self, Tls};
 use crate::os::kernel::Kernel;
-use crate::rpc::{self, ConnectionLimits, Place, Server, SetMark};
+use crate::rpc::{self, ConnectionLimits, Newcomer, Place, Server, SetMark};
 use crate::tenancy::Peer;
 
 /// A connection on its way to the runtime that will serve it.
@@ -38,39 +42,62 @@ pub(super) async fn serve(
 ) {
     tokio::spawn(rpc::give_turns());
     while let Some((arrival, place)) = arrivals.recv().await {
-        let server = Arc::clone(&server);
+        let newcomer = Newcomer::new(&server, place);
         match arrival {
             Arrival::Tcp(stream) => {
                 if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                    match &tls {
-                        Some(tls) => {
-                            let tls = Arc::clone(tls);
-                            tokio::spawn(serve_secured(stream, tls, place, server, limits));
-                        }
-                        None => {
-                            let (mark, peer) = (low_water(&kernel), Peer::Anonymous);
-                            tokio::spawn(rpc::serve(stream, mark, peer, place, server, limits));
-                        }
-                    }
+                    let (mark, tls) = (low_water(&kernel), tls.clone());
+                    tokio::spawn(serve_tcp(stream, mark, tls, newcomer, limits));
                 }
             }
             Arrival::Unix(stream, peer) => {
                 if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                    // A Unix socket has no such mark.
-                    let mark = Box::new(|_: &_, _| false);
-                    tokio::spawn(rpc::serve(stream, mark, peer, place, server, limits));
+                    tokio::spawn(serve_unix(stream, peer, newcomer, limits));
                 }
             }
         }
     }
 }
 
+async fn serve_tcp(
+    stream: tokio::net::TcpStream,
+    mark: SetMark<tokio::net::TcpStream>,
+    tls: Option<Arc<Tls>>,
+    newcomer: Newcomer,
+    limits: ConnectionLimits,
+) {
+    if !newcomer.may_begin(|| is_gone(stream.ready(Interest::READABLE))).await {
+        return;
+    }
+    match tls {
+        Some(tls) => serve_secured(stream, tls, newcomer, limits).await,
+        None => rpc::serve(stream, mark, Peer::Anonymous, newcomer, limits).await,
+    }
+}
+
+async fn serve_unix(
+    stream: tokio::net::UnixStream,
+    peer: Peer,
+    newcomer: Newcomer,
+    limits: ConnectionLimits,
+) {
+    if newcomer.may_begin(|| is_gone(stream.ready(Interest::READABLE))).await {
+        // A Unix socket has no such mark.
+        rpc::serve(stream, Box::new(|_: &_, _| false), peer, newcomer, limits).await;
+    }
+}
+
+/// Whether nothing more will come of a socket, which says whether it is readable.
+fn is_gone(readable: impl Future<Output = io::Result<Ready>>) -> bool {
+    let readable = std::pin::pin!(readable).now_or_never();
+    readable.is_some_and(|readable| readable.is_ok_and(Ready::is_read_closed))
+}
+
 /// Speaks TLS first. Who does not, in time, is gone without a word.
 async fn serve_secured(
     stream: tokio::net::TcpStream,
     tls: Arc<Tls>,
-    place: Place,
-    server: Arc<Server>,
+    newcomer: Newcomer,
     limits: ConnectionLimits,
 ) {
     let handshake = TlsAcceptor::from(tls.config()).accept(stream);
@@ -79,13 +106,13 @@ async fn serve_secured(
             let peer = tls::peer(stream.get_ref().1);
             // What lies in the socket is no message's length.
             let mark = Box::new(|_: &_, _| false);
-            rpc::serve(stream, mark, peer, place, server, limits).await;
+            rpc::serve(stream, mark, peer, newcomer, limits).await;
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
-            server.note_handshake();
+            newcomer.failed();
         }
-        Err(_late) => server.note_handshake(),
+        Err(_late) => newcomer.failed(),
     }
 }
 

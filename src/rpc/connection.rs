@@ -26,7 +26,7 @@ use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::places::Place;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
-use crate::rpc::turns::{self, Party};
+use crate::rpc::turns::{Party, begin};
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Peer, Tenant};
@@ -102,6 +102,36 @@ impl Drop for Seat {
     }
 }
 
+/// A connection that has a place and has not been taken up.
+#[derive(Debug)]
+pub struct Newcomer {
+    server: Arc<Server>,
+    number: u64,
+    place: Place,
+    /// Whom its turns are counted for.
+    party: Arc<Party>,
+}
+
+impl Newcomer {
+    /// The next one, in this place.
+    #[must_use]
+    pub fn new(server: &Arc<Server>, place: Place) -> Self {
+        let number = server.connections_ever.fetch_add(1, Ordering::Relaxed);
+        let party = Party::of(place.address(), number);
+        Self { server: Arc::clone(server), number, place, party }
+    }
+
+    /// Waits until it may be taken up; whether its peer is still there then.
+    pub async fn may_begin(&self, is_gone: impl Fn() -> bool) -> bool {
+        begin(&self.party, is_gone).await
+    }
+
+    /// It did not come through its TLS handshake.
+    pub fn failed(&self) {
+        self.server.note_handshake();
+    }
+}
+
 /// What the calls of one connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -131,12 +161,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(server: Arc<Server>, peer: Peer, place: Place) -> Arc<Self> {
-        let number = server.connections_ever.fetch_add(1, Ordering::Relaxed);
+    fn new(newcomer: Newcomer, peer: Peer) -> Arc<Self> {
+        let Newcomer { server, number, place, party } = newcomer;
         Arc::new(Self {
             number,
             server,
-            party: Party::of(place.peer(), number),
+            party,
             peer: Arc::new(peer),
             rest: Arc::default(),
             untaken: Arc::default(),
@@ -257,31 +287,30 @@ impl Drop for Tied<'_> {
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection, which may begin, to its end.
 pub async fn serve<S>(
     stream: S,
     set_mark: SetMark<S>,
     peer: Peer,
-    place: Place,
-    server: Arc<Server>,
+    newcomer: Newcomer,
     limits: ConnectionLimits,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut phase = server.phase();
+    let mut phase = newcomer.server.phase();
     let ages = matches!(peer, Peer::Certificate(_)).then_some(limits.certificate_age);
-    let connection = Connection::new(server, peer, place);
+    let connection = Connection::new(newcomer, peer);
     let _tied = Tied(&connection);
     let progress = Progress::new();
     let moderation = Moderation::new(set_mark, Arc::clone(&connection.rest));
     let party = Arc::clone(&connection.party);
-    turns::begin(&party).await;
-    let io = TokioIo::new(Watched::new(stream, party, Arc::clone(&progress), moderation));
+    let io =
+        TokioIo::new(Watched::new(stream, Arc::clone(&party), Arc::clone(&progress), moderation));
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| front::handle(Arc::clone(&connection), request))
     };
-    let mut conversation = std::pin::pin!(protocol(&limits).serve_connection(io, service));
+    let mut conversation = std::pin::pin!(protocol(party, &limits).serve_connection(io, service));
     let mut look = interval(limits.look_every());
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut leaving = false;
@@ -335,8 +364,8 @@ fn overdue(
     connection.untaken.is_late(now).then_some("reply")
 }
 
-fn protocol(limits: &ConnectionLimits) -> http2::Builder<CallTasks> {
-    let mut builder = http2::Builder::new(CallTasks);
+fn protocol(party: Arc<Party>, limits: &ConnectionLimits) -> http2::Builder<CallTasks> {
+    let mut builder = http2::Builder::new(CallTasks(party));
     builder
         .timer(TokioTimer::new())
         .initial_connection_window_size(CONNECTION_WINDOW)

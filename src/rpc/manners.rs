@@ -2,15 +2,19 @@
 //!
 //! A frame of nine bytes can cost more than a kilobyte of a message does, and h2 takes frames for as
 //! long as any are there. So a connection's turn ends after [`TURN`] frames, and others have theirs:
-//! whose turn it is, is said by `turns.rs`. Frames that ask for work and bring nothing (resets, pings, settings, priorities, continuations,
-//! empty DATA, what nobody knows) are paid for out of a credit, which calls earn and time gives back:
+//! whose turn it is, is said by `turns.rs`. Frames that ask for work and bring nothing (resets, pings,
+//! settings, priorities, continuations, empty DATA, what nobody knows) are paid for at the end of a turn,
+//! out of a credit that calls earn and time gives back:
 //!
 //! ```text
-//! a call's HEADERS +1      RST_STREAM -2      the others -1      a second +1,000      at most 1,000
+//! a call's HEADERS +1      RST_STREAM -2      the others -1
+//! a connection             a second +1,000    at most 1,000
+//! a party, on each thread  a second +8,000    at most 8,000, of which turns of more cost than worth take
 //! ```
 //!
 //! Law: who has no credit waits until there is some, unread; who must wait for long again and again
-//! is ended. A call that is answered is never charged, and a client that cancels every other call
+//! is ended, and so is, while its party owes much, a connection that has cost more than it was worth in
+//! all its life. A call that is answered is never charged, and a client that cancels every other call
 //! stays even. Knows frame headers only.
 
 use std::future::Future;
@@ -22,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
 
+use crate::rpc::allowance::{Allowance, Terms};
 use crate::rpc::turns::{self, Party, Place, TURN};
 
 const DATA: u8 = 0;
@@ -36,10 +41,10 @@ const ACK: u8 = 1;
 /// Of DATA.
 const END_STREAM: u8 = 1;
 
-/// Credit at most, and from the start.
-const MOST: i64 = 1_000;
-/// Credit that a second brings.
-const A_SECOND: i64 = 1_000;
+/// A connection's credit.
+const CREDIT: Terms = Terms { most: 1_000, each: Duration::from_millis(1), deepest: i64::MAX };
+/// No wait is longer.
+const LONGEST: Duration = Duration::from_secs(1);
 /// A debt that is no accident of a client in a hurry.
 const RUDE: i64 = 50;
 /// So many such debts before the credit was full again end the connection.
@@ -55,8 +60,11 @@ pub(crate) struct Manners {
     is_over: bool,
     /// Where it waits for its turn.
     place: Option<Place>,
-    credit: i64,
-    counted: Instant,
+    /// What they were worth, less what they cost.
+    worth: i64,
+    /// The same of all frames ever.
+    worth_ever: i64,
+    credit: Allowance,
     strikes: u32,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -68,8 +76,9 @@ impl Manners {
             frames: 0,
             is_over: false,
             place: None,
-            credit: MOST,
-            counted: Instant::now(),
+            worth: 0,
+            worth_ever: 0,
+            credit: Allowance::whole(&CREDIT, Instant::now()),
             strikes: 0,
             pause: None,
         }
@@ -86,7 +95,7 @@ impl Manners {
             GOAWAY | WINDOW_UPDATE => 0,
             _ => -1,
         };
-        self.credit = self.credit.saturating_add(change).min(MOST);
+        self.worth = self.worth.saturating_add(change);
     }
 
     /// The socket was found empty: whatever comes next is of another turn.
@@ -103,19 +112,20 @@ impl Manners {
             std::task::ready!(pause.as_mut().poll(context));
             self.pause = None;
         }
-        if self.credit < 0
-            && let Some(time) = self.owed(Instant::now())?
-        {
-            let mut pause = Box::pin(sleep(time));
-            if pause.as_mut().poll(context).is_pending() {
-                self.pause = Some(pause);
-                return Poll::Pending;
-            }
-        }
         if let Some(place) = &self.place {
             std::task::ready!(place.poll(context));
             self.place = None;
         } else if self.frames >= TURN || (self.is_over && self.frames > 0) {
+            if self.worth >= 0 {
+                let worth = self.earn();
+                self.credit.give(&CREDIT, worth);
+            } else if let Some(time) = self.settle(Instant::now())? {
+                let mut pause = Box::pin(sleep(time));
+                if pause.as_mut().poll(context).is_pending() {
+                    self.pause = Some(pause);
+                    return Poll::Pending;
+                }
+            }
             let others_had_theirs = std::mem::take(&mut self.is_over);
             self.place = turns::ask(&self.party, std::mem::take(&mut self.frames), context);
             if self.place.is_some() {
@@ -129,48 +139,53 @@ impl Manners {
         Poll::Ready(Ok(()))
     }
 
-    /// How long the peer must wait, with what time has brought since this was last asked.
-    fn owed(&mut self, now: Instant) -> io::Result<Option<Duration>> {
-        let passed = i64::try_from(now.duration_since(self.counted).as_millis());
-        let brought = passed.unwrap_or(i64::MAX).saturating_mul(A_SECOND) / 1_000;
-        self.counted = now;
-        let sum = self.credit.saturating_add(brought);
-        if sum >= MOST {
+    /// What the frames of this turn were worth.
+    const fn earn(&mut self) -> i64 {
+        let worth = std::mem::replace(&mut self.worth, 0);
+        self.worth_ever = self.worth_ever.saturating_add(worth);
+        worth
+    }
+
+    /// How long the peer must wait for what its frames cost beyond what they were worth.
+    fn settle(&mut self, now: Instant) -> io::Result<Option<Duration>> {
+        let cost = self.earn().saturating_neg();
+        let left = self.credit.take(&CREDIT, cost, now);
+        if left.saturating_add(cost) >= CREDIT.most {
             self.strikes = 0;
         }
-        self.credit = sum.min(MOST);
-        if self.credit >= 0 {
-            return Ok(None);
-        }
-        let debt = self.credit.saturating_neg();
-        if debt >= RUDE {
+        if left <= RUDE.saturating_neg() {
             self.strikes = self.strikes.saturating_add(1);
-            if self.strikes >= STRIKES {
-                return Err(io::Error::other("too many frames that bring nothing"));
-            }
         }
-        let millis = u64::try_from(debt.saturating_mul(1_000) / A_SECOND).unwrap_or(1);
-        Ok(Some(Duration::from_millis(millis.clamp(1, 1_000))))
+        let owes = turns::charge(&self.party, cost, now);
+        let is_one_of_many = owes.is_some_and(|owes| owes.is_deep) && self.worth_ever < 0;
+        if is_one_of_many || self.strikes >= STRIKES {
+            return Err(io::Error::other("too many frames that bring nothing"));
+        }
+        let time = CREDIT.until_even(left).max(owes.map(|owes| owes.time));
+        Ok(time.map(|time| time.min(LONGEST)))
     }
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 
+    /// Those of a connection that shares its party with none.
     fn manners() -> Manners {
-        Manners::new(Party::of(None, 1))
+        static PARTIES: AtomicU64 = AtomicU64::new(0);
+        Manners::new(Party::of(None, PARTIES.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Reads so many of these frames a turn until told to wait or to go; how many that took.
+    /// Takes turns of one of these frames each until told to wait or to go; how many that took.
     fn until_told(manners: &mut Manners, now: Instant, frames: &[(u8, u8, usize)]) -> usize {
         for count in 1..=10_000 {
             for (kind, flags, length) in frames {
                 manners.frame(*kind, *flags, *length);
             }
-            if manners.credit < 0 && !matches!(manners.owed(now), Ok(None)) {
+            if manners.worth < 0 && !matches!(manners.settle(now), Ok(None)) {
                 return count;
             }
         }
@@ -181,7 +196,7 @@ mod tests {
     fn calls_and_their_messages_cost_nothing_however_many() {
         let mut manners = manners();
         let call = [(HEADERS, 4, 50), (DATA, 0, 100), (DATA, END_STREAM, 0), (WINDOW_UPDATE, 0, 4)];
-        let now = manners.counted;
+        let now = Instant::now();
         assert_eq!(until_told(&mut manners, now, &call), 10_000);
         assert_eq!(until_told(&mut manners, now, &[(PING, ACK, 8), (SETTINGS, ACK, 0)]), 10_000);
         let every_other = [(HEADERS, 4, 50), (HEADERS, 4, 50), (RST_STREAM, 0, 4)];
@@ -194,37 +209,58 @@ mod tests {
             [(PING, 0, 8), (SETTINGS, 0, 0), (2, 0, 5), (DATA, 0, 0), (9, 4, 0), (77, 0, 9)]
         {
             let mut manners = manners();
-            let now = manners.counted;
+            let now = Instant::now();
             assert_eq!(until_told(&mut manners, now, &[(kind, flags, length)]), 1_001);
-            let later = now + Duration::from_secs(1);
-            assert_eq!(until_told(&mut manners, later, &[(kind, flags, length)]), 1_000);
+            let later = now + Duration::from_secs(2);
+            assert_eq!(until_told(&mut manners, later, &[(kind, flags, length)]), 1_001);
         }
         let mut manners = manners();
-        let now = manners.counted;
-        assert_eq!(until_told(&mut manners, now, &[(HEADERS, 4, 50), (RST_STREAM, 0, 4)]), 1_000);
+        let reset = [(HEADERS, 4, 50), (RST_STREAM, 0, 4)];
+        assert_eq!(until_told(&mut manners, Instant::now(), &reset), 1_001);
     }
 
     #[test]
     fn a_pinger_with_one_ping_under_way_is_slowed_and_a_flood_is_ended() {
         let (mut pinger, mut flooder) = (manners(), manners());
-        let mut now = pinger.counted;
+        let mut now = Instant::now();
         for _ping in 0..20_000 {
             pinger.frame(PING, 0, 8);
-            if pinger.credit < 0 {
-                now += pinger.owed(now).unwrap().unwrap_or_default();
-            }
+            now += pinger.settle(now).unwrap().unwrap_or_default();
         }
         let mut rounds = 0;
-        let mut now = flooder.counted;
         let ended = loop {
             (0..480).for_each(|_| flooder.frame(PING, 0, 8));
             rounds += 1;
-            match flooder.owed(now) {
+            match flooder.settle(now) {
                 Ok(wait) => now += wait.unwrap_or_default(),
                 Err(ended) => break ended,
             }
         };
         assert!(rounds < 100, "{rounds}: {ended}");
+    }
+
+    #[test]
+    fn connections_of_one_party_share_what_may_bring_nothing_and_those_that_never_did_are_ended() {
+        let party = manners().party;
+        let now = Instant::now();
+        let with_resets = |calls: usize| {
+            let mut manners = Manners::new(Arc::clone(&party));
+            (0..calls).for_each(|_| manners.frame(HEADERS, 4, 50));
+            manners.earn();
+            (0..17).for_each(|_| manners.frame(HEADERS, 4, 50));
+            (0..17).for_each(|_| manners.frame(RST_STREAM, 0, 4));
+            manners.settle(now)
+        };
+        let free = (0..2_000).take_while(|_| matches!(with_resets(0), Ok(None))).count();
+        assert_eq!(free, 8_000 / 17, "however many connections they came by");
+        assert!(with_resets(0).is_ok_and(|wait| wait.is_some()), "a small debt is waited for");
+        while with_resets(0).is_ok() {}
+        let wait =
+            with_resets(1_000).expect("a storm of deadlines on a connection that was of use");
+        assert!(wait.is_some(), "waits as well, and lives");
+        let (later, mut another) = (now + Duration::from_secs(4), manners());
+        another.frame(RST_STREAM, 0, 4);
+        assert!(matches!(another.settle(later), Ok(None)), "another party never owed anything");
     }
 
     #[tokio::test]

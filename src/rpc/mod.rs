@@ -26,6 +26,7 @@
 
 mod admin_service;
 mod admission;
+mod allowance;
 mod audit;
 mod audit_queue;
 mod authorization;
@@ -81,7 +82,7 @@ pub use audit::{AuditEntry, Deed, Subject};
 pub use audit_queue::{Audit, AuditQueue};
 pub use capability::Capability;
 pub use clock::ServingClock;
-pub use connection::{ConnectionLimits, serve};
+pub use connection::{ConnectionLimits, Newcomer, serve};
 pub use host::{
     Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, Measure, NumaNode,
 };

@@ -81,6 +81,11 @@ impl Places {
 }
 
 impl Place {
+    /// Whose it is: its address, or its network; none for a Unix socket.
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// Where the connection is from; none for a Unix socket.
     pub(crate) const fn peer(&self) -> Option<IpAddr> {
         self.peer

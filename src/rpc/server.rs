@@ -286,7 +286,7 @@ impl Server {
     }
 
     /// A handshake failed: whoever called is not told why.
-    pub fn note_handshake(&self) {
+    pub(crate) fn note_handshake(&self) {
         self.auth.refused("TLS_HANDSHAKE");
     }
 

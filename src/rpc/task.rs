@@ -4,12 +4,13 @@
 //! keep its call for ever, whatever its deadline. Law: a task whose call has been answered is
 //! dropped a little after the call's deadline or after its caller lost its right to it, and one whose reply handed something over that nobody
 //! took, once that is due; either resets the stream. Before that, and without a deadline, it is left
-//! alone. Answers nothing itself: a deadline that can be told is told by `deadline.rs` and
+//! alone. Each poll has its turn (`turns.rs`): all calls of a connection that ends are woken at once. Answers nothing itself: a deadline that can be told is told by `deadline.rs` and
 //! `transfer.rs`.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use tokio::time::Sleep;
 
 use crate::rpc::deadline::timer;
 use crate::rpc::lapse::{Lapse, either};
+use crate::rpc::turns::{self, CALL, Party, Place};
 
 /// How long after its deadline an answer may still be on its way.
 const GRACE: Duration = Duration::from_millis(100);
@@ -74,21 +76,26 @@ pub(crate) fn is_stalled() -> bool {
     STALLED.get()
 }
 
-/// Spawns hyper's tasks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CallTasks;
+/// Spawns the tasks that hyper makes of one connection's calls, whose turns are counted for this party.
+#[derive(Clone, Debug)]
+pub(crate) struct CallTasks(pub(crate) Arc<Party>);
 
 impl<F> Executor<F> for CallTasks
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        tokio::spawn(CallTask { task: Some(task), end: None, lapse: None, due: None, stall: None });
+        let (party, task) = (Arc::clone(&self.0), Some(task));
+        let (place, end, lapse, due, stall) = (None, None, None, None, None);
+        tokio::spawn(CallTask { party, place, task, end, lapse, due, stall });
     }
 }
 
 pin_project! {
     struct CallTask<F> {
+        party: Arc<Party>,
+        // Where it waits for its turn.
+        place: Option<Place>,
         #[pin]
         task: Option<F>,
         end: Option<Pin<Box<Sleep>>>,
@@ -105,6 +112,11 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
+        let place = this.place.take().or_else(|| turns::ask(this.party, CALL, context));
+        if let Some(place) = place.filter(|place| place.poll(context).is_pending()) {
+            *this.place = Some(place);
+            return Poll::Pending;
+        }
         let Some(task) = this.task.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         let outcome = task.poll(context);
         let (answered, handed) = (ANSWERED.take(), HANDED.take());

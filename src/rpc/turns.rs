@@ -13,26 +13,42 @@
 //! So who comes with little never waits for more than one turn of who comes with much, and of those who
 //! come with much each tenant has as much as another, however many connections it has.
 //!
-//! Law: a thread's own, without locks. Nobody waits while nothing else is to be done, and nobody at all
-//! while there is one party alone. A thread that nobody gives turns on ([`give_turns`]) has no lines.
+//! Two things are paced besides, for they cost the daemon more than the peer: connections of one address
+//! that are taken up ([`begin`]), and, over all connections of a party, frames that bring nothing
+//! ([`charge`]).
+//!
+//! Law: a thread's own, without locks. In a line nobody waits while nothing else is to be done, and nobody
+//! at all while there is one party alone. A thread that nobody gives turns on ([`give_turns`]) has no lines.
 
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
+use crate::rpc::allowance::{Allowance, Terms};
+
 /// Frames of one connection before others have their turn: some sixteen calls.
 pub(crate) const TURN: u32 = 32;
-/// Each party may have a frame for each of these times, on each thread: 16,000 frames a second, some five
-/// thousand calls.
-pub(super) const FRAME: Duration = Duration::from_nanos(62_500);
-/// Of its allowance a party keeps no more than that.
-pub(super) const MOST: i64 = 256;
+/// What a poll of a call costs, in frames.
+pub(crate) const CALL: u32 = 2;
+/// Frames of a party, on each thread: 32,000 a second, some five thousand calls.
+const FRAMES: Terms = Terms { most: 128, each: Duration::from_nanos(31_250), deepest: 128 };
+/// Frames of a party that bring nothing, as `manners.rs` counts them, on each thread: 8,000 a second.
+/// It is told of no more than two seconds' worth.
+const IDLE: Terms = Terms { most: 8_000, each: Duration::from_micros(125), deepest: 16_000 };
+/// A debt of them that is no accident.
+const DEEP: i64 = 1_000;
+/// Connections of one address that each thread takes up: 500 a second.
+const CONNECTIONS: Terms = Terms { most: 500, each: Duration::from_millis(2), deepest: 1_000_000 };
+/// How often who waits to be taken up is looked after: whether its peer is still there.
+const LOOK: Duration = Duration::from_millis(50);
 /// What taking a connection up costs, in frames.
 const CONNECTION: u32 = 16;
 /// How often parties that are quiet are forgotten.
@@ -43,12 +59,13 @@ const SWEEP: Duration = Duration::from_millis(50);
 pub(crate) struct Party(AtomicU64);
 
 impl Party {
-    /// Before it is known whose it is: an address's, or one of its own.
+    /// Before it is known whose it is: an address's, which stands for whose it is as in `places.rs`, or
+    /// one of its own.
     pub(crate) fn of(address: Option<IpAddr>, connection: u64) -> Arc<Self> {
         // Addresses of tenants are even, these are not.
         let key = match address {
             Some(IpAddr::V4(address)) => u64::from(address.to_bits()),
-            // One host has at the least a network of 64 bits.
+            // All of it that is not zero.
             Some(IpAddr::V6(address)) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
             None => connection,
         };
@@ -100,13 +117,75 @@ pub(crate) fn ask(party: &Party, frames: u32, context: &mut Context<'_>) -> Opti
     LINES.with_borrow_mut(|lines| lines.ask(party.key(), frames, context.waker()))
 }
 
-/// Waits until a connection of this party may be taken up.
-pub(crate) fn begin(party: &Party) -> impl Future<Output = ()> {
+/// What a party owes for frames that bring nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owes {
+    /// Until nothing is owed.
+    pub(crate) time: Duration,
+    /// It is more than an accident.
+    pub(crate) is_deep: bool,
+}
+
+/// Charges this party so much for frames that bring nothing; what it owes then.
+pub(crate) fn charge(party: &Party, cost: i64, now: Instant) -> Option<Owes> {
+    let left = LINES.with_borrow_mut(|lines| {
+        lines.sweep(now);
+        lines.line(party.key(), now).idle.take(&IDLE, cost, now)
+    });
+    let is_deep = left <= DEEP.saturating_neg();
+    IDLE.until_even(left).map(|time| Owes { time, is_deep })
+}
+
+/// Waits until a connection of this party may be taken up; whether its peer is still there.
+pub(crate) async fn begin(party: &Party, is_gone: impl Fn() -> bool) -> bool {
+    let mut taken = Taken::take(party.key());
+    while let Some(wait) = taken.wait.take() {
+        sleep(wait.min(LOOK)).await;
+        if is_gone() {
+            return false;
+        }
+        taken.wait = wait.checked_sub(LOOK).filter(|left| !left.is_zero());
+    }
+    taken.is_up = true;
     let mut asked = None;
-    poll_fn(move |context| {
+    poll_fn(|context| {
         let place = asked.get_or_insert_with(|| ask(party, CONNECTION, context));
         place.as_ref().map_or(Poll::Ready(()), |place| place.poll(context))
     })
+    .await;
+    true
+}
+
+/// One of the connections of an address that may be taken up. Given back when dropped before it is.
+struct Taken {
+    party: u64,
+    wait: Option<Duration>,
+    is_up: bool,
+}
+
+impl Taken {
+    fn take(party: u64) -> Self {
+        let now = Instant::now();
+        let left = LINES.with_borrow_mut(|lines| {
+            lines.sweep(now);
+            lines.line(party, now).connections.take(&CONNECTIONS, 1, now)
+        });
+        Self { party, wait: CONNECTIONS.until_even(left), is_up: false }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.is_up {
+            return;
+        }
+        // The thread may be ending.
+        let _gone = LINES.try_with(|lines| {
+            if let Some(line) = lines.borrow_mut().by_party.get_mut(&self.party) {
+                line.connections.give(&CONNECTIONS, 1);
+            }
+        });
+    }
 }
 
 /// Gives turns on this thread, for as long as it is polled.
@@ -138,9 +217,10 @@ struct Lines {
 }
 
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) left: i64,
-    counted: Instant,
+struct Line {
+    frames: Allowance,
+    idle: Allowance,
+    connections: Allowance,
     waiting: VecDeque<Waiting>,
 }
 
@@ -159,9 +239,9 @@ impl Lines {
         }
         let now = Instant::now();
         self.sweep(now);
-        let line = self.by_party.entry(party).or_insert_with(|| Line::new(now));
-        line.count(frames, now);
-        if line.left >= 0 && line.waiting.is_empty() || self.by_party.len() == 1 {
+        let line = self.line(party, now);
+        let left = line.frames.take(&FRAMES, frames.into(), now);
+        if left >= 0 && line.waiting.is_empty() || self.by_party.len() == 1 {
             return None;
         }
         let (is_called, waker) = (AtomicBool::new(false), Mutex::new(waker.clone()));
@@ -177,6 +257,10 @@ impl Lines {
             giver.wake();
         }
         Some(Place(ticket))
+    }
+
+    fn line(&mut self, party: u64, now: Instant) -> &mut Line {
+        self.by_party.entry(party).or_insert_with(|| Line::new(now))
     }
 
     fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -216,10 +300,7 @@ impl Lines {
             return;
         }
         self.swept = Some(now);
-        self.by_party.retain(|_, line| {
-            line.count(0, now);
-            line.left < MOST || !line.waiting.is_empty()
-        });
+        self.by_party.retain(|_, line| !line.is_quiet(now));
     }
 
     fn call_all(&mut self) -> Vec<Arc<Ticket>> {
@@ -230,19 +311,21 @@ impl Lines {
 }
 
 impl Line {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self { left: MOST, counted: now, waiting: VecDeque::new() }
+    const fn new(now: Instant) -> Self {
+        Self {
+            frames: Allowance::whole(&FRAMES, now),
+            idle: Allowance::whole(&IDLE, now),
+            connections: Allowance::whole(&CONNECTIONS, now),
+            waiting: VecDeque::new(),
+        }
     }
 
-    pub(super) fn count(&mut self, frames: u32, now: Instant) {
-        let passed = now.saturating_duration_since(self.counted).as_nanos();
-        let brought =
-            u32::try_from(passed.checked_div(FRAME.as_nanos()).unwrap_or(0)).unwrap_or(u32::MAX);
-        // What is less than a frame's time goes on running.
-        self.counted = self.counted.checked_add(FRAME.saturating_mul(brought)).unwrap_or(now);
-        let left = self.left.saturating_add(brought.into()).min(MOST).saturating_sub(frames.into());
-        // It has its turns in line meanwhile, so that no debt must last.
-        self.left = left.max(-MOST);
+    /// It has all of its allowances, and nobody waits.
+    fn is_quiet(&mut self, now: Instant) -> bool {
+        self.waiting.is_empty()
+            && self.frames.take(&FRAMES, 0, now) == FRAMES.most
+            && self.idle.take(&IDLE, 0, now) == IDLE.most
+            && self.connections.take(&CONNECTIONS, 0, now) == CONNECTIONS.most
     }
 }
 

@@ -4,12 +4,16 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use hyper::rt::Executor;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
-use crate::rpc::turns::{FRAME, Line, MOST, Party, TURN, ask, give_turns};
+use crate::rpc::task::CallTasks;
+use crate::rpc::turns::{Party, TURN, ask, begin, give_turns};
 
 fn party(number: u64) -> Arc<Party> {
     Party::of(None, number)
@@ -36,7 +40,7 @@ fn greedy(party: &Arc<Party>, turns: &Rc<Cell<u32>>, stop: &Rc<Cell<bool>>) {
     });
 }
 
-async fn until(done: impl Fn() -> bool) {
+async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         yield_now().await;
     }
@@ -82,7 +86,7 @@ fn who_wants_little_is_served_at_once_and_of_the_greedy_each_party_has_as_much()
         // Their allowances are spent.
         until(|| crowd.get() > 50 && single.get() > 50).await;
         let before = (crowd.get(), single.get());
-        for _ in 0..50 {
+        for _ in 0..40 {
             assert!(!turn(&small, 3).await);
             yield_now().await;
         }
@@ -113,16 +117,45 @@ fn a_place_that_is_left_costs_nobody_a_turn_and_all_are_called_when_no_more_are_
 }
 
 #[test]
-fn time_brings_an_allowance_back_and_no_more_than_all_of_it() {
-    let begin = Instant::now();
-    let mut line = Line::new(begin);
-    line.count(300, begin);
-    assert_eq!(line.left, -44);
-    line.count(0, begin + FRAME * 3 / 2);
-    line.count(0, begin + FRAME * 2);
-    assert_eq!(line.left, -42, "halves are not lost");
-    line.count(100_000, begin + FRAME * 2);
-    assert_eq!(line.left, -MOST);
-    line.count(0, begin + Duration::from_secs(9));
-    assert_eq!(line.left, MOST);
+fn calls_that_are_woken_all_at_once_have_turns_too() {
+    const CALLS: u32 = 2_000;
+    on_a_thread(async {
+        tokio::spawn(give_turns());
+        let (crowd, small) = (party(1), party(2));
+        yield_now().await;
+        turn(&small, 1).await;
+        let (tasks, done) = (CallTasks(crowd), Arc::new(AtomicU32::new(0)));
+        for _ in 0..CALLS {
+            let done = Arc::clone(&done);
+            tasks.execute(async move {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        let mut looks = 0;
+        until(|| {
+            looks += 1;
+            done.load(Ordering::Relaxed) == CALLS
+        })
+        .await;
+        assert!(looks > CALLS / TURN, "{looks} looks at what else is to be done");
+    });
+}
+
+#[test]
+fn connections_beyond_a_burst_are_taken_up_at_a_pace_and_those_whose_peer_has_gone_take_no_place() {
+    on_a_thread(async {
+        let address = Party::of(Some("10.0.0.1".parse().unwrap()), 1);
+        let other = Party::of(Some("10.0.0.2".parse().unwrap()), 2);
+        let at_once = |party| begin(party, || false).now_or_never();
+        for _ in 0..500 {
+            assert_eq!(at_once(&address), Some(true), "a burst");
+        }
+        let refused = (0..2_000).filter(|_| at_once(&address).is_none()).count();
+        assert!(refused > 1_000, "{refused}");
+        assert_eq!(at_once(&other), Some(true), "another address waits for nothing");
+        let begun = Instant::now();
+        while begin(&address, || true).await {}
+        assert!(begin(&address, || false).await);
+        assert!(begun.elapsed() < Duration::from_secs(1), "who gave up is not waited for");
+    });
 }

@@ -1,7 +1,8 @@
 //! [`HalfACore`]: a control group that has half a core.
 //!
 //! Owns: the group, made below the root of whichever tree has the CPU controller here (version 1 or 2).
-//! Law: it is taken away by `Drop`, after what was in it has ended.
+//! Law: what is in it runs only where nobody else wants to, for attackers are on other machines in life and
+//! take no core from the daemon there; it is taken away by `Drop`, after what was in it has ended.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ impl HalfACore {
         let directory = root.join(format!("linmemd-hostile-{}", std::process::id()));
         fs::create_dir(&directory).map_err(|error| told(&directory, error))?;
         let group = Self { directory };
+        write(group.directory.join("cpu.idle"), "1")?;
         let half = PERIOD / 2;
         if version == 2 {
             write(group.directory.join("cpu.max"), &format!("{half} {PERIOD}"))?;
