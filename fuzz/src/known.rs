@@ -31,7 +31,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::law::{self, Refusal, Verdict};
 use crate::rpcs::rpc;
-use crate::world::{NEVER, OWN, connect, exchange, framed};
+use crate::world::{NEVER, OWN, connect, exchange, framed, still};
 
 /// The issuer, and for whom its tokens are.
 pub(crate) const ISSUER: &str = "https://issuer";
@@ -289,14 +289,7 @@ impl Drop for Gate {
 }
 
 fn config(folder: &std::path::Path) -> Config {
-    let mut config = Config::default();
-    config.grpc.listen = "127.0.0.1:0".parse().expect("an address");
-    config.http.listen = config.grpc.listen;
-    config.grpc.runtimes = Some(1);
-    config.pool.threads = Some(1);
-    config.memory.purge_at = None;
-    config.memory.host_budget = Some(64 << 20);
-    config.lease.sweep_interval = NEVER;
+    let mut config = still();
     config.tls.reload_interval = NEVER;
     let file = |place: usize| Some(folder.join(FILES[place]));
     (config.tls.certificate, config.tls.key) = (file(0), file(1));

@@ -17,7 +17,6 @@ mod floors;
 mod known;
 mod law;
 mod model;
-mod partitions;
 mod planted;
 mod rpcs;
 mod script;

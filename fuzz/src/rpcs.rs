@@ -93,3 +93,9 @@ rpcs! {
 pub(crate) fn rpc(name: &str) -> &'static Rpc {
     RPCS.iter().find(|rpc| rpc.name == name).unwrap_or_else(|| panic!("no RPC {name}"))
 }
+
+/// Where an RPC is among those of a target.
+pub(crate) fn number_among(rpcs: &[&str], name: &str) -> u8 {
+    let place = rpcs.iter().position(|rpc| *rpc == name).expect("one of them");
+    u8::try_from(place).expect("few")
+}

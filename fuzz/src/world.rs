@@ -26,7 +26,7 @@ use linmemd::daemon::Daemon;
 use linmemd::model::Now;
 use linmemd::os::kernel::Linux;
 use linmemd::proto::v1;
-use linmemd::rpc::{ConnectionLimits, MostConnections, Server, SetMark, serve};
+use linmemd::rpc::{ConnectionLimits, MostConnections, Newcomer, Server, SetMark, serve};
 use linmemd::tenancy::Peer;
 use prost::Message;
 use tokio::io::DuplexStream;
@@ -590,7 +590,8 @@ pub(crate) fn memories() -> [(&'static str, v1::MemorySpec); 5] {
     ]
 }
 
-fn config() -> Config {
+/// A small daemon in which nothing happens by itself.
+pub(crate) fn still() -> Config {
     let mut config = Config::default();
     config.grpc.listen = "127.0.0.1:0".parse().expect("an address");
     config.http.listen = config.grpc.listen;
@@ -599,6 +600,11 @@ fn config() -> Config {
     config.memory.purge_at = None;
     config.memory.host_budget = Some(64 << 20);
     config.lease.sweep_interval = NEVER;
+    config
+}
+
+fn config() -> Config {
+    let mut config = still();
     // What is kept of events is charged; here every charge is accounted for.
     config.events.ring = 0;
     config.requests.per_tenant = 16;
@@ -636,7 +642,7 @@ pub(crate) fn serving(
     let most = MostConnections { in_all: u64::MAX, per_address: u64::MAX };
     let place = server.place(None, most).expect("a place");
     let set_mark: SetMark<DuplexStream> = Box::new(|_, _| true);
-    let served = serve(far, set_mark, peer, place, Arc::clone(server), limits());
+    let served = serve(far, set_mark, peer, Newcomer::new(server, place), limits());
     (near, served)
 }
 

@@ -11,10 +11,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use rustls::server::Acceptor;
 use tokio::io::{Interest, Ready};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::daemon::tls::{self, Tls};
 use crate::os::kernel::Kernel;
@@ -100,7 +101,13 @@ async fn serve_secured(
     newcomer: Newcomer,
     limits: ConnectionLimits,
 ) {
-    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let handshake = async {
+        // Nothing costly is done before it has said all that it says first.
+        let said = hello.await?;
+        newcomer.may_shake_hands().await;
+        said.into_stream(tls.config()).await
+    };
     match timeout(limits.tls_timeout, handshake).await {
         Ok(Ok(stream)) => {
             let peer = tls::peer(stream.get_ref().1);

@@ -63,8 +63,7 @@ pub(super) fn host_account(config: &Config, budget: &HostBudget) -> AccountLimit
 /// The host's budget itself, where `memory.overcommit` lets its account be charged more.
 pub(super) fn backed(config: &Config, host: &Account) -> Option<u64> {
     let overcommit = config.memory.overcommit;
-    let bytes = host.holdings().iter().find(|one| one.resource == "committed_bytes")?.limit;
-    (overcommit > 1.0).then(|| scaled(bytes, overcommit.recip()))
+    (overcommit > 1.0).then(|| scaled(host.bytes().limit, overcommit.recip()))
 }
 
 /// The kernel's limit on mappings less what is kept for the daemon itself.

@@ -41,8 +41,6 @@ const FILLED_IN_A_MILLISECOND: u64 = 8 << 20;
 const BUSY: Duration = Duration::from_millis(2);
 /// Until the next look where there is pressure and nothing that could be purged.
 const IN_VAIN: Duration = Duration::from_millis(50);
-/// What is of the host's budget.
-const BYTES: [&str; 2] = ["committed_bytes", "overhead_bytes"];
 /// Between looks at least where nothing would be given back, while use changes and while it does not.
 const CHANGING: Duration = Duration::from_millis(50);
 const STEADY: Duration = Duration::from_millis(250);
@@ -242,9 +240,7 @@ impl Watcher {
     /// What is charged, in millionths of the budget itself.
     fn promised(&self) -> u64 {
         let Some(backed) = self.backed else { return 0 };
-        let holdings = self.registry().host.holdings();
-        let bytes = holdings.iter().filter(|one| BYTES.contains(&one.resource));
-        let charged = bytes.fold(0, |sum: u64, one| sum.saturating_add(one.used));
+        let charged = self.registry().host.bytes().used;
         Fullness { used: ByteCount::new(charged), limit: ByteCount::new(backed) }.millionths()
     }
 

@@ -31,6 +31,23 @@ pub struct PartitionSpec {
     pub limits: PartitionLimits,
 }
 
+impl PartitionSpec {
+    /// A part of the host for anybody, with that much set aside of what it may cost.
+    #[must_use]
+    pub const fn new(minimum: ByteCount, maximum: ByteCount) -> Self {
+        Self {
+            parent: None,
+            maximum,
+            minimum,
+            nodes: Vec::new(),
+            pages: None,
+            locked: false,
+            tenants: Vec::new(),
+            limits: PartitionLimits { memories: None, mappings: None, reserved_bytes: None },
+        }
+    }
+}
+
 /// What a partition's memories may come to beside their bytes; none: what the host has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionLimits {

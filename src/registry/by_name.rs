@@ -26,7 +26,7 @@ pub(super) trait Entry {
 #[derive(Debug)]
 pub(super) struct ByName<T> {
     entries: RwLock<BTreeMap<Id, Arc<T>>>,
-    /// How many these are.
+    /// How many these are: a page asks without the lock.
     count: AtomicUsize,
     most: AtomicUsize,
 }

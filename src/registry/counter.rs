@@ -1,6 +1,7 @@
-//! [`Counter`]: so many of one kind of charge in one account, and [`Refused`]: what it says of too many.
+//! [`Counter`]: so many of one kind, and [`Refused`]: what an account says of too many.
 //!
-//! Law: one compare-and-swap each; what is refused is not counted. Does not know whose account it is:
+//! Law: one compare-and-swap each; what is refused is not counted. A limit may be lowered below what is
+//! used: nothing is taken back, and no more is given out. Does not know what it counts, nor for whom:
 //! whoever asked says who refuses.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,17 +13,23 @@ use crate::registry::ledger::Holding;
 /// So many of one kind.
 #[derive(Debug)]
 pub(super) struct Counter {
-    pub(super) limit: AtomicU64,
-    pub(super) used: AtomicU64,
+    limit: AtomicU64,
+    used: AtomicU64,
 }
 
 /// There are not as many left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    pub(super) limit: u64,
+    pub(super) used: u64,
+}
+
+/// There are not as many left of one kind of charge in one account.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) resource: &'static str,
-    pub(super) limit: u64,
-    used: u64,
-    asked: u64,
+    pub(super) full: Full,
+    pub(super) asked: u64,
 }
 
 impl Counter {
@@ -30,17 +37,22 @@ impl Counter {
         Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
     }
 
-    pub(super) fn admit(&self, resource: &'static str, asked: u64) -> Result<(), Refused> {
-        if asked == 0 {
-            return Ok(());
-        }
-        let limit = self.limit.load(Ordering::Relaxed);
+    pub(super) fn admit(&self, asked: u64) -> Result<(), Full> {
+        let limit = self.limit();
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
                 used.checked_add(asked).filter(|sum| *sum <= limit)
             })
             .map(|_before| ())
-            .map_err(|used| Refused { resource, limit, used, asked })
+            .map_err(|used| Full { limit, used })
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_limit(&self, limit: u64) {
@@ -54,11 +66,7 @@ impl Counter {
     }
 
     pub(super) fn holding(&self, resource: &'static str) -> Holding {
-        Holding {
-            resource,
-            limit: self.limit.load(Ordering::Relaxed),
-            used: self.used.load(Ordering::Relaxed),
-        }
+        Holding { resource, limit: self.limit(), used: self.used() }
     }
 }
 
@@ -70,15 +78,15 @@ impl Refused {
             "mappings" => "partition_mappings",
             _ => "partition_reserved_bytes",
         };
-        let (partition_id, limit, asked) = (partition_id.clone(), self.limit, self.asked);
+        let (partition_id, limit, asked) = (partition_id.clone(), self.full.limit, self.asked);
         Failure::PartitionFull { partition_id, limit_name, limit, asked }
     }
 
     pub(super) fn by_tenant(self) -> Failure {
         Failure::QuotaExceeded {
             limit_name: self.resource,
-            limit: self.limit,
-            used: self.used,
+            limit: self.full.limit,
+            used: self.full.used,
             asked: self.asked,
         }
     }

@@ -113,12 +113,11 @@ impl Account {
     /// Everything it holds, kind by kind.
     #[must_use]
     pub fn holdings(&self) -> [Holding; KINDS] {
-        let bytes = self.bytes.used.load(Ordering::Relaxed);
-        let committed = self.committed.load(Ordering::Relaxed).min(bytes);
-        let limit = self.bytes.limit.load(Ordering::Relaxed);
+        let Holding { limit, used, .. } = self.bytes();
+        let committed = self.committed.load(Ordering::Relaxed).min(used);
         [
             Holding { resource: "committed_bytes", limit, used: committed },
-            Holding { resource: "overhead_bytes", limit, used: bytes.saturating_sub(committed) },
+            Holding { resource: "overhead_bytes", limit, used: used.saturating_sub(committed) },
             self.mappings.holding("mappings"),
             self.reserved_bytes.holding("reserved_bytes"),
             self.memories.holding("memories"),
@@ -127,10 +126,10 @@ impl Account {
         ]
     }
 
-    /// What of bytes it may hold, committed and overhead together.
+    /// What it holds of bytes, committed and overhead together, which share one limit.
     #[must_use]
-    pub fn limit_of_bytes(&self) -> u64 {
-        self.bytes.limit.load(Ordering::Relaxed)
+    pub fn bytes(&self) -> Holding {
+        self.bytes.holding("bytes")
     }
 
     fn limit_of(&self, resource: &str) -> u64 {
@@ -172,10 +171,13 @@ impl Account {
     pub(super) fn admit(&self, amount: Amount) -> Result<(), Refused> {
         let parts = self.parts(amount);
         for (number, (counter, resource, asked)) in parts.iter().enumerate() {
-            if let Err(refused) = counter.admit(resource, *asked) {
+            // What is not asked for is not refused, however little there may be of it by now.
+            if *asked > 0
+                && let Err(full) = counter.admit(*asked)
+            {
                 let paid = parts.iter().take(number);
                 paid.for_each(|(counter, _, amount)| counter.give_back(*amount));
-                return Err(refused);
+                return Err(Refused { resource, full, asked: *asked });
             }
         }
         self.committed.fetch_add(amount.committed_bytes, Ordering::Relaxed);
@@ -261,7 +263,7 @@ impl Charge {
     pub fn pay(payer: &Arc<Payer>, amount: Amount) -> Result<Self, Failure> {
         let Payer { tenant, host, .. } = &**payer;
         tenant.admit(amount).map_err(|refused| {
-            if refused.limit < host.limit_of(refused.resource) {
+            if refused.full.limit < host.limit_of(refused.resource) {
                 refused.by_tenant()
             } else {
                 refused.by_host()

@@ -1,17 +1,14 @@
 //! [`Quota`]: so many of one kind for one tenant, of what is not in the ledger.
 //!
-//! Law: taken before what it is for is there, and given back by `Drop`. A limit may be lowered below what
-//! is taken: nothing is taken back, and no more is given out. Does not know what it counts.
+//! Law: taken before what it is for is there, and given back by `Drop`. Does not know what it counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::registry::counter::{Counter, Full};
 
 /// So many.
 #[derive(Debug)]
-pub(super) struct Quota {
-    limit: AtomicU64,
-    taken: AtomicU64,
-}
+pub(super) struct Quota(Counter);
 
 /// Some of them. Given back when dropped.
 #[must_use = "given back when dropped"]
@@ -21,43 +18,31 @@ pub(super) struct Taken {
     count: u64,
 }
 
-/// There are not as many left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full {
-    pub(super) limit: u64,
-    pub(super) used: u64,
-}
-
 impl Quota {
     pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU64::new(limit), taken: AtomicU64::new(0) })
+        Arc::new(Self(Counter::new(limit)))
     }
 
     pub(super) fn take(self: &Arc<Self>, count: u64) -> Result<Taken, Full> {
-        let limit = self.limit();
-        let more = |taken: u64| taken.checked_add(count).filter(|taken| *taken <= limit);
-        match self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more) {
-            Ok(_before) => Ok(Taken { quota: Arc::clone(self), count }),
-            Err(used) => Err(Full { limit, used }),
-        }
+        self.0.admit(count).map(|()| Taken { quota: Arc::clone(self), count })
     }
 
     pub(super) fn set_limit(&self, limit: u64) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.0.set_limit(limit);
     }
 
     pub(super) fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
+        self.0.limit()
     }
 
     pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
+        self.0.used()
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.quota.taken.fetch_sub(self.count, Ordering::AcqRel);
+        self.quota.0.give_back(self.count);
     }
 }
 

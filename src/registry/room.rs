@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::registry::ledger::{Account, Amount, Charge, Payer};
+use crate::registry::ledger::{Account, Amount, Charge, Holding, Payer};
 use crate::registry::namespace::Namespace;
 
 /// Others may take what was made free.
@@ -49,7 +49,6 @@ impl Namespace {
 }
 
 fn missing(account: &Account, amount: Amount) -> u64 {
-    let [committed, overhead, ..] = account.holdings();
-    let used = committed.used.saturating_add(overhead.used);
-    used.saturating_add(amount.bytes()).saturating_sub(committed.limit)
+    let Holding { limit, used, .. } = account.bytes();
+    used.saturating_add(amount.bytes()).saturating_sub(limit)
 }

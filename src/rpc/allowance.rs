@@ -35,10 +35,20 @@ impl Allowance {
         self.left = self.left.saturating_add(count).min(terms.most);
     }
 
+    /// Takes so much if there was as much when time was last counted: most takers need no clock.
+    pub(super) const fn draw(&mut self, count: i64) -> bool {
+        let is_there = count <= self.left;
+        if is_there {
+            self.left = self.left.saturating_sub(count);
+        }
+        is_there
+    }
+
     /// What is left after so much was taken; less than nothing where it is owed.
     pub(super) fn take(&mut self, terms: &Terms, count: i64, now: Instant) -> i64 {
-        let passed = now.saturating_duration_since(self.counted).as_nanos();
-        let brought = passed.checked_div(terms.each.as_nanos()).unwrap_or(0);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let passed = nanos(now.saturating_duration_since(self.counted));
+        let brought = passed.checked_div(nanos(terms.each)).unwrap_or(0);
         let brought = u32::try_from(brought).unwrap_or(u32::MAX);
         // What is less than the time of one goes on running.
         self.counted = self.counted.checked_add(terms.each.saturating_mul(brought)).unwrap_or(now);
@@ -75,5 +85,9 @@ mod tests {
         allowance.give(&TERMS, 10);
         assert_eq!(allowance.take(&TERMS, 1, begin + Duration::from_secs(9)), 255);
         assert_eq!(TERMS.until_even(0), None);
+        assert!(
+            allowance.draw(255) && !allowance.draw(1),
+            "what time has brought is not looked at"
+        );
     }
 }

@@ -26,7 +26,7 @@ use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::places::Place;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
-use crate::rpc::turns::{Party, begin};
+use crate::rpc::turns::{Party, begin, shake_hands};
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Peer, Tenant};
@@ -124,6 +124,11 @@ impl Newcomer {
     /// Waits until it may be taken up; whether its peer is still there then.
     pub async fn may_begin(&self, is_gone: impl Fn() -> bool) -> bool {
         begin(&self.party, is_gone).await
+    }
+
+    /// Waits until it may have its TLS handshake.
+    pub async fn may_shake_hands(&self) {
+        shake_hands(&self.party).await;
     }
 
     /// It did not come through its TLS handshake.
@@ -238,7 +243,7 @@ impl Connection {
             seats.push(Seat(Arc::clone(tenant)));
         }
         self.last_seat.store(address, Ordering::Release);
-        self.party.is_tenants(address);
+        self.party.belongs_to(address);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! [`ask`]: whose turn it is on a serving thread, where several tenants want more than a little of it.
 //!
-//! Each party (a tenant; before a connection's first call, its address) has an allowance of frames, which
-//! time gives back. Who stays within it is served as it comes. Who does not stands in a line:
+//! Each tenant has an allowance of frames, which time gives back. Who stays within it is served as it comes.
+//! Who does not stands in a line, and so does, before its first call, every connection, in that of its
+//! address: for being taken up, for its TLS handshake, for its first frames.
 //!
 //! ```text
 //!  within the allowance ──────────────────────────────> served at once
@@ -51,6 +52,8 @@ const CONNECTIONS: Terms = Terms { most: 500, each: Duration::from_millis(2), de
 const LOOK: Duration = Duration::from_millis(50);
 /// What taking a connection up costs, in frames.
 const CONNECTION: u32 = 16;
+/// What a TLS handshake costs, in frames: a key, a signature.
+const HANDSHAKE: u32 = 64;
 /// How often parties that are quiet are forgotten.
 const SWEEP: Duration = Duration::from_millis(50);
 
@@ -72,13 +75,24 @@ impl Party {
         Arc::new(Self(AtomicU64::new(key << 1 | 1)))
     }
 
-    /// It is a tenant's, which stands at this address.
-    pub(crate) fn is_tenants(&self, address: usize) {
+    /// It is the tenant that is at this address.
+    pub(crate) fn belongs_to(&self, address: usize) {
         self.0.store(address as u64 & !1, Ordering::Relaxed);
     }
 
-    fn key(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn key(&self) -> Key {
+        Key(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What a party is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+impl Key {
+    /// Others have no allowance.
+    const fn is_tenants(self) -> bool {
+        self.0 & 1 == 0
     }
 }
 
@@ -147,24 +161,33 @@ pub(crate) async fn begin(party: &Party, is_gone: impl Fn() -> bool) -> bool {
         taken.wait = wait.checked_sub(LOOK).filter(|left| !left.is_zero());
     }
     taken.is_up = true;
+    turn(party, CONNECTION).await;
+    true
+}
+
+/// Waits until a connection of this party may have its TLS handshake.
+pub(crate) async fn shake_hands(party: &Party) {
+    turn(party, HANDSHAKE).await;
+}
+
+async fn turn(party: &Party, frames: u32) {
     let mut asked = None;
     poll_fn(|context| {
-        let place = asked.get_or_insert_with(|| ask(party, CONNECTION, context));
+        let place = asked.get_or_insert_with(|| ask(party, frames, context));
         place.as_ref().map_or(Poll::Ready(()), |place| place.poll(context))
     })
     .await;
-    true
 }
 
 /// One of the connections of an address that may be taken up. Given back when dropped before it is.
 struct Taken {
-    party: u64,
+    party: Key,
     wait: Option<Duration>,
     is_up: bool,
 }
 
 impl Taken {
-    fn take(party: u64) -> Self {
+    fn take(party: Key) -> Self {
         let now = Instant::now();
         let left = LINES.with_borrow_mut(|lines| {
             lines.sweep(now);
@@ -210,9 +233,9 @@ struct Lines {
     is_given: bool,
     /// Who gives turns, while nobody waits for one.
     giver: Option<Waker>,
-    by_party: HashMap<u64, Line>,
+    by_party: HashMap<Key, Line>,
     /// Parties of whom somebody waits.
-    ring: VecDeque<u64>,
+    ring: VecDeque<Key>,
     swept: Option<Instant>,
 }
 
@@ -233,15 +256,22 @@ struct Waiting {
 
 impl Lines {
     /// A place in the line; none where it needs to wait for nobody.
-    fn ask(&mut self, party: u64, frames: u32, waker: &Waker) -> Option<Place> {
+    fn ask(&mut self, party: Key, frames: u32, waker: &Waker) -> Option<Place> {
         if !self.is_given {
+            return None;
+        }
+        if party.is_tenants()
+            && let Some(line) = self.by_party.get_mut(&party)
+            && line.waiting.is_empty()
+            && line.frames.draw(frames.into())
+        {
             return None;
         }
         let now = Instant::now();
         self.sweep(now);
         let line = self.line(party, now);
         let left = line.frames.take(&FRAMES, frames.into(), now);
-        if left >= 0 && line.waiting.is_empty() || self.by_party.len() == 1 {
+        if party.is_tenants() && left >= 0 && line.waiting.is_empty() || self.by_party.len() == 1 {
             return None;
         }
         let (is_called, waker) = (AtomicBool::new(false), Mutex::new(waker.clone()));
@@ -259,7 +289,7 @@ impl Lines {
         Some(Place(ticket))
     }
 
-    fn line(&mut self, party: u64, now: Instant) -> &mut Line {
+    fn line(&mut self, party: Key, now: Instant) -> &mut Line {
         self.by_party.entry(party).or_insert_with(|| Line::new(now))
     }
 

@@ -15,8 +15,11 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use crate::rpc::task::CallTasks;
 use crate::rpc::turns::{Party, TURN, ask, begin, give_turns};
 
-fn party(number: u64) -> Arc<Party> {
-    Party::of(None, number)
+/// A tenant.
+fn party(number: usize) -> Arc<Party> {
+    let party = Party::of(None, 0);
+    party.belongs_to(number << 4);
+    party
 }
 
 /// Whether it had to stand in the line, once it is its turn.
@@ -94,6 +97,18 @@ fn who_wants_little_is_served_at_once_and_of_the_greedy_each_party_has_as_much()
         let (crowd, single) = (crowd.get() - before.0, single.get() - before.1);
         assert!(crowd.abs_diff(single) < single / 5, "{crowd} and {single}");
         stop.set(true);
+    });
+}
+
+#[test]
+fn who_is_not_known_yet_always_stands_in_a_line_beside_others() {
+    on_a_thread(async {
+        spawn_local(give_turns());
+        yield_now().await;
+        turn(&party(1), 1).await;
+        for number in 0..100 {
+            assert!(turn(&Party::of(None, number), 1).await, "however many of them there are");
+        }
     });
 }
 

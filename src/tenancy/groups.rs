@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Failure;
-use crate::memory::{Group, Sum, Tally};
+use crate::memory::{Group, Tally};
 use crate::metrics::Trap;
 use crate::model::{AccessKind, Now, RequestKey, ShareAccess};
 use crate::registry::{Found, Gate, Part, Record, Share};
@@ -19,12 +19,7 @@ impl Access {
     /// # Errors
     /// RATE_LIMITED.
     pub fn take_for(&self, group: &Group) -> Result<(), Failure> {
-        let rates = &self.tenant.rates;
-        if !rates.are_limited() {
-            return Ok(());
-        }
-        let Sum { accesses, bytes } = group.tally().whole();
-        rates.take(accesses.saturating_sub(1), bytes)
+        self.tenant.rates.take_group(|| group.tally().whole())
     }
 
     /// Carries out a group that has been taken of the rates and appends its results to `out`.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Failure;
+use crate::memory::Sum;
 use crate::registry::{Gate, Holding};
 use crate::tenancy::hooks::Clock;
 use crate::tenancy::rate::{Rate, RateLimit, Tick};
@@ -118,6 +119,29 @@ impl Rates {
             self.operations.owe(operations, now);
             self.bytes.owe(bytes, now);
         }
+    }
+
+    /// Takes what a group accesses, beside the one operation that its message is, whatever is left. The sum
+    /// is made where it counts.
+    #[inline]
+    pub fn owe_group(&self, whole: impl FnOnce() -> Sum) {
+        if self.are_limited() {
+            let Sum { accesses, bytes } = whole();
+            self.owe(accesses.saturating_sub(1), bytes);
+        }
+    }
+
+    /// The same, where that much is left.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    #[inline]
+    pub fn take_group(&self, whole: impl FnOnce() -> Sum) -> Result<(), Failure> {
+        if !self.are_limited() {
+            return Ok(());
+        }
+        let Sum { accesses, bytes } = whole();
+        self.take(accesses.saturating_sub(1), bytes)
     }
 
     /// How long until something is left of each; none where it is.

@@ -59,7 +59,7 @@ pub struct Tenant {
     pub hooks: Arc<Hooks>,
     /// The label of its series: its name, or [`crate::metrics::OTHER_TENANTS`].
     pub label: Arc<str>,
-    /// Whether that is shared.
+    /// Whether that is shared, so that it has no series of its own on a page.
     pub(super) is_folded: bool,
     pub(super) meters: Arc<TenantMeters>,
 }
@@ -142,7 +142,7 @@ impl Tenant {
     pub(super) const PLACES: [fn(&Self) -> u64; 4] = [
         |tenant| tenant.sessions.used(),
         |tenant| tenant.namespace.size_bytes(),
-        |tenant| tenant.namespace.account.limit_of_bytes(),
+        |tenant| tenant.namespace.account.bytes().limit,
         |tenant| tenant.namespace.holdings().iter().map(|one| one.used).sum(),
     ];
 

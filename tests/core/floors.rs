@@ -7,15 +7,18 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Instant, SystemTime};
 
+use linmemd::error::Failure;
 use linmemd::memory::{Allocators, FixedAllocator, GuardKind, MmapAllocator};
 use linmemd::model::{
-    Allocator, Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Owner, Presentation, TenantName,
+    Allocator, Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Owner, PartitionSpec,
+    Presentation, TenantName,
 };
 use linmemd::os::failing::FailingKernel;
 use linmemd::os::fault;
 use linmemd::os::kernel::Kernel;
 use linmemd::registry::{
-    Account, EventSettings, Gate, KINDS, Limits, NamespaceLimits, Pool, Record, Registry, Settings,
+    Account, EventSettings, Gate, KINDS, Limits, NamespaceLimits, Partition, Pool, Record,
+    Registry, Settings,
 };
 use linmemd::rpc::ServingClock;
 use linmemd::tenancy::{
@@ -148,6 +151,19 @@ impl Floors {
 
     pub(crate) fn has_slabs(&self) -> bool {
         self.registry.allocator.guard_kind() == GuardKind::GuardInstall
+    }
+
+    pub(crate) fn create_partition(
+        &self,
+        id: &str,
+        spec: PartitionSpec,
+    ) -> Result<Arc<Partition>, Failure> {
+        let id = Id::new(id).unwrap();
+        block_on(self.registry.create_partition(0, Some(id), spec, now(), &Gate::new()))
+    }
+
+    pub(crate) fn delete_partition(&self, id: &str) -> Result<(), Failure> {
+        block_on(self.registry.delete_partition(0, &Id::new(id).unwrap(), &Gate::new()))
     }
 
     /// Whether a memory of this form is in a slab: it costs no mapping then.
@@ -293,4 +309,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Pending => thread::park(),
         }
     }
+}
+
+/// A partition of so many bytes, at the least and at most.
+pub(crate) fn partition_of(minimum: u64, maximum: u64) -> PartitionSpec {
+    PartitionSpec::new(ByteCount::new(minimum), ByteCount::new(maximum))
 }

@@ -24,8 +24,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::failing_forms::left_out;
-use crate::floors::{Floors, TENANTS, block_on, now, occasion, spec, target};
-use crate::partitions::{asked, make};
+use crate::floors::{Floors, TENANTS, block_on, now, occasion, partition_of, spec, target};
 
 /// Operations between two looks at the ledger.
 const BATCH: usize = 100;
@@ -118,7 +117,9 @@ impl World {
     fn new(seed: u64) -> Self {
         let floors = Floors::with_arena();
         let limits = PartitionLimits { memories: Some(POOL_MEMORIES), ..Default::default() };
-        make(&floors, POOL, PartitionSpec { limits, ..asked(0, POOL_BYTES) }).unwrap();
+        floors
+            .create_partition(POOL, PartitionSpec { limits, ..partition_of(0, POOL_BYTES) })
+            .unwrap();
         let access = TENANTS.map(|name| floors.access_of(name)).to_vec();
         let (forms, rng) = (forms(&floors), StdRng::seed_from_u64(seed));
         Self { floors, access, forms, rng, failed: 0, outcomes: BTreeMap::new() }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use linmemd::error::Failure;
 use linmemd::model::{
-    Form, Id, Locking, Numa, NumaPolicy, PageKind, PartitionLimits, PartitionSpec, Populate,
-    TenantName,
+    Form, Id, Locking, Numa, NumaPolicy, PageKind, PartitionSpec, Populate, TenantName,
 };
 use linmemd::os::kernel::{Advice, Call};
-use linmemd::registry::{Gate, Partition, Record};
-use linmemd::units::{ByteCount, PAGE_BYTES};
+use linmemd::registry::Record;
+use linmemd::units::PAGE_BYTES;
 
 use crate::failing_forms::{can_be_absent, each_call, left_out};
-use crate::floors::{Floors, block_on, now};
+use crate::floors::{Floors, partition_of};
 
 /// What a memory costs beside its bytes, and more.
 const BESIDE: u64 = 8 << 10;
@@ -21,31 +20,6 @@ const SMALL: u64 = 4 * PAGE_BYTES + BESIDE;
 
 fn name(id: &str) -> Id {
     Id::new(id).unwrap()
-}
-
-pub(crate) fn asked(minimum: u64, maximum: u64) -> PartitionSpec {
-    PartitionSpec {
-        parent: None,
-        maximum: ByteCount::new(maximum),
-        minimum: ByteCount::new(minimum),
-        nodes: Vec::new(),
-        pages: None,
-        locked: false,
-        tenants: Vec::new(),
-        limits: PartitionLimits::default(),
-    }
-}
-
-pub(crate) fn make(
-    floors: &Floors,
-    id: &str,
-    spec: PartitionSpec,
-) -> Result<Arc<Partition>, Failure> {
-    block_on(floors.registry.create_partition(0, Some(name(id)), spec, now(), &Gate::new()))
-}
-
-pub(crate) fn unmake(floors: &Floors, id: &str) -> Result<(), Failure> {
-    block_on(floors.registry.delete_partition(0, &name(id), &Gate::new()))
 }
 
 fn within(partition: &str) -> Form {
@@ -69,7 +43,7 @@ fn set_aside(floors: &Floors, id: &str) -> u64 {
 /// Whether this process may lock what the tests here have locked; said where it may not.
 fn can_lock() -> bool {
     let floors = Floors::dedicated();
-    let can = make(&floors, "p", asked(SMALL, SMALL)).is_ok();
+    let can = floors.create_partition("p", partition_of(SMALL, SMALL)).is_ok();
     if !can {
         left_out("partitions with a minimum: RLIMIT_MEMLOCK is too small");
     }
@@ -82,7 +56,7 @@ fn a_minimum_is_set_aside_handed_over_and_set_aside_again() {
         return;
     }
     let floors = Floors::dedicated();
-    let partition = make(&floors, "p", asked(SMALL, 4 * SMALL)).unwrap();
+    let partition = floors.create_partition("p", partition_of(SMALL, 4 * SMALL)).unwrap();
     assert_eq!(set_aside(&floors, "p"), SMALL);
     let locks = floors.kernel.calls().iter().filter(|call| **call == Call::Lock).count();
     assert!(locks > 0, "{:?}", floors.kernel.calls());
@@ -106,8 +80,11 @@ fn a_minimum_is_set_aside_handed_over_and_set_aside_again() {
     floors.delete("m").unwrap();
     assert_eq!((set_aside(&floors, "p"), partition.holds().used_bytes), (SMALL, 0));
     drop(partition);
-    unmake(&floors, "p").unwrap();
-    assert_eq!(unmake(&floors, "p"), Err(Failure::PartitionNotFound { partition_id: name("p") }));
+    floors.delete_partition("p").unwrap();
+    assert_eq!(
+        floors.delete_partition("p"),
+        Err(Failure::PartitionNotFound { partition_id: name("p") })
+    );
     floors.assert_empty();
 }
 
@@ -119,8 +96,8 @@ fn a_guaranteed_minimum_is_held_a_thousand_times_while_another_partition_is_at_i
     }
     // What both take, and what the places of their minimums cost.
     let floors = Floors::on(3 * SMALL + 4096);
-    make(&floors, "greedy", asked(0, 2 * SMALL)).unwrap();
-    make(&floors, "held", asked(SMALL, SMALL)).unwrap();
+    floors.create_partition("greedy", partition_of(0, 2 * SMALL)).unwrap();
+    floors.create_partition("held", partition_of(SMALL, SMALL)).unwrap();
     for _round in 0..ROUNDS {
         create(&floors, "a", 8, "greedy").unwrap();
         let full = create(&floors, "b", 1, "greedy").unwrap_err();
@@ -132,8 +109,8 @@ fn a_guaranteed_minimum_is_held_a_thousand_times_while_another_partition_is_at_i
         floors.delete("a").unwrap();
     }
     assert_eq!(set_aside(&floors, "held"), SMALL);
-    unmake(&floors, "held").unwrap();
-    unmake(&floors, "greedy").unwrap();
+    floors.delete_partition("held").unwrap();
+    floors.delete_partition("greedy").unwrap();
     floors.assert_empty();
 }
 
@@ -143,23 +120,23 @@ fn a_childs_minimum_comes_out_of_its_parents_and_goes_back() {
         return;
     }
     let floors = Floors::dedicated();
-    make(&floors, "p", asked(2 * SMALL, 4 * SMALL)).unwrap();
+    floors.create_partition("p", partition_of(2 * SMALL, 4 * SMALL)).unwrap();
     let before = host_bytes(&floors);
-    let child = PartitionSpec { parent: Some(name("p")), ..asked(SMALL, SMALL) };
-    make(&floors, "c", child).unwrap();
+    let child = PartitionSpec { parent: Some(name("p")), ..partition_of(SMALL, SMALL) };
+    floors.create_partition("c", child).unwrap();
     assert_eq!((set_aside(&floors, "p"), set_aside(&floors, "c")), (SMALL, SMALL));
     assert!(host_bytes(&floors) < before + BESIDE, "but for the place of it nothing more");
     assert_eq!(floors.registry.partitions.children()[&name("p")], [name("c")]);
     let in_use = Failure::PartitionInUse { partition_id: name("p"), memories: 0, children: 1 };
-    assert_eq!(unmake(&floors, "p"), Err(in_use));
+    assert_eq!(floors.delete_partition("p"), Err(in_use));
     create(&floors, "m", 4, "c").unwrap();
     assert_eq!(set_aside(&floors, "p"), SMALL, "the child's own makes room");
     let in_use = Failure::PartitionInUse { partition_id: name("c"), memories: 1, children: 0 };
-    assert_eq!(unmake(&floors, "c"), Err(in_use));
+    assert_eq!(floors.delete_partition("c"), Err(in_use));
     floors.delete("m").unwrap();
-    unmake(&floors, "c").unwrap();
+    floors.delete_partition("c").unwrap();
     assert_eq!(set_aside(&floors, "p"), 2 * SMALL);
-    unmake(&floors, "p").unwrap();
+    floors.delete_partition("p").unwrap();
     floors.assert_empty();
 }
 
@@ -169,7 +146,7 @@ fn under_pressure_a_growth_above_the_minimum_is_refused_and_one_below_is_not() {
         return;
     }
     let floors = Floors::dedicated();
-    make(&floors, "p", asked(SMALL, 4 * SMALL)).unwrap();
+    floors.create_partition("p", partition_of(SMALL, 4 * SMALL)).unwrap();
     create(&floors, "m", 2, "p").unwrap();
     floors.registry.set_pressure(true);
     assert_eq!(floors.grow("m", 2), Ok((2, 4)));
@@ -182,15 +159,15 @@ fn under_pressure_a_growth_above_the_minimum_is_refused_and_one_below_is_not() {
     floors.registry.set_pressure(false);
     assert_eq!(floors.grow("m", 1), Ok((4, 5)));
     floors.delete("m").unwrap();
-    unmake(&floors, "p").unwrap();
+    floors.delete_partition("p").unwrap();
     floors.assert_empty();
 }
 
 #[test]
 fn memories_get_the_partitions_nodes_pages_and_locks_and_nothing_else() {
     let floors = Floors::dedicated();
-    let spec = PartitionSpec { nodes: vec![0], ..asked(0, 4 * SMALL) };
-    make(&floors, "p", spec).unwrap();
+    let spec = PartitionSpec { nodes: vec![0], ..partition_of(0, 4 * SMALL) };
+    floors.create_partition("p", spec).unwrap();
     let record = create(&floors, "m", 1, "p").unwrap();
     let bound = Numa { policy: NumaPolicy::Bind, nodes: vec![0], strict: true };
     assert_eq!(record.form().numa, bound);
@@ -210,11 +187,11 @@ fn memories_get_the_partitions_nodes_pages_and_locks_and_nothing_else() {
         parent: Some(name("p")),
         nodes: nodes.to_vec(),
         locked: true,
-        ..asked(0, SMALL)
+        ..partition_of(0, SMALL)
     };
-    let wider = make(&floors, "c", child(&[0, 1])).unwrap_err();
+    let wider = floors.create_partition("c", child(&[0, 1])).unwrap_err();
     assert!(matches!(wider, Failure::InvalidSpec { field: "spec.nodes", .. }), "{wider:?}");
-    assert_eq!(make(&floors, "c", child(&[])).unwrap().spec.nodes, [0], "its parent's");
+    assert_eq!(floors.create_partition("c", child(&[])).unwrap().spec.nodes, [0], "its parent's");
     match create(&floors, "l", 1, "c") {
         Ok(record) => assert_eq!(record.form().locking, Locking::Locked),
         Err(_refused) => left_out("a locked partition: RLIMIT_MEMLOCK is too small"),
@@ -222,23 +199,24 @@ fn memories_get_the_partitions_nodes_pages_and_locks_and_nothing_else() {
     for id in ["m", "l"] {
         let _may_be_left_out = floors.delete(id);
     }
-    unmake(&floors, "c").unwrap();
-    unmake(&floors, "p").unwrap();
+    floors.delete_partition("c").unwrap();
+    floors.delete_partition("p").unwrap();
     floors.assert_empty();
 }
 
 #[test]
 fn a_partition_of_others_looks_like_none_at_all() {
     let floors = Floors::dedicated();
-    let spec = PartitionSpec { tenants: vec![TenantName::new("red").unwrap()], ..asked(0, SMALL) };
-    make(&floors, "p", spec).unwrap();
+    let spec =
+        PartitionSpec { tenants: vec![TenantName::new("red").unwrap()], ..partition_of(0, SMALL) };
+    floors.create_partition("p", spec).unwrap();
     for id in ["p", "nobodys"] {
         let refused = create(&floors, "m", 1, id).map(drop);
         assert_eq!(refused, Err(Failure::PartitionNotFound { partition_id: name(id) }));
     }
-    let exists = make(&floors, "p", asked(0, SMALL)).map(drop);
+    let exists = floors.create_partition("p", partition_of(0, SMALL)).map(drop);
     assert_eq!(exists, Err(Failure::PartitionExists { partition_id: name("p") }));
-    unmake(&floors, "p").unwrap();
+    floors.delete_partition("p").unwrap();
     floors.assert_empty();
 }
 
@@ -248,17 +226,19 @@ fn partitions_are_nested_eight_deep_and_no_deeper() {
     let mut parent = None;
     for depth in 0..8 {
         let id = format!("p{depth}");
-        make(&floors, &id, PartitionSpec { parent, ..asked(0, SMALL) }).unwrap();
+        floors.create_partition(&id, PartitionSpec { parent, ..partition_of(0, SMALL) }).unwrap();
         parent = Some(name(&id));
     }
-    let deeper = make(&floors, "p8", PartitionSpec { parent, ..asked(0, SMALL) }).unwrap_err();
+    let deeper = floors
+        .create_partition("p8", PartitionSpec { parent, ..partition_of(0, SMALL) })
+        .unwrap_err();
     assert!(matches!(deeper, Failure::InvalidSpec { field: "spec.parent", .. }), "{deeper:?}");
     create(&floors, "m", 1, "p7").unwrap();
     assert_eq!(floors.registry.partitions.find(&name("p0")).unwrap().holds().memories, 0);
     assert!(floors.registry.partitions.find(&name("p0")).unwrap().holds().used_bytes > PAGE_BYTES);
     floors.delete("m").unwrap();
     for depth in (0..8).rev() {
-        unmake(&floors, &format!("p{depth}")).unwrap();
+        floors.delete_partition(&format!("p{depth}")).unwrap();
     }
     floors.assert_empty();
 }
@@ -272,20 +252,20 @@ fn a_partition_that_any_call_fails_is_not_made_and_nothing_is_left_of_it() {
     if !can_lock() {
         return;
     }
-    let bound = || PartitionSpec { nodes: vec![0], ..asked(SMALL, 2 * SMALL) };
+    let bound = || PartitionSpec { nodes: vec![0], ..partition_of(SMALL, 2 * SMALL) };
     let calls = each_call(
         "create",
         |_floors| (),
-        |floors| make(floors, "p", bound()).map(drop),
+        |floors| floors.create_partition("p", bound()).map(drop),
         |floors, call, errno, outcome| {
             if outcome.is_err() {
                 assert!(is_refused(&outcome), "{call:?} {errno}: {outcome:?}");
                 floors.assert_empty();
-                make(floors, "p", bound()).unwrap();
+                floors.create_partition("p", bound()).unwrap();
             } else {
                 assert!(can_be_absent(call, errno), "{call:?} {errno}");
             }
-            unmake(floors, "p").unwrap();
+            floors.delete_partition("p").unwrap();
         },
     );
     assert!(calls.contains(&Call::Lock) && calls.contains(&Call::SetPolicy), "{calls:?}");
@@ -298,15 +278,15 @@ fn a_partition_whose_end_any_call_fails_stays_and_is_whole_after_the_sweep() {
     }
     let calls = each_call(
         "delete",
-        |floors| drop(make(floors, "p", asked(SMALL, SMALL)).unwrap()),
-        |floors| unmake(floors, "p"),
+        |floors| drop(floors.create_partition("p", partition_of(SMALL, SMALL)).unwrap()),
+        |floors| floors.delete_partition("p"),
         |floors, call, errno, outcome| {
             assert!(is_refused(&outcome), "{call:?} {errno}: {outcome:?}");
             floors.sweep();
             assert_eq!(set_aside(floors, "p"), SMALL, "{call:?} {errno}");
             create(floors, "m", 4, "p").unwrap();
             floors.delete("m").unwrap();
-            unmake(floors, "p").unwrap();
+            floors.delete_partition("p").unwrap();
         },
     );
     assert!(calls.contains(&Call::Unmap) && calls.contains(&Call::Unlock), "{calls:?}");
@@ -320,7 +300,7 @@ fn a_create_and_a_growth_that_any_call_fails_leave_the_minimum_whole() {
     let calls = each_call(
         "memory",
         |floors| {
-            make(floors, "p", asked(SMALL, 2 * SMALL)).unwrap();
+            floors.create_partition("p", partition_of(SMALL, 2 * SMALL)).unwrap();
         },
         |floors| create(floors, "m", 1, "p").and_then(|_made| floors.grow("m", 2)).map(drop),
         |floors, call, errno, outcome| {
@@ -341,7 +321,7 @@ fn a_create_and_a_growth_that_any_call_fails_leave_the_minimum_whole() {
                 floors.delete("m").unwrap();
             }
             assert_eq!(set_aside(floors, "p"), SMALL, "{call:?} {errno}");
-            unmake(floors, "p").unwrap();
+            floors.delete_partition("p").unwrap();
         },
     );
     assert!(calls.contains(&Call::Unlock) && calls.contains(&Call::Advise(Advice::DontNeed)));
@@ -353,7 +333,7 @@ fn what_the_host_refuses_to_set_aside_again_is_counted_and_the_sweep_tries_again
         return;
     }
     let floors = Floors::dedicated();
-    let partition = make(&floors, "p", asked(SMALL, SMALL)).unwrap();
+    let partition = floors.create_partition("p", partition_of(SMALL, SMALL)).unwrap();
     create(&floors, "m", 4, "p").unwrap();
     floors.kernel.fail_call(Call::Lock, libc::ENOMEM, 2);
     floors.delete("m").unwrap();
@@ -368,7 +348,7 @@ fn what_the_host_refuses_to_set_aside_again_is_counted_and_the_sweep_tries_again
         (SMALL, 2)
     );
     drop(partition);
-    unmake(&floors, "p").unwrap();
+    floors.delete_partition("p").unwrap();
     floors.assert_empty();
 }
 
@@ -380,7 +360,7 @@ fn an_end_that_any_call_fails_gives_the_minimum_back_by_the_sweep() {
     each_call(
         "end",
         |floors| {
-            make(floors, "p", asked(SMALL, SMALL)).unwrap();
+            floors.create_partition("p", partition_of(SMALL, SMALL)).unwrap();
             create(floors, "m", 2, "p").unwrap();
             floors.write("m", 0, vec![0x5E; 2 * 65_536]).unwrap();
         },
@@ -389,11 +369,11 @@ fn an_end_that_any_call_fails_gives_the_minimum_back_by_the_sweep() {
             assert_eq!(outcome, Ok(()), "{call:?} {errno}: the name is gone");
             // A range that could not be given back is of the partition still.
             let in_use = floors.registry.partitions.find(&name("p")).unwrap().holds().memories;
-            assert_eq!(unmake(floors, "p").is_err(), in_use > 0, "{call:?} {errno}");
+            assert_eq!(floors.delete_partition("p").is_err(), in_use > 0, "{call:?} {errno}");
             if in_use > 0 {
                 floors.sweep();
                 assert_eq!(set_aside(floors, "p"), SMALL, "{call:?} {errno}");
-                unmake(floors, "p").unwrap();
+                floors.delete_partition("p").unwrap();
             }
         },
     );

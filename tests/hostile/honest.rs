@@ -4,12 +4,14 @@
 //! could begin. A call that fails is counted, and there must be none. Threads sleep on the kernel's
 //! clock, which is finer than a runtime's millisecond. Runs in a process of its own.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use linmemd::client::proto::MemorySpec;
-use linmemd::client::{Client, ConnectOptions, RetryPolicy};
+use linmemd::client::{Client, ConnectOptions, Endpoint, RetryPolicy, TlsOptions};
+use tokio::runtime::Runtime;
 
 use crate::attacker::told;
 use crate::say;
@@ -40,21 +42,33 @@ impl Latency {
     }
 }
 
-async fn connect(target: &str) -> Client {
-    let endpoint = format!("http://{target}").parse().expect("an endpoint");
+async fn connect(target: &str, ca: Option<&Path>) -> Client {
     let options = ConnectOptions {
         tenant: Some(TENANT.to_owned()),
         deadline: Some(Duration::from_secs(10)),
         retry: RetryPolicy::NONE,
-        ..ConnectOptions::new(endpoint)
+        ..options(target, ca)
     };
     Client::connect(&options).await.expect("a connection")
 }
 
+/// How to reach the daemon: over TLS where there is a certificate to know it by.
+pub(crate) fn options(target: &str, ca: Option<&Path>) -> ConnectOptions {
+    let Some(ca) = ca else {
+        return ConnectOptions::new(format!("http://{target}").parse().expect("an endpoint"));
+    };
+    let (_, port) = target.rsplit_once(':').expect("a port");
+    let port = port.parse().expect("a port");
+    let mut options = ConnectOptions::new(Endpoint::Https { host: "localhost".to_owned(), port });
+    let ca = std::fs::read(ca).expect("a certificate");
+    options.tls = Some(TlsOptions { ca, identity: None, server_name: None });
+    options
+}
+
 /// Makes the honest tenant's memories, once.
-pub(crate) fn prepare(target: &str) {
+pub(crate) fn prepare(target: &str, ca: Option<&Path>) {
     runtime().block_on(async {
-        let client = connect(target).await;
+        let client = connect(target, ca).await;
         for number in 0..CONNECTIONS {
             let spec = MemorySpec { initial_pages: PAGES, ..Default::default() };
             client.create(Some(&format!("h{number}")), spec).await.expect("a memory");
@@ -64,13 +78,17 @@ pub(crate) fn prepare(target: &str) {
 }
 
 /// Calls for so long and tells the parent on standard output.
-pub(crate) fn run(target: &str, time: Duration) -> bool {
+pub(crate) fn run(target: &str, ca: Option<&Path>, time: Duration) -> bool {
     let begin = Instant::now() + Duration::from_millis(100);
     let end = begin + time;
     let threads: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
-            let target = target.to_owned();
-            thread::spawn(move || calls(&target, number, begin, end))
+            let (target, ca) = (target.to_owned(), ca.map(Path::to_owned));
+            thread::spawn(move || {
+                let runtime = runtime();
+                let client = runtime.block_on(connect(&target, ca.as_deref()));
+                calls(&runtime, &client, number, begin, end)
+            })
         })
         .collect();
     let (mut all, mut failed) = (histogram(), 0);
@@ -84,9 +102,13 @@ pub(crate) fn run(target: &str, time: Duration) -> bool {
     failed == 0
 }
 
-fn calls(target: &str, number: u32, begin: Instant, end: Instant) -> (Histogram<u64>, u64) {
-    let runtime = runtime();
-    let client = runtime.block_on(connect(target));
+fn calls(
+    runtime: &Runtime,
+    client: &Client,
+    number: u32,
+    begin: Instant,
+    end: Instant,
+) -> (Histogram<u64>, u64) {
     let memory_id = format!("h{number}");
     let (mut latencies, mut failed) = (histogram(), 0);
     let mut due = begin + INTERVAL * number / CONNECTIONS;
@@ -115,7 +137,7 @@ fn calls(target: &str, number: u32, begin: Instant, end: Instant) -> (Histogram<
     (latencies, failed)
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 

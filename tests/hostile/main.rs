@@ -23,6 +23,7 @@
 mod attacker;
 mod boundary;
 mod calls;
+mod certificate;
 mod cgroup;
 mod descriptors;
 mod honest;
@@ -36,12 +37,14 @@ mod table;
 mod wire;
 
 use std::io::{Write, stderr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use linmemd::os::process::raise_open_files;
 
 use crate::attacker::{Amount, Order};
+use crate::certificate::Certificate;
 
 /// What a child is: `attacker`, `spinner` or `honest`.
 const ROLE: &str = "HOSTILE_ROLE";
@@ -50,6 +53,8 @@ const TARGET: &str = "HOSTILE_TARGET";
 const SEED: &str = "HOSTILE_SEED";
 const FROM: &str = "HOSTILE_FROM";
 const INPUTS: &str = "HOSTILE_INPUTS";
+/// The certificate of a daemon that speaks TLS.
+const CA: &str = "HOSTILE_CA";
 const SECONDS: &str = "HOSTILE_SECONDS";
 const GROWN: &str = "HOSTILE_GROWN";
 
@@ -72,7 +77,9 @@ fn main() -> ExitCode {
             let at_most = seconds.max(Duration::from_secs(1)) * 60;
             attacker::run(shape, order, Amount { inputs, at_least: seconds, at_most })
         }
-        ("honest", Some(target)) => honest::run(&target, seconds),
+        ("honest", Some(target)) => {
+            honest::run(&target, text(CA).as_deref().map(Path::new), seconds)
+        }
         _ => {
             let end = Instant::now() + seconds;
             while Instant::now() < end {
@@ -96,9 +103,13 @@ fn parent() -> ExitCode {
     if is_wanted("descriptors") {
         went_well &= descriptors::run(&program);
     }
-    let chosen: Vec<_> = shapes::ALL.iter().filter(|shape| is_wanted(shape.name)).collect();
-    if !chosen.is_empty() {
-        went_well &= siege::run(&program, &chosen);
+    let chosen = shapes::ALL.iter().filter(|shape| is_wanted(shape.name));
+    let (of_tls, of_none): (Vec<_>, Vec<_>) = chosen.partition(|shape| shape.is_of_tls());
+    if !of_none.is_empty() {
+        went_well &= siege::run(&program, &of_none, None);
+    }
+    if !of_tls.is_empty() {
+        went_well &= siege::run(&program, &of_tls, Some(Certificate::new()));
     }
     if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

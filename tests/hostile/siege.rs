@@ -5,6 +5,7 @@
 //! same process at the end, and must have counted no panic.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,18 +13,20 @@ use std::time::{Duration, Instant, SystemTime};
 use linmemd::client::{Client, ConnectOptions};
 
 use crate::attacker::Tally;
+use crate::certificate::Certificate;
 use crate::cgroup::HalfACore;
 use crate::honest::{self, Latency};
 use crate::resident::{Peak, resident};
 use crate::serving::Serving;
 use crate::shapes::Shape;
 use crate::table::{Row, head};
-use crate::{FROM, GROWN, INPUTS, ROLE, SECONDS, SEED, SHAPE, TARGET, number, say, text};
+use crate::{CA, FROM, GROWN, INPUTS, ROLE, SECONDS, SEED, SHAPE, TARGET, number, say, text};
 
 /// Times short enough to be seen within a shape's, and a tenant for the attackers that cannot have
 /// much: what it may have, in memories and in flight, is a part of the peak.
 const CONFIG: &str = "\
 [grpc]
+tls_timeout = \"2s\"
 preface_timeout = \"2s\"
 header_timeout = \"2s\"
 message_timeout = \"3s\"
@@ -54,6 +57,7 @@ const BASES: usize = 3;
 
 struct Siege {
     serving: Serving,
+    certificate: Option<Certificate>,
     group: Result<HalfACore, String>,
     seed: u64,
     seconds: u64,
@@ -61,14 +65,21 @@ struct Siege {
     grown: u64,
 }
 
-pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
+/// Whether every shape left the daemon as it must be; over TLS where there is a certificate.
+pub(crate) fn run(
+    program: &str,
+    shapes: &[&'static Shape],
+    certificate: Option<Certificate>,
+) -> bool {
     let mut config = tempfile::NamedTempFile::new().expect("a file");
-    config.write_all(CONFIG.as_bytes()).expect("a config");
+    let secured = certificate.as_ref().map_or_else(String::new, Certificate::config);
+    config.write_all(format!("{CONFIG}{secured}").as_bytes()).expect("a config");
     let mut command = Command::new(program);
     command.arg("--config").arg(config.path());
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
     let siege = Siege {
         serving: Serving::start(command),
+        certificate,
         group: HalfACore::new(),
         seed: number(SEED).unwrap_or(clock.as_secs()),
         seconds: number(SECONDS).unwrap_or(5),
@@ -79,7 +90,7 @@ pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
     if let Err(why) = &siege.group {
         say(&format!("attackers have all the cores that there are, and no ratio is told: {why}"));
     }
-    honest::prepare(&siege.serving.grpc);
+    honest::prepare(&siege.serving.grpc, siege.ca().as_deref());
     let inputs = number(INPUTS).unwrap_or(MILLION);
     let of = |shape: &Shape| (shape.inputs * inputs / MILLION).max(1);
     for shape in shapes {
@@ -93,7 +104,6 @@ pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
     for shape in shapes {
         rows.push(siege.shape(shape, of(shape), base));
     }
-    say("left out: half-open TLS (this daemon speaks none yet)");
     let all: u64 = rows.iter().map(|row| row.tally.inputs).sum();
     say(&format!("{all} inputs; the daemon lives"));
     let faults: Vec<String> = rows.iter().flat_map(|row| row.faults(most, siege.grown)).collect();
@@ -107,6 +117,10 @@ pub(crate) fn run(program: &str, shapes: &[&'static Shape]) -> bool {
 }
 
 impl Siege {
+    fn ca(&self) -> Option<PathBuf> {
+        self.certificate.as_ref().map(Certificate::path)
+    }
+
     /// One shape beside the honest tenant.
     fn shape(&self, shape: &'static Shape, inputs: u64, base: Option<Latency>) -> Row {
         let pid = self.serving.pid();
@@ -208,6 +222,7 @@ impl Siege {
             .env(SEED, self.seed.to_string())
             .env(FROM, number(FROM).unwrap_or(0).to_string())
             .env(SECONDS, seconds.to_string())
+            .envs(self.ca().map(|ca| (CA, ca)))
             .stdout(Stdio::piped());
     }
 
@@ -215,10 +230,9 @@ impl Siege {
     fn clean(&self) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let endpoint = format!("http://{}", self.serving.grpc).parse().expect("an endpoint");
             let options = ConnectOptions {
                 deadline: Some(Duration::from_secs(60)),
-                ..ConnectOptions::new(endpoint)
+                ..honest::options(&self.serving.grpc, self.ca().as_deref())
             };
             let client = Client::connect(&options).await.expect("service as ever");
             crate::shapes::clean(&client).await;

@@ -10,7 +10,7 @@ use linmemd::client::proto::{
     ExecuteOperationsRequest, GetMemoryRequest, Operation, OperationList, SessionAttach,
     WriteOperation, execute_operations_request::Group, operation,
 };
-use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, RetryPolicy};
+use linmemd::client::{Client, ClientError};
 use linmemd::config::{Config, Identity};
 use linmemd::proto::DESCRIPTORS;
 use linmemd::token::Token;
@@ -131,10 +131,7 @@ pub(crate) fn identities(config: &mut Config) {
 /// A client with the token of that caller.
 pub(crate) async fn client_of(house: &House, caller: &str) -> Client {
     let place = CALLERS.iter().position(|(name, ..)| *name == caller).unwrap_or(CALLERS.len());
-    let mut options = ConnectOptions::new(format!("http://{}", house.grpc()).parse().unwrap());
-    options.retry = RetryPolicy::NONE;
-    options.token = Some(BearerToken::new(token(place).reveal()).unwrap());
-    Client::connect(&options).await.unwrap()
+    house.client_by(token(place).reveal()).await
 }
 
 /// Why a call with an empty message was refused, if it was for who calls.

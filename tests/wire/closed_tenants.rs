@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use linmemd::client::proto::{
     ShareAccess, ShareDirection, WaitOnAddressRequest, WatchEventsRequest,
 };
-use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, RetryPolicy};
+use linmemd::client::{Client, ClientError};
 use linmemd::config::{Config, TenantState};
 use linmemd::token::Token;
 
@@ -34,10 +34,7 @@ fn identities(config: &mut Config) {
 }
 
 async fn client(house: &House, place: usize) -> Client {
-    let mut options = ConnectOptions::new(format!("http://{}", house.grpc()).parse().unwrap());
-    options.retry = RetryPolicy::NONE;
-    options.token = Some(BearerToken::new(token(place).reveal()).unwrap());
-    Client::connect(&options).await.unwrap()
+    house.client_by(token(place).reveal()).await
 }
 
 fn close(config: &mut Config, name: &str) {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use linmemd::client::proto::{Memory, MemorySpec};
-use linmemd::client::{Client, ConnectOptions, RetryPolicy};
+use linmemd::client::{BearerToken, Client, ConnectOptions, RetryPolicy};
 use linmemd::config::{self, Config};
 use linmemd::daemon::Daemon;
 use linmemd::memory::FixedAllocator;
@@ -121,6 +121,11 @@ impl House {
         connect(&format!("http://{}", self.grpc()), Some(tenant)).await
     }
 
+    /// The same of whoever has this token.
+    pub(crate) async fn client_by(&self, token: &str) -> Client {
+        connect_by(self.grpc(), token).await
+    }
+
     pub(crate) async fn scrape(&self) -> Page {
         let (status, text) = http_get(self.daemon.addresses.http, "/metrics").await;
         assert_eq!(status, 200);
@@ -178,6 +183,13 @@ pub(crate) async fn connect(endpoint: &str, tenant: Option<&str>) -> Client {
     let mut options = ConnectOptions::new(endpoint.parse().unwrap());
     options.retry = RetryPolicy::NONE;
     options.tenant = tenant.map(str::to_owned);
+    Client::connect(&options).await.unwrap()
+}
+
+pub(crate) async fn connect_by(grpc: SocketAddr, token: &str) -> Client {
+    let mut options = ConnectOptions::new(format!("http://{grpc}").parse().unwrap());
+    options.retry = RetryPolicy::NONE;
+    options.token = Some(BearerToken::new(token).unwrap());
     Client::connect(&options).await.unwrap()
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use linmemd::client::ClientError;
 use linmemd::client::proto::MemorySpec;
-use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, RetryPolicy};
 use linmemd::config::{Identity, JwtClaim, JwtIssuer};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData};
 use serde_json::json;
@@ -99,14 +99,6 @@ impl Issuer {
     }
 }
 
-async fn connect(house: &House, token: &str) -> Client {
-    let endpoint = format!("http://{}", house.grpc()).parse().unwrap();
-    let mut options = ConnectOptions::new(endpoint);
-    options.retry = RetryPolicy::NONE;
-    options.token = Some(BearerToken::new(token).unwrap());
-    Client::connect(&options).await.unwrap()
-}
-
 fn is_refused(outcome: &Result<impl Sized, ClientError>) -> bool {
     matches!(outcome, Err(ClientError::Refused(it)) if it.reason == "CREDENTIALS_REFUSED")
 }
@@ -116,9 +108,9 @@ async fn a_key_that_leaves_its_set_lets_nobody_in_and_ends_what_came_by_it() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let issuer = Issuer::of(&[&old]);
     let house = issuer.house();
-    let by_old = connect(&house, &old.token()).await;
+    let by_old = house.client_by(&old.token()).await;
     by_old.create(Some("m"), MemorySpec { shared: true, ..pages(1) }).await.unwrap();
-    let by_new = connect(&house, &new.token()).await;
+    let by_new = house.client_by(&new.token()).await;
     assert!(is_refused(&by_new.memory("m").await), "nobody knows the key yet");
     let parked = {
         let by_old = by_old.clone();
@@ -143,7 +135,7 @@ async fn a_token_of_another_key_by_the_same_name_lets_nobody_in() {
     let (known, stranger) = (Key::new("known"), Key::new("known"));
     let issuer = Issuer::of(&[&known]);
     let house = issuer.house();
-    connect(&house, &known.token()).await.list("").await.unwrap();
-    assert!(is_refused(&connect(&house, &stranger.token()).await.list("").await));
+    house.client_by(&known.token()).await.list("").await.unwrap();
+    assert!(is_refused(&house.client_by(&stranger.token()).await.list("").await));
     house.close().await;
 }

@@ -21,7 +21,7 @@ use linmemd::token::Token;
 
 use crate::contract::refused;
 use crate::grpc::{Started, Wire, framed};
-use crate::harness::{House, eventually, http_get, within};
+use crate::harness::{House, connect_by, eventually, http_get, within};
 use crate::process::Process;
 
 const ROLES: [Role; 4] = [Role::Reader, Role::Writer, Role::HookDecider, Role::Watcher];
@@ -214,11 +214,7 @@ fn session_of(messages: &[Asked]) -> Vec<u8> {
 }
 
 async fn client(grpc: SocketAddr, number: u8) -> linmemd::client::Client {
-    let mut options =
-        linmemd::client::ConnectOptions::new(format!("http://{grpc}").parse().unwrap());
-    options.retry = linmemd::client::RetryPolicy::NONE;
-    options.token = Some(linmemd::client::BearerToken::new(token(number).reveal()).unwrap());
-    linmemd::client::Client::connect(&options).await.unwrap()
+    connect_by(grpc, token(number).reveal()).await
 }
 
 async fn clean(house: House) {

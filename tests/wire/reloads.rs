@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use linmemd::client::proto::{ConfigChange, ConfigChangeKind, ReloadResponse};
-use linmemd::client::{BearerToken, Client, ClientError, ConnectOptions, Failure, RetryPolicy};
+use linmemd::client::{Client, ClientError, Failure};
 use linmemd::config::{self, Config, FlagLayer, Identity, Loaded, Tenant};
 use linmemd::token::Token;
 
@@ -372,13 +372,7 @@ async fn who_may_call_and_scrape_goes_by_the_last_reload() {
     refused(anonymous.list("").await, "CREDENTIALS_MISSING", &[]);
     let http = it.house.daemon.addresses.http;
     assert_eq!(http_get(http, "/metrics").await.0, 401);
-    let operator = {
-        let endpoint = format!("http://{}", it.house.grpc()).parse().unwrap();
-        let mut options = ConnectOptions::new(endpoint);
-        options.retry = RetryPolicy::NONE;
-        options.token = Some(BearerToken::new(Token::new([2; 32]).reveal()).unwrap());
-        Client::connect(&options).await.unwrap()
-    };
+    let operator = it.house.client_by(Token::new([2; 32]).reveal()).await;
     refused(it.operator.reload(false).await, "CREDENTIALS_MISSING", &[]);
     it.write(|_| {});
     assert_eq!(operator.reload(false).await.unwrap().config_hash, it.house.config.hash());

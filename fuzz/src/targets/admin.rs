@@ -10,7 +10,7 @@ use linmemd::proto::v1::watch_events_response::Message as Told;
 use prost::Message;
 
 use crate::law::{self, Verdict};
-use crate::rpcs::rpc;
+use crate::rpcs::{number_among, rpc};
 use crate::world::{World, framed, with};
 use crate::{planted, script};
 
@@ -32,8 +32,7 @@ const RPCS: [&str; 13] = [
 
 /// The number that stands for an RPC in an input.
 pub(crate) fn kind(name: &str) -> u8 {
-    let place = RPCS.iter().position(|rpc| *rpc == name).expect("one of them");
-    u8::try_from(place).expect("few")
+    number_among(&RPCS, name)
 }
 
 /// Where more of a stream's messages follow the first, in the same piece of an input.

@@ -8,6 +8,7 @@ use linmemd::proto::v1;
 use prost::Message;
 
 use crate::law::Verdict;
+use crate::rpcs::number_among;
 use crate::targets::shares;
 use crate::world::{World, with};
 use crate::{planted, script};
@@ -41,8 +42,7 @@ const RPCS: [&str; 20] = [
 
 /// The number that stands for an RPC in an input.
 pub(crate) fn kind(name: &str) -> u8 {
-    let place = RPCS.iter().position(|rpc| *rpc == name).expect("one of them");
-    u8::try_from(place).expect("few")
+    number_among(&RPCS, name)
 }
 
 pub(super) fn run(input: &[u8]) {

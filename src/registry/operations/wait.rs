@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::Failure;
+use crate::registry::counter::Full;
 use crate::registry::gate::Gate;
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::{reading, settled};
 use crate::registry::operations::hand;
-use crate::registry::quota::{Full, Taken};
+use crate::registry::quota::Taken;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::registry::share::{self, Share};

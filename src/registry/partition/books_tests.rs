@@ -52,13 +52,8 @@ impl House {
     ) -> Result<Arc<Partition>, Failure> {
         let spec = PartitionSpec {
             parent: parent.map(name),
-            maximum: ByteCount::new(maximum),
-            minimum: ByteCount::new(minimum),
-            nodes: Vec::new(),
-            pages: None,
-            locked: false,
-            tenants: Vec::new(),
             limits,
+            ..PartitionSpec::new(ByteCount::new(minimum), ByteCount::new(maximum))
         };
         let parent = spec.parent.as_ref().map(|parent| self.partitions.find(parent)).transpose()?;
         let begun = SystemTime::UNIX_EPOCH;

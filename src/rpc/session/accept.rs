@@ -4,7 +4,6 @@
 //! such, ends the session, and what is wrong with what it asks is said of its tag.
 
 use crate::error::Failure;
-use crate::memory::Sum;
 use crate::model::{Now, ShareAccess};
 use crate::proto::v1::open_session_request::Message as Asked;
 use crate::proto::v1::open_session_response::Message as Word;
@@ -161,11 +160,7 @@ impl Session {
 
     /// Owes what a group accesses, beside its message; of one whose bytes are not known yet, those later.
     fn owe(&self, work: &Work) {
-        let rates = &self.call.door.access.tenant().rates;
-        if rates.are_limited() {
-            let Sum { accesses, bytes } = work.accesses();
-            rates.owe(accesses.saturating_sub(1), bytes);
-        }
+        self.call.door.access.tenant().rates.owe_group(|| work.accesses());
     }
 
     fn group(&mut self, asked: v1::SessionGroup, now: Now) {

@@ -261,8 +261,7 @@ impl<'a> Each<'a> {
         let done = match made {
             Ok((group, shape)) => {
                 self.fits(group.reply().get())?;
-                let Sum { accesses, bytes } = group.tally().whole();
-                access.tenant().rates.owe(accesses.saturating_sub(1), bytes);
+                access.tenant().rates.owe_group(|| group.tally().whole());
                 let (found, out) = (self.found.clone(), Vec::new());
                 let executed = access.execute(self.occasion, found, group, out, None).await;
                 executed.map(|results| {

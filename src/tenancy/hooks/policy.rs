@@ -99,10 +99,9 @@ pub(super) fn judge(hooks: &Arc<Hooks>, wish: &Wish, now: Instant) -> Result<Deb
         return Err(denied("largest_step_pages", why));
     }
     if let Some(millionths) = budget_share_millionths {
-        let [committed, overhead, ..] = hooks.tenant.holdings();
-        let [budget, ..] = hooks.host.holdings();
-        let held = committed.used.saturating_add(overhead.used);
-        let share = u128::from(budget.limit).saturating_mul(millionths.into()) / 1_000_000;
+        let held = hooks.tenant.bytes().used;
+        let share =
+            u128::from(hooks.host.bytes().limit).saturating_mul(millionths.into()) / 1_000_000;
         if u128::from(held) > share {
             // The share and the tenant's own bytes; the host's are not the tenant's to know.
             let percent = f64::from(millionths) / 10_000.0;

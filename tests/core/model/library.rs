@@ -13,8 +13,7 @@ use linmemd::units::{ByteCount, OutOfBounds, WasmPages};
 
 use super::Door;
 use super::deeds::{Answer, Deed, POOL, Seen, Spec, name, pool_bytes};
-use crate::floors::{Floors, GRANTEE, block_on, now, occasion, target};
-use crate::partitions::{asked as asked_partition, make, unmake};
+use crate::floors::{Floors, GRANTEE, block_on, now, occasion, partition_of, target};
 
 pub(super) struct Library {
     floors: Floors,
@@ -44,7 +43,7 @@ impl Library {
     }
 
     fn make_pool(&self) {
-        make(&self.floors, POOL, asked_partition(pool_bytes(), 1 << 30)).expect("a pool");
+        self.floors.create_partition(POOL, partition_of(pool_bytes(), 1 << 30)).expect("a pool");
     }
 
     fn attempt(&self, deed: &Deed) -> Result<Answer, Failure> {
@@ -214,7 +213,7 @@ impl Door for Library {
     }
 
     fn charged(&self) -> Vec<u64> {
-        unmake(&self.floors, POOL).expect("nothing lives in it");
+        self.floors.delete_partition(POOL).expect("nothing lives in it");
         self.floors.assert_empty();
         let charged = self.floors.charged().to_vec();
         assert!(self.grantee.tenant().namespace.account.is_empty());

@@ -8,6 +8,7 @@ mod churn;
 mod continuations;
 mod control_frames;
 mod drips;
+mod half_open_tls;
 mod header_bombs;
 mod mutated_frames;
 mod mutated_messages;
@@ -33,6 +34,13 @@ pub(crate) struct Shape {
     pub(crate) attack: fn(Order) -> Attack,
 }
 
+impl Shape {
+    /// It is for a daemon that speaks TLS.
+    pub(crate) fn is_of_tls(&self) -> bool {
+        self.name.ends_with("_tls")
+    }
+}
+
 macro_rules! shapes {
     ($($name:ident: $inputs:literal in rounds of $round:literal on $connections:literal;)*) => {
         pub(crate) const ALL: &[Shape] = &[$(Shape {
@@ -50,7 +58,7 @@ shapes! {
     boundary_values: 120_000 in rounds of 2_000 on 4;
     mutated_frames: 200_000 in rounds of 640 on 8;
     stream_floods: 100_000 in rounds of 4_000 on 8;
-    resets: 150_000 in rounds of 4_000 on 8;
+    resets: 140_000 in rounds of 4_000 on 8;
     continuations: 50_000 in rounds of 2_000 on 8;
     header_bombs: 19_000 in rounds of 200 on 8;
     control_frames: 100_000 in rounds of 8_000 on 8;
@@ -58,6 +66,7 @@ shapes! {
     drips: 500 in rounds of 500 on 500;
     readers: 10_000 in rounds of 1_000 on 100;
     announcements: 20_000 in rounds of 10_000 on 40;
+    half_open_tls: 10_000 in rounds of 500 on 500;
     churn: 15_000 in rounds of 500 on 16;
     silence: 5_000 in rounds of 1_500 on 1_500;
 }
