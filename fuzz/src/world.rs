@@ -269,12 +269,6 @@ impl World {
         pieces: Vec<Bytes>,
         may_park: bool,
     ) -> Answer {
-        // A call's last frame is never one too many.
-        let lengths = pieces.iter().rev().skip(1).map(Bytes::len);
-        for length in lengths {
-            self.empty += usize::from(length == 0);
-            self.small += if length == 0 { 0 } else { SMALL.saturating_sub(length) };
-        }
         let answer = match self.attempt(request.clone(), pieces.clone(), may_park) {
             Ok(answer) => answer,
             // Who goes on sending small frames for calls that were refused is told to go, and so is who
@@ -304,11 +298,17 @@ impl World {
     }
 
     fn attempt(
-        &self,
+        &mut self,
         request: Request<()>,
         pieces: Vec<Bytes>,
         may_park: bool,
     ) -> Result<Answer, h2::Error> {
+        // A call's last frame is never one too many.
+        let lengths = pieces.iter().rev().skip(1).map(Bytes::len);
+        for length in lengths {
+            self.empty += usize::from(length == 0);
+            self.small += if length == 0 { 0 } else { SMALL.saturating_sub(length) };
+        }
         let call = exchange(self.client.clone(), request, pieces, may_park);
         self.runtime.block_on(async {
             tokio::time::timeout(PATIENCE, call).await.expect("an answer comes in time")

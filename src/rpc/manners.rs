@@ -239,8 +239,11 @@ mod tests {
         assert!(rounds < 100, "{rounds}: {ended}");
     }
 
-    #[test]
-    fn connections_of_one_party_share_what_may_bring_nothing_and_those_that_never_did_are_ended() {
+    #[tokio::test]
+    async fn connections_of_one_party_share_what_may_bring_nothing_and_those_that_never_did_are_ended()
+     {
+        tokio::spawn(turns::give_turns());
+        tokio::task::yield_now().await;
         let party = manners().party;
         let now = Instant::now();
         let with_resets = |calls: usize| {

@@ -19,7 +19,8 @@
 //! ([`charge`]).
 //!
 //! Law: a thread's own, without locks. In a line nobody waits while nothing else is to be done, and nobody
-//! at all while there is one party alone. A thread that nobody gives turns on ([`give_turns`]) has no lines.
+//! at all while there is one party alone. On a thread that nobody gives turns on ([`give_turns`]) there are
+//! no lines and nobody is paced.
 
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
@@ -143,8 +144,8 @@ pub(crate) struct Owes {
 /// Charges this party so much for frames that bring nothing; what it owes then.
 pub(crate) fn charge(party: &Party, cost: i64, now: Instant) -> Option<Owes> {
     let left = LINES.with_borrow_mut(|lines| {
-        lines.sweep(now);
-        lines.line(party.key(), now).idle.take(&IDLE, cost, now)
+        let line = lines.paced(party.key(), now);
+        line.map_or(0, |line| line.idle.take(&IDLE, cost, now))
     });
     let is_deep = left <= DEEP.saturating_neg();
     IDLE.until_even(left).map(|time| Owes { time, is_deep })
@@ -190,8 +191,8 @@ impl Taken {
     fn take(party: Key) -> Self {
         let now = Instant::now();
         let left = LINES.with_borrow_mut(|lines| {
-            lines.sweep(now);
-            lines.line(party, now).connections.take(&CONNECTIONS, 1, now)
+            let line = lines.paced(party, now);
+            line.map_or(0, |line| line.connections.take(&CONNECTIONS, 1, now))
         });
         Self { party, wait: CONNECTIONS.until_even(left), is_up: false }
     }
@@ -287,6 +288,12 @@ impl Lines {
             giver.wake();
         }
         Some(Place(ticket))
+    }
+
+    /// Where what a party is paced by is counted.
+    fn paced(&mut self, party: Key, now: Instant) -> Option<&mut Line> {
+        self.sweep(now);
+        self.is_given.then(|| self.line(party, now))
     }
 
     fn line(&mut self, party: Key, now: Instant) -> &mut Line {
