@@ -60,7 +60,7 @@ pub(crate) struct Manners {
     is_over: bool,
     /// Where it waits for its turn.
     place: Option<Place>,
-    /// What they were worth, less what they cost.
+    /// What the frames of this turn were worth, less what they cost.
     worth: i64,
     /// The same of all frames ever.
     worth_ever: i64,

@@ -67,11 +67,9 @@ fn set(world: &mut World, bytes: &[u8]) {
     world.must::<v1::DeleteMemorySetResponse>("DeleteMemorySet", &delete);
 }
 
-/// Every default is spelled out.
-fn says_all(spec: &v1::MemorySpec) {
-    let numa = spec.numa.as_ref().expect("a policy");
-    let tagging = spec.tagging.as_ref().expect("tagging");
-    let words = [
+/// The words of its own, of which 0 is none.
+const fn words(spec: &v1::MemorySpec) -> [i32; 9] {
+    [
         spec.index_type,
         spec.owner,
         spec.allocator,
@@ -81,29 +79,20 @@ fn says_all(spec: &v1::MemorySpec) {
         spec.populate,
         spec.locking,
         spec.verification,
-        numa.policy,
-        tagging.requirement,
-        tagging.mode,
-    ];
-    assert!(words.iter().all(|word| *word != 0), "{spec:?}");
+    ]
+}
+
+/// Every default is spelled out.
+fn says_all(spec: &v1::MemorySpec) {
+    let numa = spec.numa.as_ref().expect("a policy");
+    let tagging = spec.tagging.as_ref().expect("tagging");
+    let others = [numa.policy, tagging.requirement, tagging.mode];
+    assert!(words(spec).iter().chain(&others).all(|word| *word != 0), "{spec:?}");
     assert!(!spec.huge_pages.is_empty() && !spec.huge_pages.contains(&0), "{spec:?}");
     assert!(spec.maximum_pages.is_some_and(|maximum| maximum >= spec.initial_pages), "{spec:?}");
 }
 
 fn says_what_was_asked(asked: &v1::MemorySpec, effective: &v1::MemorySpec) {
-    let words = |spec: &v1::MemorySpec| {
-        [
-            spec.index_type,
-            spec.owner,
-            spec.allocator,
-            spec.backing,
-            spec.growth,
-            spec.reservation,
-            spec.populate,
-            spec.locking,
-            spec.verification,
-        ]
-    };
     for (asked, effective) in words(asked).into_iter().zip(words(effective)) {
         assert!(asked == 0 || asked == effective, "{asked} became {effective}");
     }
