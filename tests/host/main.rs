@@ -19,6 +19,8 @@ mod partition;
 mod purge;
 #[path = "../serving/mod.rs"]
 mod serving;
+#[path = "../stops/mod.rs"]
+mod stops;
 mod tenants;
 
 use std::io::{Write, stderr};

@@ -33,6 +33,8 @@ mod resident;
 mod serving;
 mod shapes;
 mod siege;
+#[path = "../stops/mod.rs"]
+mod stops;
 mod table;
 mod wire;
 

@@ -51,11 +51,16 @@ impl Row {
         ));
     }
 
-    /// What is not as it must be.
-    ///
-    /// `most` is the ratio that the honest p99 may have, `grown` the hundredths of what was resident before
-    /// that may be so after.
-    pub(crate) fn faults(&self, most: f64, grown: u64) -> Vec<String> {
+    /// What to say where the honest p99 is more than so many times that beside a spinner.
+    pub(crate) fn slow(&self, most: f64) -> Option<String> {
+        let (name, p99) = (self.name, self.honest.p99);
+        let ratio = self.ratio.filter(|ratio| *ratio > most)?;
+        Some(format!("{name}: p99 {p99} us, {ratio:.2} of that beside a spinner"))
+    }
+
+    /// What else is not as it must be. `grown` is the hundredths of what was resident before that may be so
+    /// after.
+    pub(crate) fn faults(&self, grown: u64) -> Vec<String> {
         let [before, peak, after] = self.resident;
         let mut faults = Vec::new();
         let mut claim = |holds: bool, why: String| {
@@ -66,14 +71,6 @@ impl Row {
         claim(self.bad == 0, format!("{} answers that must not be", self.bad));
         claim(self.tally.inputs > 0, "no inputs were made".to_owned());
         claim(self.honest.failed == 0, format!("{} honest calls failed", self.honest.failed));
-        claim(
-            self.ratio.is_none_or(|ratio| ratio <= most),
-            format!(
-                "p99 {} us, {:.2} of that beside a spinner",
-                self.honest.p99,
-                self.ratio.unwrap_or(0.0)
-            ),
-        );
         let limit = before + PEAK + EACH * self.connections;
         claim(peak <= limit, format!("{peak} KiB at its peak, more than {limit}"));
         claim(after * 100 <= before * grown, format!("{after} KiB after, {before} before"));
