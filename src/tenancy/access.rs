@@ -56,6 +56,7 @@ impl Access {
         registry: Arc<Registry>,
         each_memory: Arc<EachMemory>,
     ) -> Self {
+        tenant.come_to();
         Self { grant, tenant, registry, each_memory, tie: None }
     }
 

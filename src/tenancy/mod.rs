@@ -20,6 +20,7 @@ mod budget;
 mod bytes;
 mod each_memory;
 mod events;
+mod folded;
 mod groups;
 mod hooks;
 mod identity;

@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::metrics::{OTHER_TENANTS, TenantMeters};
 use crate::model::{HookId, TenantName};
 use crate::registry::{Namespace, Registry};
+use crate::tenancy::folded::Folded;
 use crate::tenancy::hooks::{Clock, HookSpec};
 use crate::tenancy::identity::{Grant, Identities};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
@@ -25,16 +26,24 @@ pub(super) struct Table {
     /// Those of them that nobody may call as.
     pub(super) closed: HashSet<TenantName>,
     pub(super) identities: Identities,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        let identities = Identities::nobody();
-        Self { by_name: HashMap::new(), closed: HashSet::new(), identities }
-    }
+    /// Those with a label of their own, in its order.
+    pub(super) labelled: Vec<Arc<Tenant>>,
+    pub(super) folded: Folded,
 }
 
 impl Table {
+    pub(super) fn new(
+        by_name: HashMap<TenantName, Arc<Tenant>>,
+        closed: HashSet<TenantName>,
+        identities: Identities,
+    ) -> Self {
+        let folded = Folded::of(&by_name);
+        let has_label = |tenant: &&Arc<Tenant>| !tenant.is_folded;
+        let mut labelled: Vec<_> = by_name.values().filter(has_label).cloned().collect();
+        labelled.sort_unstable_by(|one, other| one.label.cmp(&other.label));
+        Self { by_name, closed, identities, labelled, folded }
+    }
+
     /// What a caller is given.
     ///
     /// # Errors
@@ -121,7 +130,7 @@ impl Tenants {
             gone.iter().for_each(|tenant| tenant.namespace.set_leaving(false));
             return Err(occupied);
         }
-        let mut table = Table { identities, ..Table::default() };
+        let (mut by_name, mut closed) = (HashMap::new(), HashSet::new());
         for Wanted { name, limits, is_closed, hooks } in wanted {
             let tenant = match before.by_name.get(&name) {
                 Some(tenant) => {
@@ -132,11 +141,11 @@ impl Tenants {
             };
             tenant.hooks.configure(hooks);
             if is_closed {
-                table.closed.insert(name.clone());
+                closed.insert(name.clone());
             }
-            table.by_name.insert(name, tenant);
+            by_name.insert(name, tenant);
         }
-        self.put_in_force(table);
+        self.put_in_force(Table::new(by_name, closed, identities));
         gone.iter().for_each(|tenant| founder.forget(tenant));
         Ok(())
     }
@@ -145,7 +154,7 @@ impl Tenants {
     pub fn close(&self, closed: HashSet<TenantName>) {
         let _founder = self.founder();
         let by_name = self.table().by_name.clone();
-        self.put_in_force(Table { by_name, closed, ..Table::default() });
+        self.put_in_force(Table::new(by_name, closed, Identities::nobody()));
     }
 
     pub(super) fn founder(&self) -> MutexGuard<'_, Founder> {

@@ -1,6 +1,7 @@
 //! [`Tenant`]: one tenant's namespace, what it may hold in flight, and its meters.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::metrics::{OTHER_TENANTS, Occupancy, QUOTAS, TenantMeters, TenantSeries};
 use crate::registry::{Account, Holding, Namespace, NamespaceLimits};
@@ -61,6 +62,8 @@ pub struct Tenant {
     pub label: Arc<str>,
     /// Whether that is shared, so that it has no series of its own on a page.
     pub(super) is_folded: bool,
+    /// Whether anybody has ever come to it.
+    is_known: AtomicBool,
     pub(super) meters: Arc<TenantMeters>,
 }
 
@@ -83,6 +86,7 @@ impl Tenant {
             hooks: Hooks::new(limits.growth, accounts, clock, Arc::clone(&meters)),
             meters,
             namespace,
+            is_known: AtomicBool::new(false),
             is_folded: &*label == OTHER_TENANTS,
             label,
         })
@@ -99,6 +103,19 @@ impl Tenant {
         self.hooks.set_policy(limits.growth);
     }
 
+    /// From now on somebody has come to it.
+    pub(super) fn come_to(&self) {
+        // Callers are many, and a line that is only read is everybody's.
+        if !self.is_known() {
+            self.is_known.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether anybody has: another one holds nothing.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
     /// Its quotas and what is used of each.
     #[must_use]
     pub fn holdings(&self) -> [Holding; QUOTAS.len()] {
@@ -110,7 +127,7 @@ impl Tenant {
     }
 
     /// Limit and use of each of [`QUOTAS`]. A page asks a hundred thousand tenants.
-    fn quotas(&self) -> [(u64, u64); QUOTAS.len()] {
+    pub(super) fn quotas(&self) -> [(u64, u64); QUOTAS.len()] {
         let pair = |holding: Holding| (holding.limit, holding.used);
         let budget = |budget: &Budget| (budget.limit(), budget.used());
         let [committed, overhead, mappings, reserved, memories, locked, huge_pages] =

@@ -4,7 +4,7 @@
 //! comes to it but operators, to look. A caller with credentials has one tenant, and
 //! as an operator may look at the others; one without may name any and is `default` otherwise.
 
-use std::hint::black_box;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -23,9 +23,6 @@ use crate::tenancy::tenant::{Tenant, TenantLimits};
 
 /// The tenant of a caller that names none.
 const DEFAULT: &str = "default";
-
-/// Tenants that are asked together: more than a processor has misses under way.
-const TOGETHER: usize = 64;
 
 /// What a caller shows.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +68,7 @@ impl Tenants {
         let found = |(name, limits): (TenantName, _)| (name.clone(), founder.found(name, limits));
         let by_name = configured.into_iter().map(found).collect();
         Self {
-            table: RwLock::new(Arc::new(Table { by_name, ..Table::default() })),
+            table: RwLock::new(Arc::new(Table::new(by_name, HashSet::new(), Identities::nobody()))),
             generation: AtomicU64::new(0),
             registry,
             each_memory,
@@ -84,7 +81,7 @@ impl Tenants {
         let _founder = self.founder();
         let Table { by_name, closed, .. } = &*self.table();
         let (by_name, closed) = (by_name.clone(), closed.clone());
-        self.put_in_force(Table { by_name, closed, identities });
+        self.put_in_force(Table::new(by_name, closed, identities));
     }
 
     /// A table from now on, whole. Asked of whoever has the founder.
@@ -157,20 +154,16 @@ impl Tenants {
     /// Appends the tenants' families to a page. Walks tenants, not memories.
     pub fn render(&self, page: &mut String) {
         let table = self.table();
-        let is_folded = |tenant: &&Arc<Tenant>| tenant.is_folded;
-        let (folded, labelled): (Vec<_>, Vec<_>) = table.by_name.values().partition(is_folded);
-        let mut shown: Vec<TenantSeries<'_>> = labelled.iter().map(|one| one.series()).collect();
-        shown.sort_unstable_by_key(|series| series.label);
-        shown.extend(sum(&folded));
+        let mut shown: Vec<TenantSeries<'_>> =
+            table.labelled.iter().map(|tenant| tenant.series()).collect();
+        shown.extend(table.folded.series());
         write_tenants(page, &shown);
     }
 
     /// Tenants past the cap.
     #[must_use]
     pub fn folded(&self) -> u64 {
-        let table = self.table();
-        let is_folded = |tenant: &&Arc<Tenant>| tenant.is_folded;
-        table.by_name.values().filter(is_folded).count() as u64
+        self.table().folded.count()
     }
 
     /// The families of each memory.
@@ -178,25 +171,4 @@ impl Tenants {
     pub fn each_memory(&self) -> &EachMemory {
         &self.each_memory
     }
-}
-
-/// What tenants of one label hold together.
-///
-/// What one holds lies in several places, behind one another, that are in no cache: asked one after the
-/// other, a hundred thousand of them took 110 ms. So the first place of many is asked for at once, then
-/// the next of each, and the processor waits for all of them together.
-fn sum<'a>(tenants: &[&'a Arc<Tenant>]) -> Option<TenantSeries<'a>> {
-    let mut sum: Option<TenantSeries<'a>> = None;
-    for some in tenants.chunks(TOGETHER) {
-        for place in Tenant::PLACES {
-            some.iter().for_each(|tenant| _ = black_box(place(tenant)));
-        }
-        for series in some.iter().map(|tenant| tenant.series()) {
-            match &mut sum {
-                Some(sum) => sum.occupancy = sum.occupancy.plus(&series.occupancy),
-                None => sum = Some(series),
-            }
-        }
-    }
-    sum
 }

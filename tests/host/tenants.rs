@@ -16,9 +16,8 @@ const TENANTS: usize = 100_000;
 const USED: usize = 1_500;
 /// `metrics.tenants_cap`, and `_other`.
 const LABELS: usize = 1_000 + 1;
-/// A page may take so many milliseconds, unless `RENDERED` says otherwise of a machine that is busy. 50
-/// are wanted.
-const RENDERED: u64 = 75;
+/// Each page may take so many milliseconds, unless `RENDERED` says otherwise of a machine that is busy.
+const RENDERED: u64 = 50;
 /// Bytes of a page with that many labels.
 const PAGE: usize = 4 << 20;
 
@@ -65,7 +64,7 @@ async fn a_hundred_thousand_tenants_have_a_bounded_page_that_is_rendered_soon() 
     ));
     assert!(bytes <= PAGE, "{bytes} bytes");
     let rendered = std::env::var("RENDERED").map_or(RENDERED, |it| it.parse().expect("a count"));
-    assert!(median <= Duration::from_millis(rendered), "{median:?}");
+    assert!(most <= Duration::from_millis(rendered), "{most:?}");
     daemon.stop();
 }
 

@@ -121,3 +121,33 @@ async fn each_tenant_has_families_of_its_own() {
     }
     house.stop().await;
 }
+
+#[tokio::test]
+async fn tenants_past_the_cap_are_one_label_whose_figures_are_the_sums_of_theirs() {
+    let quotas = [("first", 4), ("red", 64), ("blue", 32), ("idle", 16)];
+    let house = House::with(|config| {
+        config.metrics.tenants_cap = 1;
+        config.tenants = quotas.map(|(name, pages)| tenant(name, Some(pages * PAGE))).to_vec();
+    });
+    let shown = async |family: &str| {
+        let labels = [("tenant", "_other"), ("resource", "committed_bytes")];
+        house.scrape().await.value(family, &labels[..if family.contains("quota") { 2 } else { 1 }])
+    };
+    assert_eq!(
+        shown("linmemd_quota_limit").await,
+        112.0 * 65_536.0,
+        "of those that nobody came to"
+    );
+    assert_eq!(shown("linmemd_quota_used").await, 0.0);
+    let (red, blue) = (house.client_of("red").await, house.client_of("blue").await);
+    red.create(Some("m"), pages(2)).await.unwrap();
+    blue.create(Some("m"), pages(3)).await.unwrap();
+    assert_eq!(shown("linmemd_quota_limit").await, 112.0 * 65_536.0);
+    assert_eq!(shown("linmemd_quota_used").await, 5.0 * 65_536.0);
+    assert_eq!(shown("linmemd_tenant_memories").await, 2.0);
+    assert_eq!(shown("linmemd_tenant_size_bytes").await, 5.0 * 65_536.0);
+    red.delete("m").await.unwrap();
+    assert_eq!(shown("linmemd_tenant_memories").await, 1.0);
+    assert_eq!(shown("linmemd_quota_used").await, 3.0 * 65_536.0);
+    house.stop().await;
+}
