@@ -181,7 +181,7 @@ pub(crate) fn refusal(rpc: &Rpc, status: &Status) -> Refusal {
     let fields: Vec<String> =
         violations.unwrap_or_default().into_iter().map(|violation| violation.field).collect();
     assert_eq!(!fields.is_empty(), *code == Code::InvalidArgument, "{}: {status:?}", rpc.name);
-    let names = &*NAMES.get(rpc.request).expect("the request's type");
+    let names = NAMES.get(rpc.request).expect("the request's type");
     for field in &fields {
         let is_known =
             BESIDE.contains(&field.as_str()) || field.split('.').all(|name| names.contains(name));

@@ -17,11 +17,14 @@ mod floors;
 mod known;
 mod law;
 mod model;
+mod mutate;
 mod planted;
 mod rpcs;
 mod script;
 pub mod seeds;
 mod targets;
+mod tree;
 mod world;
 
+pub use mutate::{Blind, Form, mutate};
 pub use targets::{TARGETS, Target, target};

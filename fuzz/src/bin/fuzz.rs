@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use linmemd_fuzz::{Target, seeds, target};
+use linmemd_fuzz::{Target, mutate, seeds, target};
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
@@ -20,5 +20,19 @@ fn write_seeds() {
     }
     std::process::exit(0);
 }
+
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mut blind = |bytes: &[u8]| {
+        let mut room = bytes.to_vec();
+        room.resize(max_size, 0);
+        let size = libfuzzer_sys::fuzzer_mutate(&mut room, bytes.len().min(max_size), max_size);
+        room.truncate(size);
+        room
+    };
+    let changed = mutate(TARGET.form, &data[..size], seed, &mut blind);
+    let size = changed.len().min(max_size);
+    data[..size].copy_from_slice(&changed[..size]);
+    size
+});
 
 libfuzzer_sys::fuzz_target!(init: write_seeds(), |input: &[u8]| (TARGET.run)(input));

@@ -90,7 +90,7 @@ fn flags(text: &[u8]) -> FlagLayer {
 
 fn accepted(loaded: &Loaded) {
     let mut text = loaded.print();
-    let odd = loaded.config.pool.inline_bytes % 1024 == 1;
+    let odd = loaded.config.pool.inline_bytes % 2 == 1;
     if planted::here(odd) {
         text = text.replace("inline_bytes", "slice_bytes");
     }

@@ -17,31 +17,35 @@ mod shares;
 mod sizes;
 mod spec;
 
+use crate::mutate::Form;
+
 /// One decoder's inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// As `run` and the corpus call it.
     pub name: &'static str,
+    /// What its inputs are.
+    pub form: Form,
     /// Panics where a law of the target's does not hold.
     pub run: fn(&[u8]),
 }
 
 /// All of them.
 pub const TARGETS: [Target; 14] = [
-    Target { name: "admin", run: admin::run },
-    Target { name: "config", run: config::run },
-    Target { name: "connection", run: connection::run },
-    Target { name: "credentials", run: credentials::run },
-    Target { name: "framing", run: framing::run },
-    Target { name: "headers", run: headers::run },
-    Target { name: "memory", run: memory::run },
-    Target { name: "names", run: names::run },
-    Target { name: "operations", run: operations::run },
-    Target { name: "programs", run: programs::run },
-    Target { name: "resources", run: resources::run },
-    Target { name: "session", run: session::run },
-    Target { name: "sizes", run: sizes::run },
-    Target { name: "spec", run: spec::run },
+    Target { name: "admin", form: Form::Messages, run: admin::run },
+    Target { name: "config", form: Form::Bytes, run: config::run },
+    Target { name: "connection", form: Form::Bytes, run: connection::run },
+    Target { name: "credentials", form: Form::Bytes, run: credentials::run },
+    Target { name: "framing", form: Form::Bytes, run: framing::run },
+    Target { name: "headers", form: Form::Bytes, run: headers::run },
+    Target { name: "memory", form: Form::Messages, run: memory::run },
+    Target { name: "names", form: Form::Bytes, run: names::run },
+    Target { name: "operations", form: Form::Message, run: operations::run },
+    Target { name: "programs", form: Form::Bytes, run: programs::run },
+    Target { name: "resources", form: Form::Messages, run: resources::run },
+    Target { name: "session", form: Form::Messages, run: session::run },
+    Target { name: "sizes", form: Form::Bytes, run: sizes::run },
+    Target { name: "spec", form: Form::Message, run: spec::run },
 ];
 
 /// The target of this name.
