@@ -2,7 +2,7 @@
 //! random programs against the product's own model.
 //!
 //! ```text
-//! seeds.rs ─> bin/fuzz.rs (libFuzzer) ──┐                ┌─> world.rs: the daemon, whole
+//! seeds/  ──> bin/fuzz.rs (libFuzzer) ──┐                ┌─> world.rs: the daemon, whole
 //! corpus/ ──> bin/replay.rs ────────────┴─> targets/ ────┼─> known.rs: one that asks who calls
 //!                                                        └─> law.rs: what holds of every answer
 //! ```
