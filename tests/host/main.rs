@@ -7,6 +7,8 @@
 //! (metrics' lint, a real file) stands beside as scripts.
 
 mod confined;
+#[path = "../control_group/mod.rs"]
+mod control_group;
 mod daemon;
 mod group;
 mod huge_pages;

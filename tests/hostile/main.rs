@@ -24,8 +24,10 @@ mod attacker;
 mod boundary;
 mod calls;
 mod certificate;
-mod cgroup;
+#[path = "../control_group/mod.rs"]
+mod control_group;
 mod descriptors;
+mod half_a_core;
 mod honest;
 mod protobuf;
 mod resident;

@@ -15,7 +15,7 @@ use linmemd::client::{Client, ConnectOptions};
 
 use crate::attacker::Tally;
 use crate::certificate::Certificate;
-use crate::cgroup::HalfACore;
+use crate::half_a_core::HalfACore;
 use crate::honest::{self, Latency};
 use crate::resident::{Peak, resident};
 use crate::serving::Serving;
