@@ -15,7 +15,10 @@ const HOST_PAGE: u64 = 4096;
 
 pub(super) fn run(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
-    with(|world| if kind.is_multiple_of(4) { set(world, bytes) } else { one(world, bytes) });
+    with(|world| {
+        let bytes = &world.filled(bytes);
+        if kind.is_multiple_of(4) { set(world, bytes) } else { one(world, bytes) }
+    });
 }
 
 fn one(world: &mut World, bytes: &[u8]) {
