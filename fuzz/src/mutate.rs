@@ -27,19 +27,18 @@ pub enum Form {
 /// What the fuzzer makes of bytes by its own means.
 pub type Blind<'a> = &'a mut dyn FnMut(&[u8]) -> Vec<u8>;
 
-/// The input, changed.
-pub fn mutate(form: Form, input: &[u8], seed: u32, blind: Blind<'_>) -> Vec<u8> {
+/// The input, changed as messages; none where the fuzzer is to change it as bytes.
+pub fn mutate(form: Form, input: &[u8], seed: u32, blind: Blind<'_>) -> Option<Vec<u8>> {
     let random = &mut StdRng::seed_from_u64(u64::from(seed));
-    let changed = match form {
-        _ if random.random() => None,
+    match form {
         Form::Bytes => None,
+        _ if random.random() => None,
         Form::Message => input.split_first().and_then(|(kind, message)| {
             let message = in_message(message, random, blind)?;
             Some([&[*kind], &message[..]].concat())
         }),
         Form::Messages => in_messages(input, random, blind),
-    };
-    changed.unwrap_or_else(|| blind(input))
+    }
 }
 
 fn in_messages(input: &[u8], random: &mut StdRng, blind: Blind<'_>) -> Option<Vec<u8>> {
@@ -56,14 +55,8 @@ fn in_messages(input: &[u8], random: &mut StdRng, blind: Blind<'_>) -> Option<Ve
         3 => calls[at].0 = random.random(),
         _ => calls[at].1 = in_message(&calls[at].1, random, blind)?,
     }
-    let mut out = Vec::new();
-    for (kind, bytes) in &calls {
-        if bytes.len() > usize::from(u16::MAX) {
-            return None;
-        }
-        script::put(&mut out, *kind, bytes);
-    }
-    Some(out)
+    let fit = calls.iter().all(|(_, bytes)| bytes.len() <= usize::from(u16::MAX));
+    fit.then(|| script::all(&calls))
 }
 
 /// A message with one change, however deep; none where these bytes are no message.
@@ -166,9 +159,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_change() {
-        let mut input = Vec::new();
-        script::put(&mut input, 3, &nested());
-        script::put(&mut input, 4, &nested());
+        let input = script::all(&[(3, nested()), (4, nested())]);
         for seed in 0..1_000 {
             let [one, other] = [(); 2]
                 .map(|()| mutate(Form::Messages, &input, seed, &mut |bytes: &[u8]| bytes.to_vec()));

@@ -22,9 +22,17 @@ pub(crate) fn calls(input: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     .take(AT_MOST)
 }
 
-/// The same the other way, for seeds.
-pub(crate) fn put(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
-    let length = u16::try_from(bytes.len()).expect("a short seed");
+/// The input of these.
+pub(crate) fn all(messages: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (kind, bytes) in messages {
+        put(&mut out, *kind, bytes);
+    }
+    out
+}
+
+fn put(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    let length = u16::try_from(bytes.len()).expect("a short message");
     out.push(kind);
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(bytes);

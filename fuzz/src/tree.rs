@@ -7,6 +7,8 @@
 //! Law: what parses encodes to an equal message, each length as long as what it stands before, so that a
 //! change within a message within a message leaves all around it whole. Groups are not read.
 
+use prost::encoding::{decode_varint, encode_varint};
+
 /// A message's fields, in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fields(pub(crate) Vec<Field>);
@@ -30,12 +32,12 @@ impl Fields {
     pub(crate) fn parse(mut bytes: &[u8]) -> Option<Self> {
         let mut fields = Vec::new();
         while !bytes.is_empty() {
-            let key = take_varint(&mut bytes)?;
+            let key = decode_varint(&mut bytes).ok()?;
             let value = match key & 7 {
-                0 => Value::Varint(take_varint(&mut bytes)?),
+                0 => Value::Varint(decode_varint(&mut bytes).ok()?),
                 1 => Value::Fixed64(u64::from_le_bytes(*take(&mut bytes)?)),
                 2 => {
-                    let length = usize::try_from(take_varint(&mut bytes)?).ok()?;
+                    let length = usize::try_from(decode_varint(&mut bytes).ok()?).ok()?;
                     let (value, rest) = bytes.split_at_checked(length)?;
                     bytes = rest;
                     Value::Bytes(value.to_vec())
@@ -51,11 +53,11 @@ impl Fields {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for Field { number, value } in &self.0 {
-            let mut key = |kind| put_varint(&mut out, number << 3 | kind);
+            let mut key = |kind| encode_varint(number << 3 | kind, &mut out);
             match value {
                 Value::Varint(value) => {
                     key(0);
-                    put_varint(&mut out, *value);
+                    encode_varint(*value, &mut out);
                 }
                 Value::Fixed64(value) => {
                     key(1);
@@ -63,7 +65,7 @@ impl Fields {
                 }
                 Value::Bytes(bytes) => {
                     key(2);
-                    put_varint(&mut out, bytes.len() as u64);
+                    encode_varint(bytes.len() as u64, &mut out);
                     out.extend_from_slice(bytes);
                 }
                 Value::Fixed32(value) => {
@@ -80,24 +82,4 @@ fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     let (taken, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(taken)
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for place in 0..10 {
-        let [byte] = *take(bytes)?;
-        value |= u64::from(byte & 0x7F) << (7 * place);
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }

@@ -8,28 +8,25 @@
 //! Law: a page walks them, and there may be a hundred thousand. One that nobody has come to costs it one
 //! look.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::{Arc, OnceLock};
 
-use crate::metrics::{QUOTAS, TenantSeries};
-use crate::model::TenantName;
+use crate::metrics::{Occupancy, QUOTAS, TenantSeries};
 use crate::tenancy::tenant::Tenant;
 
 /// Tenants that are asked together: more than a processor has misses under way.
 const TOGETHER: usize = 64;
 
 /// Those of a table that share a label.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Folded {
     tenants: Vec<Arc<Tenant>>,
     limits: OnceLock<[u64; QUOTAS.len()]>,
 }
 
 impl Folded {
-    pub(super) fn of(by_name: &HashMap<TenantName, Arc<Tenant>>) -> Self {
-        let folded = by_name.values().filter(|tenant| tenant.is_folded);
-        Self { tenants: folded.cloned().collect(), limits: OnceLock::new() }
+    pub(super) const fn new(tenants: Vec<Arc<Tenant>>) -> Self {
+        Self { tenants, limits: OnceLock::new() }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -42,22 +39,22 @@ impl Folded {
     /// other, a hundred thousand of them took 110 ms. So the first place of many is asked for at once,
     /// then the next of each, and the processor waits for all of them together.
     pub(super) fn series(&self) -> Option<TenantSeries<'_>> {
-        let mut sum = self.tenants.first()?.series();
-        sum.occupancy = Default::default();
+        let Tenant { label, meters, .. } = &**self.tenants.first()?;
+        let mut occupancy = Occupancy::default();
         let known: Vec<_> = self.tenants.iter().filter(|tenant| tenant.is_known()).collect();
         for some in known.chunks(TOGETHER) {
             for place in Tenant::PLACES {
                 some.iter().for_each(|tenant| _ = black_box(place(tenant)));
             }
             for tenant in some {
-                sum.occupancy = sum.occupancy.plus(&tenant.series().occupancy);
+                occupancy = occupancy.plus(&tenant.series().occupancy);
             }
         }
         let limits = self.limits.get_or_init(|| self.limits());
-        for (quota, limit) in sum.occupancy.quotas.iter_mut().zip(limits) {
+        for (quota, limit) in occupancy.quotas.iter_mut().zip(limits) {
             quota.0 = *limit;
         }
-        Some(sum)
+        Some(TenantSeries { label, meters, occupancy })
     }
 
     fn limits(&self) -> [u64; QUOTAS.len()] {

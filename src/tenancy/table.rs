@@ -37,11 +37,10 @@ impl Table {
         closed: HashSet<TenantName>,
         identities: Identities,
     ) -> Self {
-        let folded = Folded::of(&by_name);
-        let has_label = |tenant: &&Arc<Tenant>| !tenant.is_folded;
-        let mut labelled: Vec<_> = by_name.values().filter(has_label).cloned().collect();
+        let (folded, mut labelled): (Vec<_>, Vec<_>) =
+            by_name.values().cloned().partition(|tenant| tenant.is_folded);
         labelled.sort_unstable_by(|one, other| one.label.cmp(&other.label));
-        Self { by_name, closed, identities, labelled, folded }
+        Self { by_name, closed, identities, labelled, folded: Folded::new(folded) }
     }
 
     /// What a caller is given.

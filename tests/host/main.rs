@@ -40,6 +40,12 @@ fn host(test: &str) -> Option<String> {
     daemon
 }
 
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
 /// A line past the test harness, which keeps what passed tests print.
 fn say(line: &str) {
     writeln!(stderr(), "{line}").expect("standard error");

@@ -31,7 +31,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use tokio::runtime;
 use tokio::task::LocalSet;
 
-use crate::{host, say};
+use crate::{host, median, say};
 
 const MILLION: u64 = 1_000_000;
 /// Bytes of bookkeeping that a memory may cost.
@@ -253,11 +253,6 @@ fn are_guarded(places: &[usize], size: u64) {
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
-
 /// Slabs on this kernel; none where it has no guards for them, said in a line.
 fn slabs() -> Option<MmapAllocator> {
     let (allocator, slabless) = MmapAllocator::new(Arc::new(Linux));
@@ -307,7 +302,7 @@ fn a_million_memories_cost_512_bytes_each_and_come_as_fast_as_the_first() {
     are_guarded(&floor.places(0), PAGE_BYTES);
     grown_and_recycled_are_guarded(&floor);
 
-    let [first, last] = [0..100, 900..1000].map(|batches| median(took[batches].to_vec()));
+    let [first, last] = [0..100, 900..1000].map(|batches| median(&took[batches]));
     let fresh = Arc::new(Floor::new(slabs().expect("as above")));
     let (mut among_few, mut among_many) = (Vec::new(), Vec::new());
     for batch in 0..BATCHES {
@@ -315,7 +310,7 @@ fn a_million_memories_cost_512_bytes_each_and_come_as_fast_as_the_first() {
         among_few.extend(fresh.create_all(from..from + BATCH));
         among_many.extend(floor.create_all(MILLION + from..MILLION + from + BATCH));
     }
-    let (few, many) = (median(among_few), median(among_many));
+    let (few, many) = (median(&among_few), median(&among_many));
     say(&format!(
         "a create takes {first:.2} µs of processor time among the first 100,000 and {last:.2} µs among the last; in \
          turns, {few:.2} µs among the first 100,000 of another registry and {many:.2} µs past a \

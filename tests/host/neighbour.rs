@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::daemon::Daemon;
-use crate::stops::{self, Stops};
-use crate::{host, say};
 use hdrhistogram::Histogram;
 use linmemd::client::Client;
 use linmemd::client::proto::MemorySpec;
+
+use crate::daemon::Daemon;
+use crate::stops::{self, Latencies, Timed, Watch};
+use crate::{host, median, say};
 
 const CONNECTIONS: u32 = 4;
 /// Of each connection: together 1,000 a second.
@@ -65,8 +66,8 @@ fn a_tenant_that_fills_8_gib_leaves_anothers_p99_within_twice_of_its_own() {
             let filled = begin.elapsed();
             runtime.block_on(clear(filler));
             say(&format!("alone {}, beside {filled:.1?} of fills {}", told(&quiet), told(&beside)));
-            alone.push(micros(&quiet.latencies, 0.99));
-            besides.push(micros(&beside.latencies, 0.99));
+            alone.push(micros(&quiet.histogram, 0.99));
+            besides.push(micros(&beside.histogram, 0.99));
         }
         let [alone, elsewhere, here] = [&alone, &elsewhere, &here].map(|all| median(all));
         let (to_alone, to_elsewhere) = (here / alone, here / elsewhere);
@@ -82,12 +83,6 @@ fn a_tenant_that_fills_8_gib_leaves_anothers_p99_within_twice_of_its_own() {
     }
     daemon.stop();
     other.stop();
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 /// Fills two times 4 GiB, never touched before.
@@ -109,19 +104,11 @@ async fn clear(filler: &Client) {
     }
 }
 
-/// The reads of a phase.
-struct Reads {
-    /// In nanoseconds.
-    latencies: Histogram<u64>,
-    /// Those during which the machine stood still.
-    left_out: u64,
-}
-
 /// Reads 1,000 times a second for as long as `meanwhile` lasts.
-fn read_until(daemon: &Daemon, meanwhile: impl FnOnce()) -> Reads {
+fn read_until(daemon: &Daemon, meanwhile: impl FnOnce()) -> Latencies {
     let over = Arc::new(AtomicBool::new(false));
     let begin = Instant::now() + Duration::from_millis(100);
-    let mut stops = Stops::watch();
+    let watch = Watch::begin();
     let mut all = Vec::new();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..CONNECTIONS)
@@ -136,28 +123,11 @@ fn read_until(daemon: &Daemon, meanwhile: impl FnOnce()) -> Reads {
             all.extend(thread.join().expect("a reader"));
         }
     });
-    stops.end();
-    let mut reads = Reads { latencies: histogram(), left_out: 0 };
-    for (due, latency) in all {
-        if stops.meet(due, due + latency) {
-            reads.left_out += 1;
-        } else {
-            let nanoseconds = u64::try_from(latency.as_nanos()).expect("584 years");
-            reads.latencies.saturating_record(nanoseconds);
-        }
-    }
-    let Reads { latencies, left_out } = &reads;
-    assert!(*left_out < latencies.len(), "{left_out} of the reads met a machine that stood still");
-    reads
+    watch.end().latencies(&all)
 }
 
-/// One connection's reads: when each was due, and how long from then it took.
-fn reads(
-    daemon: &Daemon,
-    begin: Instant,
-    number: u32,
-    over: &AtomicBool,
-) -> Vec<(Instant, Duration)> {
+/// One connection's reads.
+fn reads(daemon: &Daemon, begin: Instant, number: u32, over: &AtomicBool) -> Vec<Timed> {
     let runtime = runtime();
     let client = runtime.block_on(daemon.client("reader", 1));
     let mut reads = Vec::new();
@@ -179,18 +149,14 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds")
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 fn micros(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1e3
 }
 
-fn told(Reads { latencies, left_out }: &Reads) -> String {
-    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|q| micros(latencies, q));
-    let count = latencies.len();
+fn told(Latencies { histogram, left_out }: &Latencies) -> String {
+    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|q| micros(histogram, q));
+    let count = histogram.len();
     format!(
         "p50 {p50:.0} p99 {p99:.0} p99.9 {p999:.0} max {max:.0} µs of {count} ({left_out} left out)"
     )

@@ -9,14 +9,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use linmemd::client::proto::MemorySpec;
 use linmemd::client::{Client, ConnectOptions, Endpoint, RetryPolicy, TlsOptions};
 use tokio::runtime::Runtime;
 
 use crate::attacker::told;
 use crate::say;
-use crate::stops::Stops;
+use crate::stops::{Timed, Watch};
 
 const TENANT: &str = "honest";
 const CONNECTIONS: u32 = 4;
@@ -83,7 +82,7 @@ pub(crate) fn prepare(target: &str, ca: Option<&Path>) {
 pub(crate) fn run(target: &str, ca: Option<&Path>, time: Duration) -> bool {
     let begin = Instant::now() + Duration::from_millis(100);
     let end = begin + time;
-    let mut stops = Stops::watch();
+    let watch = Watch::begin();
     let threads: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
             let (target, ca) = (target.to_owned(), ca.map(Path::to_owned));
@@ -100,12 +99,7 @@ pub(crate) fn run(target: &str, ca: Option<&Path>, time: Duration) -> bool {
         all.extend(calls);
         failed += failures;
     }
-    stops.end();
-    let mut latencies = histogram();
-    let counted = all.iter().filter(|(due, latency)| !stops.meet(*due, *due + *latency));
-    for (_, latency) in counted {
-        latencies.saturating_record(u64::try_from(latency.as_nanos()).expect("584 years"));
-    }
+    let latencies = watch.end().latencies(&all).histogram;
     let [p50, p99, max] = [0.5, 0.99, 1.0].map(|q| latencies.value_at_quantile(q) / 1_000);
     told(&format!("{p50} {p99} {max} {} {failed}", latencies.len()));
     failed == 0
@@ -117,7 +111,7 @@ fn calls(
     number: u32,
     begin: Instant,
     end: Instant,
-) -> (Vec<(Instant, Duration)>, u64) {
+) -> (Vec<Timed>, u64) {
     let memory_id = format!("h{number}");
     let (mut calls, mut failed) = (Vec::new(), 0);
     let mut due = begin + INTERVAL * number / CONNECTIONS;
@@ -148,8 +142,4 @@ fn calls(
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds")
 }

@@ -1,18 +1,16 @@
 //! Protobuf by hand: fields that no generated code would write.
 
+use prost::encoding::encode_varint;
+
 /// Wire types.
 pub(crate) const VARINT: u8 = 0;
 pub(crate) const FIXED64: u8 = 1;
 pub(crate) const LENGTH: u8 = 2;
 pub(crate) const FIXED32: u8 = 5;
 
-pub(crate) fn varint(mut value: u64) -> Vec<u8> {
+pub(crate) fn varint(value: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7F).expect("seven bits") | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).expect("seven bits"));
+    encode_varint(value, &mut out);
     out
 }
 

@@ -1,4 +1,4 @@
-//! [`Stops`]: when the whole machine stood still, for tests that measure how long a call takes.
+//! [`Watch`]: when the whole machine stood still, for tests that measure how long a call takes.
 //!
 //! A virtual machine runs only when its host lets it. One that has used what it may have of a tenth of a
 //! second stands still until the next begins, all its processors at once, for tens of milliseconds; a
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use linmemd::os::kernel::Linux;
 use linmemd::os::threads::run_on;
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -22,24 +23,37 @@ use nix::unistd::{Pid, gettid};
 const INTERVAL: Duration = Duration::from_millis(1);
 /// A timer of an idle machine is late by less.
 const LATE: Duration = Duration::from_millis(2);
-
+/// A machine is quiet that was so for as long.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// From when until when.
 type Span = (Instant, Instant);
 
-/// The watch; and once it is over, the stops that there were.
-pub(crate) struct Stops {
+/// When a call was due, and how long from then it took.
+pub(crate) type Timed = (Instant, Duration);
+
+/// While it is watched.
+pub(crate) struct Watch {
     over: Arc<AtomicBool>,
-    watches: Vec<JoinHandle<Vec<Span>>>,
-    seen: Vec<Span>,
+    threads: Vec<JoinHandle<Vec<Span>>>,
 }
 
-impl Stops {
-    pub(crate) fn watch() -> Self {
+/// What was seen.
+pub(crate) struct Stops(Vec<Span>);
+
+/// How long calls took.
+pub(crate) struct Latencies {
+    /// In nanoseconds, of those that count.
+    pub(crate) histogram: Histogram<u64>,
+    /// Calls during which the machine stood still.
+    pub(crate) left_out: u64,
+}
+
+impl Watch {
+    pub(crate) fn begin() -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let allowed = sched_getaffinity(Pid::this()).expect("own processors");
-        let watches = (0..CpuSet::count())
+        let threads = (0..CpuSet::count())
             .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
             .map(|cpu| {
                 let over = Arc::clone(&over);
@@ -47,18 +61,32 @@ impl Stops {
                 thread::spawn(move || if stand_first(cpu) { lates(&over) } else { Vec::new() })
             })
             .collect();
-        Self { over, watches, seen: Vec::new() }
+        Self { over, threads }
     }
 
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn end(self) -> Stops {
         self.over.store(true, Ordering::Relaxed);
-        let of_each = self.watches.drain(..).map(|watch| watch.join().expect("a watch"));
-        self.seen = of_each.reduce(|all, one| at_once(&all, &one)).unwrap_or_default();
+        let of_each = self.threads.into_iter().map(|thread| thread.join().expect("a watch"));
+        Stops(of_each.reduce(|all, one| at_once(&all, &one)).unwrap_or_default())
     }
+}
 
-    /// Whether the machine stood still at some time of these.
-    pub(crate) fn meet(&self, from: Instant, until: Instant) -> bool {
-        self.seen.iter().any(|span| overlap(*span, (from, until)))
+impl Stops {
+    /// What is to be said of these calls. A machine that mostly stood still measures nothing.
+    pub(crate) fn latencies(&self, calls: &[Timed]) -> Latencies {
+        let histogram = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds");
+        let mut told = Latencies { histogram, left_out: 0 };
+        for (due, latency) in calls {
+            if self.0.iter().any(|span| overlap(*span, (*due, *due + *latency))) {
+                told.left_out += 1;
+            } else {
+                let nanoseconds = u64::try_from(latency.as_nanos()).expect("584 years");
+                told.histogram.saturating_record(nanoseconds);
+            }
+        }
+        let Latencies { histogram, left_out } = &told;
+        assert!(*left_out < histogram.len(), "{left_out} calls met a machine that stood still");
+        told
     }
 }
 
@@ -67,10 +95,10 @@ impl Stops {
 pub(crate) fn settle() {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
-        let mut stops = Stops::watch();
+        let watch = Watch::begin();
         thread::sleep(QUIET);
-        stops.end();
-        if stops.seen.is_empty() || Instant::now() >= end {
+        let Stops(seen) = watch.end();
+        if seen.is_empty() || Instant::now() >= end {
             return;
         }
     }

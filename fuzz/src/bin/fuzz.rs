@@ -29,7 +29,9 @@ libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, see
         room.truncate(size);
         room
     };
-    let changed = mutate(TARGET.form, &data[..size], seed, &mut blind);
+    let Some(changed) = mutate(TARGET.form, &data[..size], seed, &mut blind) else {
+        return libfuzzer_sys::fuzzer_mutate(data, size, max_size);
+    };
     let size = changed.len().min(max_size);
     data[..size].copy_from_slice(&changed[..size]);
     size

@@ -3,7 +3,8 @@
 use linmemd::proto::v1;
 use prost::Message;
 
-use crate::seeds::{all, each, name, seconds};
+use crate::script::all;
+use crate::seeds::{each, name, seconds};
 use crate::targets::admin;
 use crate::world::UID;
 
@@ -66,6 +67,6 @@ pub(super) fn admin() -> Vec<Vec<u8>> {
         (kind("Reload"), v1::ReloadRequest { validate_only: true }.encode_to_vec()),
     ];
     let mut seeds = vec![all(&messages[..2]), all(&messages[11..15])];
-    seeds.extend(each(messages));
+    seeds.extend(each(&messages));
     seeds
 }

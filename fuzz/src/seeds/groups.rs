@@ -7,7 +7,8 @@ use linmemd::proto::v1::session_group::Group;
 use linmemd::proto::v1::value::Value as Bits;
 use prost::Message;
 
-use crate::seeds::{all, name, seconds};
+use crate::script::all;
+use crate::seeds::{name, seconds};
 use crate::targets::{operations, session};
 use crate::world::UID;
 

@@ -3,7 +3,8 @@
 use linmemd::proto::v1;
 use prost::Message;
 
-use crate::seeds::{all, each, name, seconds};
+use crate::script::all;
+use crate::seeds::{each, name, seconds};
 use crate::targets::memory;
 use crate::world::UID;
 
@@ -148,6 +149,6 @@ pub(super) fn memory() -> Vec<Vec<u8>> {
         (kind("WaitOnAddress"), wait_for(8, seconds(-1)).encode_to_vec()),
     ];
     let mut seeds = vec![all(&messages[1..7]), all(&messages[6..8]), all(&messages[21..24])];
-    seeds.extend(each(messages));
+    seeds.extend(each(&messages));
     seeds
 }

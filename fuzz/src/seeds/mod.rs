@@ -3,7 +3,7 @@
 //!
 //! Law: made, never kept; what is kept is in `corpus/`, which fuzzing has made of these.
 
-use crate::script::put;
+use crate::script::all;
 
 mod admin;
 mod credentials;
@@ -41,21 +41,8 @@ fn name(text: &str) -> String {
 }
 
 /// Inputs of one message each, by the number of its RPC.
-fn each(messages: Vec<(u8, Vec<u8>)>) -> Vec<Vec<u8>> {
-    let one = |(kind, bytes): (u8, Vec<u8>)| {
-        let mut out = Vec::new();
-        put(&mut out, kind, &bytes);
-        out
-    };
-    messages.into_iter().map(one).collect()
-}
-
-fn all(messages: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (kind, bytes) in messages {
-        put(&mut out, *kind, bytes);
-    }
-    out
+fn each(messages: &[(u8, Vec<u8>)]) -> Vec<Vec<u8>> {
+    messages.chunks(1).map(all).collect()
 }
 
 fn seconds(seconds: i64) -> Option<prost_types::Duration> {

@@ -3,7 +3,8 @@
 use linmemd::proto::v1;
 use prost::Message;
 
-use crate::seeds::{all, each, name, seconds};
+use crate::script::all;
+use crate::seeds::{each, name, seconds};
 use crate::targets::resources;
 use crate::world::{GRANTEE, SHARE, SHARE_FOR_WRITING, UID, VIEW, pages};
 
@@ -69,7 +70,7 @@ pub(super) fn resources() -> Vec<Vec<u8>> {
         (kind("RefreshView"), anew.encode_to_vec()),
     ];
     let mut seeds = vec![all(&messages[..5]), all(&messages[8..12])];
-    seeds.extend(each(messages));
+    seeds.extend(each(&messages));
     seeds.extend(shares());
     seeds
 }
@@ -122,6 +123,6 @@ fn shares() -> Vec<Vec<u8>> {
     let for_writing = (of_grantee("MountShare"), mount(SHARE_FOR_WRITING));
     let written = [&[for_writing][..], &messages[1..4]].concat();
     let mut seeds = vec![all(&messages[..4]), all(&messages[4..8]), all(&written)];
-    seeds.extend(each(messages));
+    seeds.extend(each(&messages));
     seeds
 }
