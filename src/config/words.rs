@@ -59,10 +59,13 @@ pub(super) fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let name: Vec<char> = name.chars().take(ID).collect();
+    let most = |candidate: &str| candidate.len().max(3) / 3;
     candidates
         .into_iter()
+        // Each letter that one has more is one to drop.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= most(candidate))
         .map(|candidate| (distance(&name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .filter(|(distance, candidate)| *distance <= most(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -70,10 +73,11 @@ pub(super) fn nearest<'a>(
 /// Letters to add, drop, change or swap with their neighbour, to turn one name into the other.
 fn distance(name: &[char], candidate: &str) -> usize {
     let candidate: Vec<char> = candidate.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=candidate.len()).collect();
+    // The row above that, and the one that is being made.
+    let (mut before, mut current) = (above.clone(), above.clone());
     for (row, letter) in name.iter().enumerate() {
-        let mut current = vec![row + 1];
+        current[0] = row + 1;
         for (column, other) in candidate.iter().enumerate() {
             let changed = above[column] + usize::from(letter != other);
             let mut least = changed.min(above[column + 1] + 1).min(current[column] + 1);
@@ -84,9 +88,10 @@ fn distance(name: &[char], candidate: &str) -> usize {
             if swapped {
                 least = least.min(before[column - 1] + 1);
             }
-            current.push(least);
+            current[column + 1] = least;
         }
-        before = std::mem::replace(&mut above, current);
+        std::mem::swap(&mut before, &mut above);
+        std::mem::swap(&mut above, &mut current);
     }
     above.last().copied().unwrap_or_default()
 }
