@@ -105,7 +105,7 @@ pub enum Failure {
     /// The memory was updated since it was read.
     #[error("the etag is {found}, not {wanted}; read the memory again")]
     EtagMismatch {
-        /// What the caller holds.
+        /// What the caller holds, escaped and cut.
         wanted: String,
         /// What it is.
         found: String,

@@ -200,9 +200,16 @@ async fn an_update_or_delete_with_an_old_etag_is_refused_with_the_one_there_is()
         display_name: "n".to_owned(),
         ..Default::default()
     };
-    refused(client.update_memory(update).await, "ETAG_MISMATCH", &[("etag", &etag)]);
+    refused(client.update_memory(update.clone()).await, "ETAG_MISMATCH", &[("etag", &etag)]);
     let delete = |etag| DeleteMemoryRequest { memory_id: "m".into(), etag, ..Default::default() };
     refused(client.delete_memory(delete(stale())).await, "ETAG_MISMATCH", &[("etag", &etag)]);
+    let odd = format!("a\0\n{}", "e".repeat(100_000));
+    let said = client.delete_memory(delete(Some(odd.clone()))).await.unwrap_err();
+    let update = UpdateMemoryRequest { etag: Some(odd), ..update };
+    for said in [said, client.update_memory(update).await.unwrap_err()] {
+        let said = said.to_string();
+        assert!(said.contains(r"a\x00\neee") && said.len() < 400, "escaped and cut: {said}");
+    }
     witness.is_unharmed().await;
     client.delete_memory(delete(Some(etag))).await.unwrap();
     house.stop().await;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Failure;
+use crate::error::{Failure, printable};
 use crate::memory::{LinearMemory, Unreleased, Wiping};
 use crate::registry::events::Happening;
 use crate::registry::gate::Gate;
@@ -122,7 +122,7 @@ fn check_etag(record: &Record, deletion: &Deletion) -> Result<(), Failure> {
     if *wanted == found {
         Ok(())
     } else {
-        Err(Failure::EtagMismatch { wanted: wanted.clone(), found })
+        Err(Failure::EtagMismatch { wanted: printable(wanted.as_bytes()), found })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::Failure;
+use crate::error::{Failure, printable};
 use crate::model::{Now, Presentation};
 use crate::registry::aside::Observation;
 use crate::registry::gate::Gate;
@@ -46,7 +46,7 @@ impl Registry {
             if let Some(wanted) = &change.etag
                 && *wanted != version.etag
             {
-                let (wanted, found) = (wanted.clone(), version.etag.clone());
+                let (wanted, found) = (printable(wanted.as_bytes()), version.etag.clone());
                 return Err(Failure::EtagMismatch { wanted, found });
             }
             let old = &version.presentation;
