@@ -1,5 +1,5 @@
 //! The tick: leases, quarantined ranges, files of credentials, reloads of the config, the kernel's limit
-//! on mappings, the metrics' upkeep.
+//! on mappings, the metrics' upkeep, the heap's.
 //!
 //! Law: a thread of its own, niced by nothing, that may do slow kernel work; the only reader of the
 //! clock for the registry.
@@ -17,12 +17,14 @@ use crate::daemon::reload::Reloader;
 use crate::metrics::Metrics;
 use crate::model::Now;
 use crate::os::confine::Role;
+use crate::os::heap::give_back;
 use crate::os::host::max_map_count;
 use crate::os::kernel::Kernel;
 use crate::registry::Registry;
 use crate::rpc::{ReloadWish, Server};
 
-/// How often histograms are moved into their buckets, and the kernel's limit is read.
+/// How often histograms are moved into their buckets, what the heap has no use for is given back, and
+/// the kernel's limit is read.
 const UPKEEP: Duration = Duration::from_secs(2);
 
 /// What is done now and then.
@@ -65,6 +67,7 @@ impl Tick {
             if kept_up.elapsed() >= UPKEEP {
                 kept_up = Instant::now();
                 self.metrics.upkeep();
+                give_back();
                 if let Ok(limit) = max_map_count(&*self.kernel) {
                     self.registry
                         .host
