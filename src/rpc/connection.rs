@@ -7,6 +7,7 @@
 //! one would change h2's budget for small frames. A connection is counted once for each tenant that
 //! it calls for.
 
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,11 +23,13 @@ use crate::registry::Tie;
 use crate::rpc::admission::{Door, ShownForIt};
 use crate::rpc::audit::whereabouts;
 use crate::rpc::front;
+use crate::rpc::manners::about_to_poll;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
+use crate::rpc::party::Party;
 use crate::rpc::places::Place;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
-use crate::rpc::turns::{Party, begin, shake_hands};
+use crate::rpc::turns::{begin, shake_hands};
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Peer, Tenant};
@@ -325,7 +328,10 @@ pub async fn serve<S>(
         tokio::select! {
             biased;
             // What ended it (the peer, a protocol error) is the peer's business.
-            _ended = conversation.as_mut() => return,
+            _ended = poll_fn(|context| {
+                about_to_poll();
+                conversation.as_mut().poll(context)
+            }) => return,
             _phase = phase.wait_for(|phase| *phase == Phase::Draining), if !leaving => {
                 leaving = true;
                 conversation.as_mut().graceful_shutdown();

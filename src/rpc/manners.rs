@@ -12,11 +12,12 @@
 //! a party, on each thread  a second +8,000    at most 8,000, of which turns of more cost than worth take
 //! ```
 //!
-//! Law: who has no credit waits until there is some, unread; who must wait for long again and again
+//! Law: who has no credit waits until there is some, unread; who must wait again and again
 //! is ended, and so is, while its party owes much, a connection that has cost more than it was worth in
 //! all its life. A call that is answered is never charged, and a client that cancels every other call
 //! stays even. Knows frame headers only.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -27,7 +28,8 @@ use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep};
 
 use crate::rpc::allowance::{Allowance, Terms};
-use crate::rpc::turns::{self, Party, Place, TURN};
+use crate::rpc::party::Party;
+use crate::rpc::turns::{self, Place, TURN};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -45,10 +47,21 @@ const END_STREAM: u8 = 1;
 const CREDIT: Terms = Terms { most: 1_000, each: Duration::from_millis(1), deepest: i64::MAX };
 /// No wait is longer.
 const LONGEST: Duration = Duration::from_secs(1);
-/// A debt that is no accident of a client in a hurry.
-const RUDE: i64 = 50;
-/// So many such debts before the credit was full again end the connection.
-const STRIKES: u32 = 64;
+/// A turn's debt that is no accident of a client in a hurry: a third of the frames that it may have.
+const RUDE: i64 = 8;
+/// So much of such debts, 3.2 seconds' worth, before the credit was full again ends the connection.
+const ENOUGH: i64 = 3_200;
+
+thread_local! {
+    /// Polls of connections on this thread.
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A connection of this thread is about to be polled. Within a poll h2 asks for more each time that it
+/// hands a stream over, whether or not it was told to wait.
+pub(crate) fn about_to_poll() {
+    POLLS.set(POLLS.get().wrapping_add(1));
+}
 
 /// One connection's turns and credit.
 #[derive(Debug)]
@@ -58,6 +71,9 @@ pub(crate) struct Manners {
     frames: u32,
     /// The socket was found empty since: what comes next is of another turn.
     is_over: bool,
+    /// Frames that were read in this poll of the connection, and which one that is.
+    run: u32,
+    poll: u64,
     /// Where it waits for its turn.
     place: Option<Place>,
     /// What the frames of this turn were worth, less what they cost.
@@ -65,7 +81,8 @@ pub(crate) struct Manners {
     /// The same of all frames ever.
     worth_ever: i64,
     credit: Allowance,
-    strikes: u32,
+    /// What was owed rudely since the credit was full.
+    rudeness: i64,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -75,11 +92,13 @@ impl Manners {
             party,
             frames: 0,
             is_over: false,
+            run: 0,
+            poll: POLLS.get(),
             place: None,
             worth: 0,
             worth_ever: 0,
             credit: Allowance::whole(&CREDIT, Instant::now()),
-            strikes: 0,
+            rudeness: 0,
             pause: None,
         }
     }
@@ -108,6 +127,12 @@ impl Manners {
     /// # Errors
     /// That the peer has gone too far too often.
     pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = POLLS.get();
+        if std::mem::replace(&mut self.poll, poll) != poll {
+            self.run = 0;
+        } else if self.run >= TURN {
+            return Poll::Pending;
+        }
         if let Some(pause) = &mut self.pause {
             std::task::ready!(pause.as_mut().poll(context));
             self.pause = None;
@@ -126,12 +151,14 @@ impl Manners {
                     return Poll::Pending;
                 }
             }
-            let others_had_theirs = std::mem::take(&mut self.is_over);
-            self.place = turns::ask(&self.party, std::mem::take(&mut self.frames), context);
+            self.is_over = false;
+            let frames = std::mem::take(&mut self.frames);
+            self.run = self.run.saturating_add(frames);
+            self.place = turns::ask(&self.party, frames, context);
             if self.place.is_some() {
                 return Poll::Pending;
             }
-            if !others_had_theirs {
+            if self.run >= TURN {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -151,14 +178,14 @@ impl Manners {
         let cost = self.earn().saturating_neg();
         let left = self.credit.take(&CREDIT, cost, now);
         if left.saturating_add(cost) >= CREDIT.most {
-            self.strikes = 0;
+            self.rudeness = 0;
         }
         if left <= RUDE.saturating_neg() {
-            self.strikes = self.strikes.saturating_add(1);
+            self.rudeness = self.rudeness.saturating_sub(left);
         }
         let owes = turns::charge(&self.party, cost, now);
         let is_one_of_many = owes.is_some_and(|owes| owes.is_deep) && self.worth_ever < 0;
-        if is_one_of_many || self.strikes >= STRIKES {
+        if is_one_of_many || self.rudeness >= ENOUGH {
             return Err(io::Error::other("too many frames that bring nothing"));
         }
         let time = CREDIT.until_even(left).max(owes.map(|owes| owes.time));
@@ -269,17 +296,39 @@ mod tests {
     #[tokio::test]
     async fn a_turn_ends_after_its_frames_and_the_next_one_comes_at_once() {
         let mut manners = manners();
-        let turn = async |manners: &mut Manners| {
+        let again = async |manners: &mut Manners| {
             poll_fn(|context| Poll::Ready(manners.poll_turn(context).is_ready())).await
+        };
+        let turn = async |manners: &mut Manners| {
+            about_to_poll();
+            again(manners).await
         };
         assert!(turn(&mut manners).await);
         (0..TURN).for_each(|_| manners.frame(DATA, 0, 100));
         assert!(!turn(&mut manners).await);
+        assert!(!again(&mut manners).await, "it has not let go of the thread");
         assert!(turn(&mut manners).await);
         (1..TURN).for_each(|_| manners.frame(DATA, 0, 100));
         manners.idle();
         assert!(turn(&mut manners).await);
         manners.frame(DATA, 0, 100);
         assert!(turn(&mut manners).await);
+    }
+
+    #[tokio::test]
+    async fn a_socket_found_empty_within_a_poll_begins_no_other_turn() {
+        let mut manners = manners();
+        let mut read = 0;
+        about_to_poll();
+        poll_fn(|context| {
+            while read < 10 * TURN && manners.poll_turn(context).is_ready() {
+                manners.frame(HEADERS, 4, 50);
+                manners.idle();
+                read += 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(read, TURN);
     }
 }

@@ -56,6 +56,7 @@ mod moderation;
 mod observe;
 mod operations;
 mod partition_service;
+mod party;
 mod places;
 mod reload;
 mod reply;

@@ -20,7 +20,8 @@ use tokio::time::Sleep;
 
 use crate::rpc::deadline::timer;
 use crate::rpc::lapse::{Lapse, either};
-use crate::rpc::turns::{self, CALL, Party, Place};
+use crate::rpc::party::Party;
+use crate::rpc::turns::{self, CALL, Place};
 
 /// How long after its deadline an answer may still be on its way.
 const GRACE: Duration = Duration::from_millis(100);

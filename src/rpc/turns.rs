@@ -26,8 +26,7 @@ use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -35,9 +34,10 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::rpc::allowance::{Allowance, Terms};
+use crate::rpc::party::{Key, Party};
 
-/// Frames of one connection before others have their turn: some sixteen calls.
-pub(crate) const TURN: u32 = 32;
+/// Frames of one connection before others have their turn: some twelve calls.
+pub(crate) const TURN: u32 = 24;
 /// What a poll of a call costs, in frames.
 pub(crate) const CALL: u32 = 2;
 /// Frames of a party, on each thread: 32,000 a second, some five thousand calls.
@@ -55,47 +55,11 @@ const LOOK: Duration = Duration::from_millis(50);
 const CONNECTION: u32 = 16;
 /// What a TLS handshake costs, in frames: a key, a signature.
 const HANDSHAKE: u32 = 64;
-/// How often parties that are quiet are forgotten.
+/// How often parties that are quiet are looked for.
 const SWEEP: Duration = Duration::from_millis(50);
-
-/// Whom a connection's turns are counted for.
-#[derive(Debug)]
-pub(crate) struct Party(AtomicU64);
-
-impl Party {
-    /// Before it is known whose it is: an address's, which stands for whose it is as in `places.rs`, or
-    /// one of its own.
-    pub(crate) fn of(address: Option<IpAddr>, connection: u64) -> Arc<Self> {
-        // Addresses of tenants are even, these are not.
-        let key = match address {
-            Some(IpAddr::V4(address)) => u64::from(address.to_bits()),
-            // All of it that is not zero.
-            Some(IpAddr::V6(address)) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
-            None => connection,
-        };
-        Arc::new(Self(AtomicU64::new(key << 1 | 1)))
-    }
-
-    /// It is the tenant that is at this address.
-    pub(crate) fn belongs_to(&self, address: usize) {
-        self.0.store(address as u64 & !1, Ordering::Relaxed);
-    }
-
-    fn key(&self) -> Key {
-        Key(self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// What a party is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key(u64);
-
-impl Key {
-    /// Others have no allowance.
-    const fn is_tenants(self) -> bool {
-        self.0 & 1 == 0
-    }
-}
+/// Who has been quiet at so many such looks, a second's, is forgotten. Beside somebody who calls now and
+/// then, a greedy party is not alone.
+const FORGOTTEN: u32 = 20;
 
 /// A place in a line. Left when dropped.
 #[derive(Debug)]
@@ -246,6 +210,10 @@ struct Line {
     idle: Allowance,
     connections: Allowance,
     waiting: VecDeque<Waiting>,
+    /// It asked since it was last looked at.
+    asked: bool,
+    /// Looks at which it was quiet, one after the other.
+    quiet: u32,
 }
 
 #[derive(Debug)]
@@ -266,11 +234,13 @@ impl Lines {
             && line.waiting.is_empty()
             && line.frames.draw(frames.into())
         {
+            line.asked = true;
             return None;
         }
         let now = Instant::now();
         self.sweep(now);
         let line = self.line(party, now);
+        line.asked = true;
         let left = line.frames.take(&FRAMES, frames.into(), now);
         if party.is_tenants() && left >= 0 && line.waiting.is_empty() || self.by_party.len() == 1 {
             return None;
@@ -330,14 +300,14 @@ impl Lines {
         called
     }
 
-    /// Forgets who has been quiet for long enough to have all of its allowance.
+    /// Forgets who has been quiet for long.
     fn sweep(&mut self, now: Instant) {
         let swept = *self.swept.get_or_insert(now);
         if now.saturating_duration_since(swept) < SWEEP {
             return;
         }
         self.swept = Some(now);
-        self.by_party.retain(|_, line| !line.is_quiet(now));
+        self.by_party.retain(|_, line| !line.is_forgotten(now));
     }
 
     fn call_all(&mut self) -> Vec<Arc<Ticket>> {
@@ -354,12 +324,22 @@ impl Line {
             idle: Allowance::whole(&IDLE, now),
             connections: Allowance::whole(&CONNECTIONS, now),
             waiting: VecDeque::new(),
+            asked: false,
+            quiet: 0,
         }
     }
 
-    /// It has all of its allowances, and nobody waits.
+    /// Looks at it: whether this was the last look of many at which it was quiet.
+    fn is_forgotten(&mut self, now: Instant) -> bool {
+        let is_quiet = self.is_quiet(now);
+        self.quiet = if is_quiet { self.quiet.saturating_add(1) } else { 0 };
+        self.quiet >= FORGOTTEN
+    }
+
+    /// It has all of its allowances, nobody waits and nobody asked since the last look.
     fn is_quiet(&mut self, now: Instant) -> bool {
-        self.waiting.is_empty()
+        !std::mem::replace(&mut self.asked, false)
+            && self.waiting.is_empty()
             && self.frames.take(&FRAMES, 0, now) == FRAMES.most
             && self.idle.take(&IDLE, 0, now) == IDLE.most
             && self.connections.take(&CONNECTIONS, 0, now) == CONNECTIONS.most

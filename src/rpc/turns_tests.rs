@@ -13,8 +13,9 @@ use futures_util::FutureExt;
 use hyper::rt::Executor;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
+use crate::rpc::party::Party;
 use crate::rpc::task::CallTasks;
-use crate::rpc::turns::{Party, TURN, ask, begin, give_turns};
+use crate::rpc::turns::{TURN, ask, begin, give_turns};
 
 /// A tenant.
 fn party(number: usize) -> Arc<Party> {

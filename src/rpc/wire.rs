@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::rpc::manners::Manners;
 use crate::rpc::moderation::Moderation;
-use crate::rpc::turns::Party;
+use crate::rpc::party::Party;
 
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;

@@ -1,0 +1,47 @@
+//! [`Party`]: for whom what a connection takes of its thread is counted.
+//!
+//! Law: an address, until it has called for a tenant, and that tenant from then on. Counts nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whom a connection's turns are counted for.
+#[derive(Debug)]
+pub(crate) struct Party(AtomicU64);
+
+impl Party {
+    /// Before it is known whose it is: an address's, which stands for whose it is as in `places.rs`, or
+    /// one of its own.
+    pub(crate) fn of(address: Option<IpAddr>, connection: u64) -> Arc<Self> {
+        // Addresses of tenants are even, these are not.
+        let key = match address {
+            Some(IpAddr::V4(address)) => u64::from(address.to_bits()),
+            // All of it that is not zero.
+            Some(IpAddr::V6(address)) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
+            None => connection,
+        };
+        Arc::new(Self(AtomicU64::new(key << 1 | 1)))
+    }
+
+    /// It is the tenant that is at this address.
+    pub(crate) fn belongs_to(&self, address: usize) {
+        self.0.store(address as u64 & !1, Ordering::Relaxed);
+    }
+
+    /// As who it is now.
+    pub(crate) fn key(&self) -> Key {
+        Key(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What a party is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    /// Others have no allowance.
+    pub(crate) const fn is_tenants(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
