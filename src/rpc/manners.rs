@@ -1,10 +1,11 @@
 //! [`Manners`]: how much of the serving thread one connection's frames may take.
 //!
 //! A frame of nine bytes can cost more than a kilobyte of a message does, and h2 takes frames for as
-//! long as any are there. So a connection's turn ends after [`TURN`] frames, and others have theirs:
-//! whose turn it is, is said by `turns.rs`. Frames that ask for work and bring nothing (resets, pings,
-//! settings, priorities, continuations, empty DATA, what nobody knows) are paid for at the end of a turn,
-//! out of a credit that calls earn and time gives back:
+//! long as any are there. So a connection's turn ends after [`TURN`] frames where others stand in a
+//! line, and after [`POLL`] everywhere, and others have theirs: whose turn it is, is said by
+//! `turns.rs`. Frames that ask for work and bring nothing (resets, pings, settings, priorities,
+//! continuations, empty DATA, what nobody knows) are paid for at the end of a turn, out of a credit
+//! that calls earn and time gives back:
 //!
 //! ```text
 //! a call's HEADERS +1      RST_STREAM -2      the others -1
@@ -43,6 +44,8 @@ const ACK: u8 = 1;
 /// Of DATA.
 const END_STREAM: u8 = 1;
 
+/// Frames of one poll at most, where nobody stands in a line: each poll more is a write more.
+const POLL: u32 = 4 * TURN;
 /// A connection's credit.
 const CREDIT: Terms = Terms { most: 1_000, each: Duration::from_millis(1), deepest: i64::MAX };
 /// No wait is longer.
@@ -130,7 +133,7 @@ impl Manners {
         let poll = POLLS.get();
         if std::mem::replace(&mut self.poll, poll) != poll {
             self.run = 0;
-        } else if self.run >= TURN {
+        } else if self.run >= POLL {
             return Poll::Pending;
         }
         if let Some(pause) = &mut self.pause {
@@ -158,7 +161,7 @@ impl Manners {
             if self.place.is_some() {
                 return Poll::Pending;
             }
-            if self.run >= TURN {
+            if self.run >= POLL {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_ends_after_its_frames_and_the_next_one_comes_at_once() {
+    async fn a_poll_ends_after_its_frames_and_the_next_one_comes_at_once() {
         let mut manners = manners();
         let again = async |manners: &mut Manners| {
             poll_fn(|context| Poll::Ready(manners.poll_turn(context).is_ready())).await
@@ -304,11 +307,11 @@ mod tests {
             again(manners).await
         };
         assert!(turn(&mut manners).await);
-        (0..TURN).for_each(|_| manners.frame(DATA, 0, 100));
+        (0..POLL).for_each(|_| manners.frame(DATA, 0, 100));
         assert!(!turn(&mut manners).await);
         assert!(!again(&mut manners).await, "it has not let go of the thread");
         assert!(turn(&mut manners).await);
-        (1..TURN).for_each(|_| manners.frame(DATA, 0, 100));
+        (1..POLL).for_each(|_| manners.frame(DATA, 0, 100));
         manners.idle();
         assert!(turn(&mut manners).await);
         manners.frame(DATA, 0, 100);
@@ -321,7 +324,7 @@ mod tests {
         let mut read = 0;
         about_to_poll();
         poll_fn(|context| {
-            while read < 10 * TURN && manners.poll_turn(context).is_ready() {
+            while read < 10 * POLL && manners.poll_turn(context).is_ready() {
                 manners.frame(HEADERS, 4, 50);
                 manners.idle();
                 read += 1;
@@ -329,6 +332,6 @@ mod tests {
             Poll::Ready(())
         })
         .await;
-        assert_eq!(read, TURN);
+        assert_eq!(read, POLL);
     }
 }
