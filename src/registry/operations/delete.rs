@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Failure, printable};
+use crate::error::Failure;
 use crate::memory::{LinearMemory, Unreleased, Wiping};
 use crate::registry::events::Happening;
 use crate::registry::gate::Gate;
@@ -15,7 +15,7 @@ use crate::registry::ledger::Charge;
 use crate::registry::lifecycle::{self, NotHad, Whole};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::let_go::next_poll;
-use crate::registry::operations::not_had;
+use crate::registry::operations::{check_etag, not_had};
 use crate::registry::partition::Partition;
 use crate::registry::pool::in_steps;
 use crate::registry::record::Record;
@@ -45,7 +45,7 @@ impl Registry {
         deletion: Deletion,
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
-        check_etag(&record, &deletion)?;
+        check_etag(deletion.etag.as_deref(), &record.presentation().etag)?;
         let whole = match lifecycle::whole(Arc::clone(&record), gate).await {
             Ok(whole) => whole,
             Err(why) => return Err(not_had(&record, why)),
@@ -116,16 +116,6 @@ impl Registry {
     }
 }
 
-fn check_etag(record: &Record, deletion: &Deletion) -> Result<(), Failure> {
-    let Some(wanted) = &deletion.etag else { return Ok(()) };
-    let found = record.presentation().etag;
-    if *wanted == found {
-        Ok(())
-    } else {
-        Err(Failure::EtagMismatch { wanted: printable(wanted.as_bytes()), found })
-    }
-}
-
 /// The pool's part of an end, step by step.
 enum Death {
     Waiting {
@@ -147,7 +137,9 @@ impl Death {
         match std::mem::replace(self, Self::Over) {
             Self::Waiting { mut whole, deletion } => {
                 let record = Arc::clone(whole.owner());
-                if let Err(failure) = check_etag(&record, &deletion).and_then(|()| gate.pass()) {
+                let etag = record.presentation().etag;
+                let checked = check_etag(deletion.etag.as_deref(), &etag);
+                if let Err(failure) = checked.and_then(|()| gate.pass()) {
                     return Some(Err(failure));
                 }
                 let (Some(memory), Some(namespace)) = (whole.end(), record.namespace()) else {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Failure, printable};
+use crate::error::Failure;
 use crate::model::{Now, Presentation};
 use crate::registry::aside::Observation;
 use crate::registry::gate::Gate;
 use crate::registry::lifecycle::{self, NotHad};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::create::presentation_bytes;
-use crate::registry::operations::{hand, not_had, refused};
+use crate::registry::operations::{check_etag, hand, not_had, refused};
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 
@@ -43,12 +43,7 @@ impl Registry {
         now: Now,
     ) -> Result<(), Failure> {
         record.represent(now, |version, charge| {
-            if let Some(wanted) = &change.etag
-                && *wanted != version.etag
-            {
-                let (wanted, found) = (printable(wanted.as_bytes()), version.etag.clone());
-                return Err(Failure::EtagMismatch { wanted, found });
-            }
+            check_etag(change.etag.as_deref(), &version.etag)?;
             let old = &version.presentation;
             let new = Presentation {
                 display_name: change.display_name.unwrap_or_else(|| old.display_name.clone()),

@@ -40,7 +40,7 @@ pub use wait::{Expected, Parked, Waited};
 
 use std::time::Duration;
 
-use crate::error::Failure;
+use crate::error::{Failure, printable};
 use crate::memory::{AnyMemory, Corruption, Fault, Hand, Protected, Purged, Refused, Undone};
 use crate::registry::ledger::Amount;
 use crate::registry::lifecycle::{Ended, Lent, NotHad, Why};
@@ -50,6 +50,20 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
     match why {
         NotHad::Ended => record.not_found(),
         NotHad::Failed(failure) => failure,
+    }
+}
+
+/// Whether the caller's etag, where it holds one, is the memory's.
+///
+/// # Errors
+/// ETAG_MISMATCH.
+fn check_etag(wanted: Option<&str>, found: &str) -> Result<(), Failure> {
+    match wanted {
+        Some(wanted) if wanted != found => {
+            let wanted = printable(wanted.as_bytes());
+            Err(Failure::EtagMismatch { wanted, found: found.to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 
