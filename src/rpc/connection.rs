@@ -23,10 +23,10 @@ use crate::registry::Tie;
 use crate::rpc::admission::{Door, ShownForIt};
 use crate::rpc::audit::whereabouts;
 use crate::rpc::front;
-use crate::rpc::manners::about_to_poll;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::party::Party;
 use crate::rpc::places::Place;
+use crate::rpc::polls;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::turns::{begin, shake_hands};
@@ -329,8 +329,7 @@ pub async fn serve<S>(
             biased;
             // What ended it (the peer, a protocol error) is the peer's business.
             _ended = poll_fn(|context| {
-                about_to_poll();
-                conversation.as_mut().poll(context)
+                polls::poll(context, |context| conversation.as_mut().poll(context))
             }) => return,
             _phase = phase.wait_for(|phase| *phase == Phase::Draining), if !leaving => {
                 leaving = true;

@@ -18,7 +18,6 @@
 //! all its life. A call that is answered is never charged, and a client that cancels every other call
 //! stays even. Knows frame headers only.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -30,6 +29,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::rpc::allowance::{Allowance, Terms};
 use crate::rpc::party::Party;
+use crate::rpc::polls;
 use crate::rpc::turns::{self, Place, TURN};
 
 const DATA: u8 = 0;
@@ -55,17 +55,6 @@ const RUDE: i64 = 8;
 /// So much of such debts, 3.2 seconds' worth, before the credit was full again ends the connection.
 const ENOUGH: i64 = 3_200;
 
-thread_local! {
-    /// Polls of connections on this thread.
-    static POLLS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// A connection of this thread is about to be polled. Within a poll h2 asks for more each time that it
-/// hands a stream over, whether or not it was told to wait.
-pub(crate) fn about_to_poll() {
-    POLLS.set(POLLS.get().wrapping_add(1));
-}
-
 /// One connection's turns and credit.
 #[derive(Debug)]
 pub(crate) struct Manners {
@@ -74,7 +63,8 @@ pub(crate) struct Manners {
     frames: u32,
     /// The socket was found empty since: what comes next is of another turn.
     is_over: bool,
-    /// Frames that were read in this poll of the connection, and which one that is.
+    /// Frames that were read in this poll of the connection, and which one that is: within a poll h2
+    /// asks for more each time that it hands a stream over, whether or not it was told to wait.
     run: u32,
     poll: u64,
     /// Where it waits for its turn.
@@ -96,7 +86,7 @@ impl Manners {
             frames: 0,
             is_over: false,
             run: 0,
-            poll: POLLS.get(),
+            poll: polls::number(),
             place: None,
             worth: 0,
             worth_ever: 0,
@@ -109,6 +99,9 @@ impl Manners {
     /// A frame came, with so long a payload.
     pub(crate) fn frame(&mut self, kind: u8, flags: u8, length: usize) {
         self.frames = self.frames.saturating_add(1);
+        if kind == HEADERS {
+            polls::headers_came();
+        }
         let change = match kind {
             HEADERS => 1,
             RST_STREAM => -2,
@@ -130,7 +123,7 @@ impl Manners {
     /// # Errors
     /// That the peer has gone too far too often.
     pub(crate) fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = POLLS.get();
+        let poll = polls::number();
         if std::mem::replace(&mut self.poll, poll) != poll {
             self.run = 0;
         } else if self.run >= POLL {
@@ -303,8 +296,8 @@ mod tests {
             poll_fn(|context| Poll::Ready(manners.poll_turn(context).is_ready())).await
         };
         let turn = async |manners: &mut Manners| {
-            about_to_poll();
-            again(manners).await
+            let mut ready = |context: &mut Context<'_>| manners.poll_turn(context).is_ready();
+            poll_fn(|context| Poll::Ready(polls::poll(context, &mut ready))).await
         };
         assert!(turn(&mut manners).await);
         (0..POLL).for_each(|_| manners.frame(DATA, 0, 100));
@@ -321,17 +314,15 @@ mod tests {
     #[tokio::test]
     async fn a_socket_found_empty_within_a_poll_begins_no_other_turn() {
         let mut manners = manners();
-        let mut read = 0;
-        about_to_poll();
-        poll_fn(|context| {
+        let mut read = |context: &mut Context<'_>| {
+            let mut read = 0;
             while read < 10 * POLL && manners.poll_turn(context).is_ready() {
                 manners.frame(HEADERS, 4, 50);
                 manners.idle();
                 read += 1;
             }
-            Poll::Ready(())
-        })
-        .await;
-        assert_eq!(read, POLL);
+            read
+        };
+        assert_eq!(poll_fn(|context| Poll::Ready(polls::poll(context, &mut read))).await, POLL);
     }
 }

@@ -58,6 +58,7 @@ mod operations;
 mod partition_service;
 mod party;
 mod places;
+mod polls;
 mod reload;
 mod reply;
 mod segment_service;

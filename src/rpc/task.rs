@@ -1,17 +1,23 @@
 //! [`CallTasks`]: the tasks that hyper makes of a connection's calls, each with an end.
 //!
+//! Most calls wait for nothing. They are done where they come, in the poll of their connection, and their
+//! replies leave with it: a task would twice more stand in the thread's queue, for its own poll and for
+//! the connection's that writes. What does wait is a task from then on.
+//!
 //! hyper does not poll a reply while the peer's window is full, so a peer that never reads would
 //! keep its call for ever, whatever its deadline. Law: a task whose call has been answered is
-//! dropped a little after the call's deadline or after its caller lost its right to it, and one whose reply handed something over that nobody
-//! took, once that is due; either resets the stream. Before that, and without a deadline, it is left
-//! alone. Each poll has its turn (`turns.rs`): all calls of a connection that ends are woken at once. Answers nothing itself: a deadline that can be told is told by `deadline.rs` and
-//! `transfer.rs`.
+//! dropped a little after the call's deadline or after its caller lost its right to it, and one whose reply
+//! handed something over that nobody took, once that is due; either resets the stream. Before that, and
+//! without a deadline, it is left alone. Each poll has its turn (`turns.rs`): all calls of a connection that
+//! ends are woken at once. A call that panics ends alone. Answers nothing itself: a deadline that can be
+//! told is told by `deadline.rs` and `transfer.rs`.
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::rt::Executor;
@@ -21,6 +27,7 @@ use tokio::time::Sleep;
 use crate::rpc::deadline::timer;
 use crate::rpc::lapse::{Lapse, either};
 use crate::rpc::party::Party;
+use crate::rpc::polls;
 use crate::rpc::turns::{self, CALL, Place};
 
 /// How long after its deadline an answer may still be on its way.
@@ -77,7 +84,7 @@ pub(crate) fn is_stalled() -> bool {
     STALLED.get()
 }
 
-/// Spawns the tasks that hyper makes of one connection's calls, whose turns are counted for this party.
+/// Begins the tasks that hyper makes of one connection's calls, whose turns are counted for this party.
 #[derive(Clone, Debug)]
 pub(crate) struct CallTasks(pub(crate) Arc<Party>);
 
@@ -86,9 +93,17 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
+        polls::call_begins();
         let (party, task) = (Arc::clone(&self.0), Some(task));
         let (place, end, lapse, due, stall) = (None, None, None, None, None);
-        tokio::spawn(CallTask { party, place, task, end, lapse, due, stall });
+        let mut task = Box::pin(CallTask { party, place, task, end, lapse, due, stall });
+        // Whoever is to wake it is told by its second poll, which comes at once.
+        let mut context = Context::from_waker(Waker::noop());
+        let begun = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context)));
+        // Of a panic the log knows already; to the peer the drop resets the stream.
+        if begun.is_ok_and(|begun| begun.is_pending()) {
+            tokio::spawn(task);
+        }
     }
 }
 
@@ -168,4 +183,71 @@ fn is_stuck(
         }
     }
     false
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn tasks() -> CallTasks {
+        CallTasks(Party::of(None, 1))
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_nothing_is_done_where_it_comes() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let told = Arc::clone(&done);
+        tasks().execute(async move {
+            told.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_goes_on_when_it_is_woken() {
+        let (give, given) = oneshot::channel::<u64>();
+        let (tell, told) = oneshot::channel();
+        tasks().execute(async move {
+            tell.send(given.await).unwrap();
+        });
+        tokio::task::yield_now().await;
+        give.send(7).unwrap();
+        assert_eq!(told.await.unwrap(), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_moment_comes_between_its_first_two_polls_misses_nothing() {
+        let (tell, told) = oneshot::channel();
+        let mut polls = 0;
+        let waits_once = poll_fn(move |_context| {
+            polls += 1;
+            if polls == 1 { Poll::Pending } else { Poll::Ready(polls) }
+        });
+        tasks().execute(async move {
+            tell.send(waits_once.await).unwrap();
+        });
+        assert_eq!(told.await.unwrap(), 2, "polled again, though nobody woke it");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_ends_alone() {
+        struct Dropped(Option<oneshot::Sender<()>>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.take().unwrap().send(()).unwrap();
+            }
+        }
+        let (tell, told) = oneshot::channel();
+        let dropped = Dropped(Some(tell));
+        tasks().execute(async move {
+            let _dropped = dropped;
+            panic!("as told");
+        });
+        told.await.unwrap();
+    }
 }

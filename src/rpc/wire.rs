@@ -7,7 +7,8 @@
 //!
 //! Law: the preface, and every frame, with a header block up to its END_HEADERS, must come whole
 //! within a time limit that `connection.rs` keeps; h2 itself waits for ever. Reads no header, changes
-//! no byte. How many came is all that `moderation.rs` is told, and which frames what `manners.rs` is.
+//! no byte. How many came is all that `moderation.rs` is told, and which frames what `manners.rs` is. Bytes
+//! on their way out pass unseen, when `polls.rs` lets them.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::rpc::manners::Manners;
 use crate::rpc::moderation::Moderation;
 use crate::rpc::party::Party;
+use crate::rpc::polls;
 
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
@@ -277,6 +279,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if polls::holds() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -285,6 +290,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if polls::holds() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use linmemd::client::proto::{DownloadMemoryRequest, GetServerInfoRequest};
+use linmemd::client::proto::{DownloadMemoryRequest, GetServerInfoRequest, ReadMemoryRequest};
 use linmemd::config::Config;
+use tokio::io::AsyncReadExt;
 
 use crate::frames::{
-    ACK, CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
-    SETTINGS, call_headers, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PREFACE,
+    RST_STREAM, SETTINGS, call_headers, frame,
 };
 use crate::grpc::{Started, Wire, framed};
 use crate::harness::{House, Witness, eventually, pages, within};
@@ -249,6 +250,36 @@ async fn headers_over_their_limit_are_refused_and_the_next_call_is_served() {
 }
 
 #[tokio::test]
+async fn calls_that_come_in_one_write_are_answered_in_one() {
+    const CALLS: u32 = 6;
+    let house = House::start();
+    house.client().await.create(Some("m"), pages(1)).await.unwrap();
+    let mut frames = Frames::greet(house.grpc()).await;
+    // What else the daemon has to say at the beginning has come with the second answer.
+    for _ in 0..2 {
+        frames.write(&frame(PING, 0, 0, &[0; 8])).await.unwrap();
+        while frames.next().await.unwrap().kind != PING {}
+    }
+    let read = ReadMemoryRequest { memory_id: "m".to_owned(), length: 3, ..Default::default() };
+    let call = |number| {
+        let stream = 2 * number + 1;
+        let headers = frame(HEADERS, END_HEADERS, stream, &call_headers("ReadMemory"));
+        [headers, frame(DATA, END_STREAM, stream, &framed(&read))].concat()
+    };
+    let calls: Vec<u8> = (0..CALLS).flat_map(call).collect();
+    frames.write(&calls).await.unwrap();
+    let mut came = vec![0; 64 << 10];
+    let length = within("answers", frames.stream.read(&mut came)).await.unwrap();
+    let (mut rest, mut ends) = (&came[..length], 0);
+    while let [a, b, c, kind, flags, _, _, _, _, after @ ..] = rest {
+        ends += u32::from(*kind == HEADERS && flags & END_STREAM != 0);
+        rest = &after[u32::from_be_bytes([0, *a, *b, *c]) as usize..];
+    }
+    assert_eq!(ends, CALLS);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_drain_tells_everyone_and_lets_running_calls_end() {
     let house = House::start();
     let client = house.client().await;
@@ -270,11 +301,7 @@ async fn a_drain_tells_everyone_and_lets_running_calls_end() {
     if let Some(answer) = refusal {
         crate::contract::refused(answer.outcome(), "DRAINING", &[]);
     }
-    let read = linmemd::client::proto::ReadMemoryRequest {
-        memory_id: "m".to_owned(),
-        length: 3,
-        ..Default::default()
-    };
+    let read = ReadMemoryRequest { memory_id: "m".to_owned(), length: 3, ..Default::default() };
     for started in [&mut call, &mut late] {
         started.body.send_data(framed(&read).into(), true).unwrap();
     }
