@@ -9,7 +9,7 @@
 //!
 //! Law: the tick thread alone reads files and changes what is in force, one order after the other. A
 //! config with one mistake changes nothing, and all its mistakes are told at once. What needs a restart
-//! and differs is a mistake.
+//! and differs is a mistake, and so is a door that would stand open.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -219,6 +219,7 @@ impl Reloader {
             .map(|change| immovable(change, &loaded))
             .collect();
         let config = loaded.config;
+        mistakes.extend(opened(&self.config, &config).map(str::to_owned));
         let wanted = self.wanted(&config, &mut mistakes);
         mistakes.extend(lines(server.tenants.misfits(&wanted)));
         let fresh = credentials.judge(&config);
@@ -244,7 +245,7 @@ impl Reloader {
         wish.gate.pass()?;
         let replaced = server.replace_tenants(wanted, identities);
         replaced.map_err(|misfits| Refused::ForIt(lines(misfits)))?;
-        credentials.take(files, metrics);
+        credentials.take(files, server, metrics);
         logging::set_filter(&config.log.filter);
         *self.desk.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(in_force);
         self.config = config;
@@ -292,6 +293,21 @@ fn immovable(change: &Change, loaded: &Loaded) -> String {
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
     let origin = loaded.origins.of(key);
     format!("{origin}: {key}: is {} and cannot become {} without a restart", value(old), value(new))
+}
+
+/// What would stand open that is closed now. A file that is empty for a moment, while it is written, must
+/// let nobody in.
+fn opened(now: &Config, then: &Config) -> impl Iterator<Item = &'static str> {
+    let callers = !now.identities.is_empty() && then.identities.is_empty();
+    let page = !now.is_http_anonymous() && then.is_http_anonymous();
+    let callers = callers.then_some(
+        "identity: the last one cannot go without a restart: anybody could call then; keep one",
+    );
+    let page = page.then_some(
+        "identity: the last one with the role metrics cannot go without a restart: anybody could read \
+         /metrics then; keep one",
+    );
+    callers.into_iter().chain(page)
 }
 
 fn lines<T: ToString>(mistakes: impl IntoIterator<Item = T>) -> Vec<String> {

@@ -2,7 +2,7 @@
 //!
 //! Law: a row for every RPC of the protos, or this does not compile: [`Method`] is held to the
 //! descriptors by a test, and the match has no wildcard. What a message says can ask for more and
-//! never for less: a group that writes needs [`Need::Write`]. Health and reflection ask for nothing
+//! never for less: a group that writes or wakes needs [`Need::Write`], a segment's bytes [`Need::Read`]. Health and reflection ask for nothing
 //! and show no tenant. What a share gives beside is asked where the memory is found
 //! (`tenancy/sharing.rs`): nothing, unless an operation says otherwise there; a test has the column of
 //! share-holders, RPC by RPC.
@@ -17,13 +17,14 @@ pub(crate) const fn need(method: Method) -> Option<Need> {
 
         Method::GetMemory
         | Method::ListMemories
+        // With its data: Read.
         | Method::GetSegment
         | Method::ListSegments
         | Method::GetMemorySet
         | Method::ListMemorySets
         | Method::ListShares => Need::See,
 
-        // A group or a session that writes: Write.
+        // A group or a session that writes or wakes: Write.
         Method::ReadMemory
         | Method::DownloadMemory
         | Method::ExecuteOperations

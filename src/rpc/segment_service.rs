@@ -16,7 +16,7 @@ use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, answer_with, listed, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::status::Refusal;
-use crate::tenancy::SegmentPart;
+use crate::tenancy::{Need, SegmentPart};
 use crate::units::ByteCount;
 
 /// What tokens of this list are of: no label selector begins so.
@@ -39,7 +39,7 @@ pub(crate) async fn put(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let key = convert::request_key(call.method, request_id, &request)?;
     let id = request.segment_id.as_deref().map(|id| convert::id("segment_id", id)).transpose()?;
     let segment = call.door.access.put_segment(&call.occasion, id, data, key).await?;
-    answer(&v1::PutSegmentResponse { segment: Some(message(&segment)) })
+    answer(&v1::PutSegmentResponse { segment: Some(message(&segment, true)) })
 }
 
 pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
@@ -47,11 +47,10 @@ pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let access = &call.door.access;
     if !request.with_data {
         let segment = access.tenant().namespace.segment(&request.segment_id)?;
-        return answer(&v1::GetSegmentResponse {
-            segment: Some(message(&segment)),
-            ..Default::default()
-        });
+        let segment = Some(message(&segment, may_read(call)));
+        return answer(&v1::GetSegmentResponse { segment, ..Default::default() });
     }
+    access.require(Need::Read, call.method.name())?;
     let limit = call.door.server.limits.max_read_bytes;
     let segment = access.segment_with_data(&request.segment_id, |length| {
         if length.get() <= limit {
@@ -68,7 +67,7 @@ pub(crate) async fn get(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let length = ByteCount::of(&segment.bytes);
     let held = call.hold(length.get())?;
     let data = segment.bytes.clone();
-    let response = v1::GetSegmentResponse { segment: Some(message(&segment)), data };
+    let response = v1::GetSegmentResponse { segment: Some(message(&segment, true)), data };
     answer_with(call, response, length, held).await
 }
 
@@ -79,13 +78,14 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let namespace = &call.door.access.tenant().namespace;
     let (segments, more) = namespace.list_segments(after.as_ref(), most);
     let last = segments.last().filter(|_| more);
+    let may_read = may_read(call);
     listed(
         call,
         &v1::ListSegmentsResponse {
             next_page_token: last
                 .map(|last| convert::page_token(OF_SEGMENTS, &last.id))
                 .unwrap_or_default(),
-            segments: segments.iter().map(|segment| message(segment)).collect(),
+            segments: segments.iter().map(|segment| message(segment, may_read)).collect(),
         },
     )
 }
@@ -113,11 +113,17 @@ pub(crate) async fn drop(call: &Call, body: Body) -> Result<Reply, Refusal> {
     answer(&v1::DropSegmentResponse {})
 }
 
-fn message(segment: &Segment) -> v1::Segment {
+fn may_read(call: &Call) -> bool {
+    call.door.access.require(Need::Read, call.method.name()).is_ok()
+}
+
+/// What is told of a segment. A few bytes can be found again from what is checked of them, so that to
+/// whoever may not read nothing is told of that.
+fn message(segment: &Segment, may_read: bool) -> v1::Segment {
     v1::Segment {
         segment_id: segment.id.to_string(),
         size_bytes: ByteCount::of(&segment.bytes).get(),
-        crc32c: segment.crc32c,
+        crc32c: if may_read { segment.crc32c } else { 0 },
         create_time: Some(segment.created.into()),
     }
 }

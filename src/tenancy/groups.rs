@@ -142,5 +142,5 @@ impl Access {
 
 /// What a group needs of a share. To wake is no read.
 const fn needs(group: &Group) -> ShareAccess {
-    if group.writes() || group.notifies() { ShareAccess::ReadWrite } else { ShareAccess::Read }
+    if group.is_a_writers() { ShareAccess::ReadWrite } else { ShareAccess::Read }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use linmemd::client::proto::{
-    ExecuteOperationsRequest, GetMemoryRequest, Operation, OperationList, SessionAttach,
-    WriteOperation, execute_operations_request::Group, operation,
+    ExecuteOperationsRequest, GetMemoryRequest, GetSegmentRequest, NotifyOperation, OperationList,
+    PutSegmentRequest, SessionAttach, WriteOperation, execute_operations_request::Group, operation,
 };
 use linmemd::client::{Client, ClientError};
 use linmemd::config::{Config, Identity};
@@ -19,6 +19,7 @@ use prost::Message;
 use crate::contract::refused;
 use crate::grpc::{Wire, framed};
 use crate::harness::{House, pages, pattern, tenant};
+use crate::reloads::Reloading;
 
 /// Callers, each with a token of its own: name, tenant, roles.
 const CALLERS: [(&str, &str, &[&str]); 8] = [
@@ -244,6 +245,20 @@ async fn a_tenant_is_named_by_its_own_and_by_operators_who_see_no_byte() {
     refused(there.read("m", 0, 1).await, "ROLE_MISSING", &[("role", &"reader")]);
     let write = there.write("m", 0, pattern(1, 1)).await;
     refused(write, "ROLE_MISSING", &[("role", &"writer")]);
+    let put = PutSegmentRequest {
+        segment_id: Some("s".to_owned()),
+        data: pattern(3, 1),
+        ..Default::default()
+    };
+    let crc32c = owner.put_segment(put).await.unwrap().crc32c;
+    let asked = |with_data| GetSegmentRequest { segment_id: "s".to_owned(), with_data };
+    let seen = there.get_segment(asked(false)).await.unwrap().segment.unwrap();
+    assert_eq!((seen.size_bytes, seen.crc32c), (3, 0), "three bytes follow from what checks them");
+    assert_eq!(there.segments().await.unwrap(), [seen]);
+    refused(there.get_segment(asked(true)).await, "ROLE_MISSING", &[("role", &"reader")]);
+    let reader = client_of(&house, "reader").await;
+    let read = reader.get_segment(asked(true)).await.unwrap();
+    assert_eq!((read.data, read.segment.unwrap().crc32c), (pattern(3, 1), crc32c));
     owner.delete("m").await.unwrap();
 }
 
@@ -254,23 +269,25 @@ async fn a_reader_carries_out_groups_that_read_and_attaches_for_reading() {
     owner.create(Some("m"), pages(1)).await.unwrap();
     let reader = client_of(&house, "reader").await;
     let write = operation::Operation::Write(WriteOperation { offset: 0, data: pattern(1, 1) });
-    let group = |operation| ExecuteOperationsRequest {
+    let group = |operation: operation::Operation| ExecuteOperationsRequest {
         memory_id: "m".to_owned(),
-        group: Some(Group::List(OperationList {
-            operations: vec![Operation { operation: Some(operation) }],
-        })),
+        group: Some(Group::List(OperationList { operations: vec![operation.into()] })),
         ..Default::default()
     };
     let mut stub = reader.memory_service();
     let size = operation::Operation::Size(Default::default());
     stub.execute_operations(reader.request(group(size))).await.unwrap();
-    let refusal = stub.execute_operations(reader.request(group(write))).await;
-    refused(refusal.map(drop), "ROLE_MISSING", &[("role", &"writer")]);
+    let notify = operation::Operation::Notify(NotifyOperation { count: 1, ..Default::default() });
+    for operation in [write, notify.clone()] {
+        let refusal = stub.execute_operations(reader.request(group(operation))).await;
+        refused(refusal.map(drop), "ROLE_MISSING", &[("role", &"writer")]);
+    }
     let session = reader.session(|_| ()).await.unwrap();
     refused(session.attach("m").await.map(drop), "ROLE_MISSING", &[("role", &"writer")]);
     let attach =
         SessionAttach { memory_id: "m".to_owned(), read_only: true, ..SessionAttach::default() };
-    session.attach_as(attach).await.unwrap();
+    let attached = session.attach_as(attach).await.unwrap();
+    refused(attached.execute_one(notify.into()).await, "GRANT_READ_ONLY", &[]);
     drop(session);
     owner.delete("m").await.unwrap();
 }
@@ -296,4 +313,32 @@ async fn the_page_is_for_those_with_the_role_once_anyone_has_it() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(crate::harness::http_get(house.daemon.addresses.http, path).await.0, 200);
     }
+}
+
+#[tokio::test]
+async fn a_reload_that_would_let_anybody_in_is_refused() {
+    let token = Token::new([1; 32]);
+    let identity = Identity {
+        name: "somebody".to_owned(),
+        tenant: "default".to_owned(),
+        roles: ["operator", "metrics"].map(str::to_owned).to_vec(),
+        token_sha256: Some(*token.hash().bytes()),
+        ..Identity::default()
+    };
+    let it = Reloading::with(|config| config.identities = vec![identity.clone()]).await;
+    let operator = it.house.client_by(token.reveal()).await;
+    let reload = async || {
+        refused(operator.reload(false).await, "INVALID_SPEC", &[("field", &"config")]).message
+    };
+    std::fs::write(it.path(), "").unwrap();
+    let said = reload().await;
+    assert!(said.contains("the last one cannot go without a restart"), "{said}");
+    assert!(said.contains("role metrics cannot go without a restart"), "{said}");
+    it.write(|config| config.identities[0].roles.truncate(1));
+    let said = reload().await;
+    assert!(!said.contains("anybody could call") && said.contains("role metrics"), "{said}");
+    refused(it.house.client().await.list("").await, "CREDENTIALS_MISSING", &[]);
+    refused(it.operator.host().await.map(drop), "CREDENTIALS_MISSING", &[]);
+    assert_eq!(crate::harness::http_get(it.house.daemon.addresses.http, "/metrics").await.0, 401);
+    operator.host().await.unwrap();
 }

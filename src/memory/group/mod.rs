@@ -86,6 +86,12 @@ impl Group {
         self.notifies
     }
 
+    /// Whether it does what a reader may not: write, or wake who waits.
+    #[must_use]
+    pub const fn is_a_writers(&self) -> bool {
+        self.writes || self.notifies
+    }
+
     /// How many bytes it touches.
     #[must_use]
     pub const fn touched(&self) -> ByteCount {

@@ -56,7 +56,7 @@ pub(crate) async fn execute(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let segments = |id: &str, from, length| access.segment_part(id, from, length);
     let (group, shapes) = made(draft, request.group, &segments)
         .inspect_err(|failure| access.trapped(found.record(), failure))?;
-    if group.writes() {
+    if group.is_a_writers() {
         access.require(Need::Write, call.method.name())?;
         call.door.server.registry.overload.admit(Step::ShedCalls)?;
     }

@@ -176,7 +176,7 @@ pub(super) fn put_whole(out: &mut Outbound, tag: u64, form: &Whole, raw: &[u8]) 
 }
 
 fn refuse_stores(call: &Call, group: &Group, read_only: bool) -> Result<(), Failure> {
-    if !group.writes() {
+    if !group.is_a_writers() {
         return Ok(());
     }
     if read_only {
