@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use crate::daemon::tls::{self, Tls};
+use crate::daemon::tls::Tls;
 use crate::os::kernel::Kernel;
 use crate::rpc::{self, ConnectionLimits, Newcomer, Place, Server, SetMark};
 use crate::tenancy::Peer;
@@ -106,11 +106,12 @@ async fn serve_secured(
         // Nothing costly is done before it has said all that it says first.
         let said = hello.await?;
         newcomer.may_shake_hands().await;
-        said.into_stream(tls.config()).await
+        let config = tls.config();
+        said.into_stream(Arc::clone(&config)).await.map(|stream| (stream, config))
     };
     match timeout(limits.tls_timeout, handshake).await {
-        Ok(Ok(stream)) => {
-            let peer = tls::peer(stream.get_ref().1);
+        Ok(Ok((stream, made_with))) => {
+            let peer = tls.peer(stream.get_ref().1, &made_with);
             // What lies in the socket is no message's length.
             let mark = Box::new(|_: &_, _| false);
             rpc::serve(stream, mark, peer, newcomer, limits).await;

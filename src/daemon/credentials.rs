@@ -129,11 +129,11 @@ impl Credentials {
     }
 
     /// The files and the config go by this from now on; whoever asks puts the identities in force first.
-    pub(super) fn take(&mut self, fresh: FreshFiles, metrics: &Metrics) {
+    pub(super) fn take(&mut self, fresh: FreshFiles, server: &Server, metrics: &Metrics) {
         let FreshFiles { tls, key_sets, config } = fresh;
         (self.key_sets, self.config, self.looked) = (key_sets, config, Instant::now());
         if let Some(mine) = &self.tls {
-            tls.into_iter().for_each(|fresh| mine.put_in_force(fresh));
+            tls.into_iter().for_each(|fresh| put_in_force(mine, fresh, server));
             metrics.set_tls_expiry(mine.not_after());
         }
     }
@@ -146,10 +146,7 @@ impl Credentials {
         self.looked = Instant::now();
         if let Some(tls) = &self.tls {
             match tls.fresh() {
-                Ok(Some(fresh)) => {
-                    tls.put_in_force(fresh);
-                    tracing::info!("TLS files changed; new connections go by them");
-                }
+                Ok(Some(fresh)) => put_in_force(tls, fresh, server),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "TLS files changed and cannot be used"),
             }
@@ -169,6 +166,17 @@ impl Credentials {
         }
         Ok(())
     }
+}
+
+fn put_in_force(tls: &Tls, fresh: Current, server: &Server) {
+    let withdrawn = tls.put_in_force(fresh);
+    if withdrawn > 0 {
+        server.judge_anew();
+    }
+    tracing::info!(
+        withdrawn,
+        "TLS files changed; new connections and clients' certificates go by them"
+    );
 }
 
 fn key_sets(config: &Config) -> Result<Vec<String>, CredentialsError> {

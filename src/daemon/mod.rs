@@ -38,6 +38,7 @@ mod page;
 mod partitions;
 mod pinning;
 mod pool;
+mod presented;
 mod pressure;
 mod reach;
 mod reload;

@@ -3,7 +3,8 @@
 //!
 //! Law: TLS 1.3 and nothing older; no early data, and no resumption, for a session that
 //! goes on where another ended would not be asked for its certificate again. A connection that stands
-//! keeps what it was made with. Files that cannot be read or do not fit change nothing.
+//! keeps what it was made with, but its client's certificate counts only as long as a new connection could
+//! be made with it. Files that cannot be read or do not fit change nothing.
 
 use std::fmt;
 use std::fs;
@@ -18,7 +19,8 @@ use rustls::server::{NoServerSessionStorage, WantsServerCert, WebPkiClientVerifi
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::config::Tls as Files;
-use crate::tenancy::{Certificate, Peer};
+use crate::daemon::presented::{Presented, Verifier};
+use crate::tenancy::{Certificate, Peer, Standing};
 
 /// What is spoken within.
 const HTTP_2: &[u8] = b"h2";
@@ -49,6 +51,7 @@ pub enum TlsError {
 pub(super) struct Tls {
     files: Files,
     current: RwLock<Current>,
+    presented: Presented,
 }
 
 /// What one reading of the files came to.
@@ -57,6 +60,7 @@ pub(super) struct Current {
     http: Arc<ServerConfig>,
     read: Vec<Vec<u8>>,
     not_after: SystemTime,
+    verifier: Verifier,
 }
 
 impl fmt::Debug for Tls {
@@ -73,7 +77,7 @@ impl Tls {
     pub(super) fn load(files: &Files) -> Result<Option<Arc<Self>>, TlsError> {
         let Some(read) = read(files)? else { return Ok(None) };
         let current = RwLock::new(make(files, read)?);
-        Ok(Some(Arc::new(Self { files: files.clone(), current })))
+        Ok(Some(Arc::new(Self { files: files.clone(), current, presented: Presented::default() })))
     }
 
     /// What the next connection is to be made with.
@@ -103,9 +107,33 @@ impl Tls {
         make(&self.files, read).map(Some)
     }
 
-    /// The next connections are made with it.
-    pub(super) fn put_in_force(&self, fresh: Current) {
+    /// The next connections are made with it, and those that stand by a certificate that it would refuse
+    /// stand by none; how many those are.
+    pub(super) fn put_in_force(&self, fresh: Current) -> usize {
+        let verifier = fresh.verifier.clone();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.presented.judge(&verifier)
+    }
+
+    /// Who is at the other end of a handshake that is over, and was made with that.
+    pub(super) fn peer(
+        &self,
+        connection: &rustls::ServerConnection,
+        made_with: &Arc<ServerConfig>,
+    ) -> Peer {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        // One that was verified and cannot be read names nobody, and is refused as such.
+        let Some(own) = chain.first() else { return Peer::Anonymous };
+        let standing = self.presented.add(chain, || {
+            let current = self.current();
+            (!Arc::ptr_eq(&current.config, made_with)).then(|| current.verifier.clone())
+        });
+        Peer::Certificate(certificate(own, &standing).unwrap_or_else(|| Certificate {
+            uris: Vec::new(),
+            dns: Vec::new(),
+            not_after: SystemTime::UNIX_EPOCH,
+            standing,
+        }))
     }
 
     fn current(&self) -> std::sync::RwLockReadGuard<'_, Current> {
@@ -113,22 +141,10 @@ impl Tls {
     }
 }
 
-/// Who is at the other end of a handshake that is over.
-pub(super) fn peer(connection: &rustls::ServerConnection) -> Peer {
-    let shown = connection.peer_certificates().and_then(<[_]>::first);
-    // One that was verified and cannot be read names nobody, and is refused as such.
-    shown.map_or(Peer::Anonymous, |der| {
-        Peer::Certificate(certificate(der).unwrap_or_else(|| Certificate {
-            uris: Vec::new(),
-            dns: Vec::new(),
-            not_after: SystemTime::UNIX_EPOCH,
-        }))
-    })
-}
-
-fn certificate(der: &CertificateDer<'_>) -> Option<Certificate> {
+fn certificate(der: &CertificateDer<'_>, standing: &Standing) -> Option<Certificate> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
-    let mut names = Certificate { uris: Vec::new(), dns: Vec::new(), not_after: ends(&parsed)? };
+    let (not_after, standing) = (ends(&parsed)?, standing.clone());
+    let mut names = Certificate { uris: Vec::new(), dns: Vec::new(), not_after, standing };
     if let Ok(Some(alternatives)) = parsed.subject_alternative_name() {
         for name in &alternatives.value.general_names {
             match name {
@@ -189,7 +205,7 @@ fn make(files: &Files, read: Vec<Vec<u8>>) -> Result<Current, TlsError> {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| TlsError::Mismatch(error.to_string()))
     };
-    let secured = if files.client_ca.is_some() {
+    let verifier: Verifier = if files.client_ca.is_some() {
         let mut roots = rustls::RootCertStore::empty();
         for root in items("tls.client_ca", &files.client_ca, at(2))? {
             roots.add(root).map_err(|error| TlsError::Authority(error.to_string()))?;
@@ -203,14 +219,17 @@ fn make(files: &Files, read: Vec<Vec<u8>>) -> Result<Current, TlsError> {
                 items("tls.client_crl", &files.client_crl, at(3))?;
             verifier = verifier.with_crls(lists).only_check_end_entity_revocation();
         }
-        let verifier = verifier.build().map_err(|error| TlsError::Authority(error.to_string()))?;
-        builder()?.with_client_cert_verifier(verifier)
+        Some(verifier.build().map_err(|error| TlsError::Authority(error.to_string()))?)
     } else {
-        builder()?.with_no_client_auth()
+        None
+    };
+    let secured = match &verifier {
+        Some(verifier) => builder()?.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder()?.with_no_client_auth(),
     };
     let config = shown(secured, chain.clone(), key.clone_key(), HTTP_2)?;
     let http = shown(builder()?.with_no_client_auth(), chain, key, HTTP_1)?;
-    Ok(Current { config, http, read, not_after })
+    Ok(Current { config, http, read, not_after, verifier })
 }
 
 fn shown(

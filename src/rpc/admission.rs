@@ -24,6 +24,8 @@ use crate::tenancy::{Access, Budget, Peer, Shown};
 pub(crate) struct Door {
     /// To one tenant's memories.
     pub(crate) access: Access,
+    /// Which table of who may call it was opened by.
+    pub(crate) generation: u64,
     /// What all calls share.
     pub(crate) server: Arc<Server>,
     /// What was shown for it.

@@ -159,7 +159,7 @@ pub(crate) struct Connection {
     /// Memories that go with it.
     tie: Arc<Tie>,
     /// The door of the last call that was let in: most connections need no other.
-    recent: Mutex<Option<Recent>>,
+    recent: Mutex<Option<Arc<Door>>>,
     calls_ever: AtomicU64,
     calls: AtomicUsize,
     epoch: Instant,
@@ -203,8 +203,8 @@ impl Connection {
         let tenants = &self.server.tenants;
         // Read before the identities are: a change between the two is noticed by the next call.
         let generation = tenants.generation();
-        if let Some(Recent { generation: then, door }) = &*self.recent()
-            && *then == generation
+        if let Some(door) = &*self.recent()
+            && door.generation == generation
             && door.shown.is(authorization, tenant)
             && !door.access.grant().has_expired(now)
         {
@@ -215,8 +215,8 @@ impl Connection {
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
         let untaken = Arc::clone(&self.untaken);
         let address = self.place.peer();
-        let door = Arc::new(Door { access, server, shown, address, rest, untaken });
-        *self.recent() = Some(Recent { generation, door: Arc::clone(&door) });
+        let door = Arc::new(Door { access, generation, server, shown, address, rest, untaken });
+        *self.recent() = Some(Arc::clone(&door));
         Ok(door)
     }
 
@@ -225,7 +225,7 @@ impl Connection {
         whereabouts(&self.peer, self.place.peer())
     }
 
-    fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
+    fn recent(&self) -> MutexGuard<'_, Option<Arc<Door>>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -277,13 +277,6 @@ impl Connection {
         let since = Duration::from_nanos(self.quiet_since.load(Ordering::Acquire));
         self.epoch.elapsed().saturating_sub(since)
     }
-}
-
-/// The last door, and which identities counted when it was opened.
-#[derive(Debug)]
-struct Recent {
-    generation: u64,
-    door: Arc<Door>,
 }
 
 /// Ends what goes with a connection when that is over, however it came about.

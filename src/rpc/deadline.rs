@@ -3,11 +3,11 @@
 //! Law: at the deadline the call's gate is closed and the work polled once more. Work that had no
 //! effect yet gives everything back and says DEADLINE_PASSED; work past its first effect runs to its
 //! end unseen, and the caller is told DEADLINE_EXCEEDED at once. The timer is looked at first, so it
-//! wins a tie.
+//! wins a tie. A caller that loses its right to a call that waits is like a deadline that passes, but for
+//! work past its first effect, whose end is told.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,9 @@ use http::HeaderMap;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::error::Failure;
-use crate::registry::{Gate, Panicked, catch};
-use crate::rpc::lapse::Lapse;
+use crate::registry::{Panicked, catch};
+use crate::rpc::call::Call;
+use crate::rpc::lapse::{Lapse, lapse};
 use crate::rpc::method::Kind;
 use crate::rpc::status::Refusal;
 
@@ -60,13 +61,12 @@ pub(crate) fn timer(deadline: Option<Instant>) -> Option<Pin<Box<Sleep>>> {
     deadline.map(|deadline| Box::pin(sleep_until(deadline.into())))
 }
 
-/// Work within a deadline, whose panics end here.
-pub(crate) struct Bounded<F> {
+/// Work within a deadline and while its caller has the right to it, whose panics end here.
+pub(crate) struct Bounded<'a, F> {
     timer: Option<Pin<Box<Sleep>>>,
-    /// Of what lasts. Boxed: most calls do not.
+    call: &'a Call,
+    /// Of what has waited. Boxed: most calls do not.
     ends: Option<Box<Ends>>,
-    gate: Arc<Gate>,
-    kind: Kind,
     work: F,
 }
 
@@ -84,24 +84,25 @@ pub(crate) enum Ended<T> {
     Broken,
 }
 
-impl<F> Bounded<F> {
-    pub(crate) fn new(
-        timer: Option<Pin<Box<Sleep>>>,
-        gate: Arc<Gate>,
-        kind: Kind,
-        work: F,
-    ) -> Self {
-        Self { timer, ends: None, gate, kind, work }
+impl<'a, F> Bounded<'a, F> {
+    /// This call's work.
+    pub(crate) fn new(call: &'a Call, deadline: Option<Instant>, work: F) -> Self {
+        Self { timer: timer(deadline), call, ends: None, work }
     }
 
-    /// And until the caller has no right to it.
-    pub(crate) fn unless(self, lapse: Option<Lapse>) -> Self {
-        let ends = lapse.map(|lapse| Box::new(Ends { lapse, why: None }));
-        Self { ends, ..self }
+    /// Closes the gate if the caller has lost its right now.
+    fn look(&mut self, context: &mut Context<'_>) -> bool {
+        if let Some(ends) = &mut self.ends
+            && ends.why.is_none()
+            && let Poll::Ready(failure) = ends.lapse.as_mut().poll(context)
+        {
+            ends.why = Some(failure);
+            self.call.occasion.gate.close();
+            return true;
+        }
+        false
     }
-}
 
-impl<F> Bounded<F> {
     /// A gate that was closed because the caller lost its right, and not at the deadline.
     fn why(&mut self, refusal: Refusal) -> Refusal {
         let why = self.ends.as_mut().and_then(|ends| ends.why.take());
@@ -112,7 +113,7 @@ impl<F> Bounded<F> {
     }
 }
 
-impl<T, F> Future for Bounded<F>
+impl<T, F> Future for Bounded<'_, F>
 where
     F: Future<Output = Result<T, Refusal>> + Unpin,
 {
@@ -126,19 +127,22 @@ where
             this.timer = None;
             // A stream's message that is being carried out is short: it is waited for, so that the
             // answer can say how many bytes stand.
-            if !this.gate.close() && this.kind == Kind::Unary {
+            if !this.call.occasion.gate.close() && this.call.method.kind() == Kind::Unary {
                 return Poll::Ready(Ended::Over(Err(Failure::DeadlineExceeded.into())));
             }
         }
-        if let Some(ends) = &mut this.ends
-            && ends.why.is_none()
-            && let Poll::Ready(failure) = ends.lapse.as_mut().poll(context)
-        {
-            ends.why = Some(failure);
-            this.gate.close();
-        }
+        this.look(context);
         match catch(|| Pin::new(&mut this.work).poll(context)) {
-            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Pending) => {
+                // From now on it waits, and so long its caller can lose its right.
+                if this.ends.is_none() {
+                    this.ends = Some(Box::new(Ends { lapse: lapse(this.call), why: None }));
+                    if this.look(context) {
+                        context.waker().wake_by_ref();
+                    }
+                }
+                Poll::Pending
+            }
             Ok(Poll::Ready(outcome)) => {
                 Poll::Ready(Ended::Over(outcome.map_err(|refusal| this.why(refusal))))
             }

@@ -22,7 +22,7 @@ use crate::rpc::admission::InFlight;
 use crate::rpc::audit::{Audited, shut_out};
 use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
-use crate::rpc::deadline::{Bounded, Ended, deadline, timer};
+use crate::rpc::deadline::{Bounded, Ended, deadline};
 use crate::rpc::deciding::Deciding;
 use crate::rpc::drip::UNSENT;
 use crate::rpc::event_service::{self, Watching};
@@ -144,12 +144,8 @@ async fn answer(
     body: Body,
     mut served: Served,
 ) -> Response<ReplyBody> {
-    let gate = Arc::clone(&call.occasion.gate);
     let work = pin!(dispatch(call, body));
-    let kind = call.method.kind();
-    let lapses = (kind == Kind::Stream).then(|| lapse(call));
-    let bounded = Bounded::new(timer(deadline), gate, kind, work).unless(lapses);
-    let ended = bounded.await;
+    let ended = Bounded::new(call, deadline, work).await;
     if let Some(audited) = &call.audited {
         audited.over(outcome(&ended));
     }
@@ -202,10 +198,8 @@ async fn answer_parked(
     mut served: Served,
 ) -> Response<ReplyBody> {
     served.leave();
-    let gate = Arc::clone(&call.occasion.gate);
     let work = pin!(async { park.await.map_err(Refusal::from) });
-    let bounded = Bounded::new(timer(deadline), gate, call.method.kind(), work);
-    match bounded.unless(Some(lapse(call))).await {
+    match Bounded::new(call, deadline, work).await {
         Ended::Over(Ok(outcome)) => {
             served.ended(Code::Ok);
             reply::message(waits::told(outcome), None, served)

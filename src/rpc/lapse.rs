@@ -1,4 +1,4 @@
-//! [`lapse`]: when the caller of a call that lasts loses what it was let in by.
+//! [`lapse`]: when the caller of a call that lasts or waits loses what it was let in by.
 //!
 //! Law: looked at when the credentials run out and after every change of who may call, never by a
 //! clock in between; what was shown is judged anew as a new call's would be. Ends nothing itself.
@@ -26,6 +26,10 @@ pub(crate) type Lapse = Pin<Box<dyn Future<Output = Failure> + Send>>;
 pub(crate) fn lapse(call: &Call) -> Lapse {
     let (door, method) = (Arc::clone(&call.door), call.method);
     let mut changes = door.server.identity_changes();
+    // It may have changed since the door was opened, before anybody listened.
+    if door.server.tenants.generation() != door.generation {
+        changes.mark_changed();
+    }
     Box::pin(async move {
         let mut expires = door.access.grant().expires;
         loop {

@@ -266,6 +266,12 @@ impl Server {
         self.identity_changes.send_replace(());
     }
 
+    /// What somebody was let in by has been withdrawn: whatever lasts is looked at anew.
+    pub fn judge_anew(&self) {
+        self.tenants.judge_anew();
+        self.identity_changes.send_replace(());
+    }
+
     /// Which tenants there are and who may call, from now on. What lasts is looked at anew.
     ///
     /// # Errors

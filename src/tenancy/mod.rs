@@ -50,7 +50,7 @@ pub use hooks::{
 };
 pub use identity::{
     Certificate, Credential, Grant, Identities, Identity, Issuer, IssuerSettings, JwtAlgorithm,
-    KeySetError, Mapping, Peer, TwiceMapped, Unasked,
+    KeySetError, Mapping, Peer, Standing, TwiceMapped, Unasked, Withdrawal,
 };
 pub use rate::RateLimit;
 pub use rates::{RateLimits, Rates};

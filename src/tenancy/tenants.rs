@@ -90,6 +90,11 @@ impl Tenants {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Something that the table goes by has changed: what was judged before is judged anew.
+    pub fn judge_anew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Which table counts: another number after each change.
     #[must_use]
     pub fn generation(&self) -> u64 {

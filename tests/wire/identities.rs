@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use linmemd::client::proto::MemorySpec;
 use linmemd::client::{
     BearerToken, Client, ClientError, ConnectOptions, Endpoint, RetryPolicy, TlsOptions,
 };
@@ -267,6 +268,40 @@ async fn a_certificate_that_was_revoked_opens_no_new_connection() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_certificate_opened_ends_when_it_is_revoked() {
+    let authority = Authority::new();
+    authority.revoke(77);
+    let house = House::with(|config| {
+        authority.configure(config);
+        config.tls.client_crl = Some(authority.path("crl.pem"));
+        config.identities =
+            vec![by_uri("alice", "spiffe://x/alice"), by_uri("bob", "spiffe://x/bob")];
+    });
+    let alice = authority.connect(&house, Some(&authority.client("spiffe://x/alice", 78))).await;
+    let bob = authority.connect(&house, Some(&authority.client("spiffe://x/bob", 79))).await;
+    alice.create(Some("m"), MemorySpec { shared: true, ..pages(1) }).await.unwrap();
+    let wait = |client: &Client| {
+        let client = client.clone();
+        tokio::spawn(async move { client.wait32("m", 0, 0, None).await })
+    };
+    let (of_alice, of_bob) = (wait(&alice), wait(&bob));
+    eventually("both wait", async || house.daemon.server.running() == 2).await;
+    let session = alice.session(|_| ()).await.unwrap();
+    let attached = session.attach("m").await.unwrap();
+    authority.revoke(78);
+    let refusal = within("the wait is ended", of_alice).await.unwrap();
+    refused(refusal, "CREDENTIALS_REFUSED", &[]);
+    refused(alice.write("m", 0, vec![1; 4]).await, "CREDENTIALS_REFUSED", &[]);
+    let late = attached.execute_one(crate::sessions::write(0, b"late").into()).await;
+    assert!(late.is_err());
+    assert_eq!(bob.read("m", 0, 4).await.unwrap(), [0; 4].as_slice());
+    assert!(!of_bob.is_finished(), "whose certificate stands is left alone");
+    bob.delete("m").await.unwrap();
+    refused(of_bob.await.unwrap(), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
+    house.close().await;
 }
 
 #[tokio::test]

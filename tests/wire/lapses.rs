@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use linmemd::client::proto::{
     AnswerGrowHookRequest, CreateGrowHookRequest, DownloadMemoryRequest, MemorySpec,
     OpenSessionRequest, Operation, SessionAttach, SessionGroup, SessionStart, SessionWait,
-    UploadMemoryRequest, WaitOnAddressRequest, WatchEventsRequest, WriteOperation,
-    open_session_request::Message as Asked, operation, session_group,
+    UploadMemoryRequest, WaitOnAddressRequest, WatchEventsRequest, WriteMemoryRequest,
+    WriteOperation, open_session_request::Message as Asked, operation, session_group,
 };
 use linmemd::config::{Config, Identity};
 use linmemd::model::TenantName;
@@ -22,6 +22,7 @@ use linmemd::token::Token;
 use crate::contract::refused;
 use crate::grpc::{Started, Wire, framed};
 use crate::harness::{House, connect_by, eventually, http_get, within};
+use crate::hooks::{growing, hook, question, withdrawn};
 use crate::process::Process;
 
 const ROLES: [Role; 4] = [Role::Reader, Role::Writer, Role::HookDecider, Role::Watcher];
@@ -274,6 +275,40 @@ async fn what_still_counts_goes_on_through_a_change() {
     }
     drop(session);
     house.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_ends_with_its_callers_right_and_does_nothing() {
+    let house = House::with(configure);
+    let (gone, own) = (client(house.grpc(), 1).await, client(house.grpc(), 2).await);
+    own.create(Some("m"), crate::harness::pages(1)).await.unwrap();
+    let mut answers = hook(&own, "h").await;
+    let grow = growing(&gone, "m", 1);
+    question(&mut answers).await;
+    // Its message is yet to come.
+    let wire = Wire::connect(house.grpc()).await;
+    let authorization = format!("Bearer {}", token(1).reveal());
+    let headers = [("authorization", authorization.as_str())];
+    let mut write = wire.begin("WriteMemory", &headers).await;
+    let silent = wire.begin("WriteMemory", &headers).await;
+    eventually("all wait", async || house.daemon.server.running() == 4).await;
+    reload(&house, &[(2, &ROLES, None)]);
+    refused(grow.await.unwrap(), "CREDENTIALS_REFUSED", &[]);
+    withdrawn(&mut answers, 1).await;
+    let late = WriteMemoryRequest {
+        memory_id: "m".to_owned(),
+        data: vec![1; 64].into(),
+        ..Default::default()
+    };
+    // The stream may be over already.
+    let _over = write.body.send_data(framed(&late).into(), true);
+    for refusal in [write, silent] {
+        refused(refusal.answer().await.outcome(), "CREDENTIALS_REFUSED", &[]);
+    }
+    assert_eq!(own.read("m", 0, 64).await.unwrap(), [0; 64].as_slice());
+    assert_eq!(own.memory("m").await.unwrap().size_pages, 1);
+    drop(answers);
+    clean(house).await;
 }
 
 /// The file of a daemon where these tokens count.

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use linmemd::config::{Config, Identity};
-use linmemd::tenancy::{Certificate, Peer};
+use linmemd::tenancy::{Certificate, Peer, Standing};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
@@ -295,7 +295,12 @@ fn certificate(gate: &mut Gate, bytes: &[u8]) {
     };
     let end = Duration::from_secs(if is_late { 1 } else { 4_102_444_800 });
     let not_after = SystemTime::UNIX_EPOCH + end;
-    let found = gate.come_as(Peer::Certificate(Certificate { uris, dns, not_after }));
+    let found = gate.come_as(Peer::Certificate(Certificate {
+        uris,
+        dns,
+        not_after,
+        standing: Standing::default(),
+    }));
     is(found, wanted, &text);
 }
 

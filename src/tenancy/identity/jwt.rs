@@ -14,7 +14,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// How far an issuer's clock may be from this host's.
+/// How far an issuer's clock may be before this host's: a token counts so much before its `nbf`. None
+/// counts after its `exp`.
 const LEEWAY: Duration = Duration::from_secs(30);
 
 /// How a token may be signed.
@@ -131,7 +132,8 @@ impl Issuer {
         &self.name
     }
 
-    /// What a token says, if it is this issuer's, counts, and has not run out by more than the leeway.
+    /// What a token says, if it is this issuer's and counts; whether it has run out is the caller's to
+    /// judge, for those that have by less than the leeway.
     pub(super) fn claims(&self, token: &str) -> Result<Claims, Unclaimed> {
         let header = header(token).ok_or(Unclaimed::Refused)?;
         let named = |kid: &Option<String>| header.kid.is_none() || *kid == header.kid;
@@ -226,6 +228,6 @@ fn claims(all: Map<String, Value>) -> Option<Claims> {
         Value::Number(exp) => exp.as_f64()?,
         _ => return None,
     };
-    let after = Duration::try_from_secs_f64(seconds).ok()?.checked_add(LEEWAY)?;
+    let after = Duration::try_from_secs_f64(seconds).ok()?;
     Some(Claims { expires: SystemTime::UNIX_EPOCH.checked_add(after)?, all })
 }

@@ -14,6 +14,7 @@
 //! asks for nothing. User 0 is a user like any other, once anyone is mapped. Does not read files.
 
 mod jwt;
+mod standing;
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use jwt::{Issuer, IssuerSettings, JwtAlgorithm, KeySetError};
+pub use standing::{Standing, Withdrawal};
 
 use crate::error::Failure;
 use crate::model::TenantName;
@@ -30,7 +32,7 @@ use crate::tenancy::roles::{Role, Roles};
 use crate::token::{Token, TokenHash};
 
 /// How a connection came, and what it showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Peer {
     /// Over TCP, with nothing.
     Anonymous,
@@ -46,7 +48,7 @@ pub enum Peer {
 }
 
 /// What a certificate says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
     /// Its subject alternative names that are URIs.
     pub uris: Vec<String>,
@@ -54,6 +56,8 @@ pub struct Certificate {
     pub dns: Vec<String>,
     /// When it runs out.
     pub not_after: SystemTime,
+    /// Whether it has been withdrawn before that.
+    pub standing: Standing,
 }
 
 /// What a caller shows.
@@ -257,6 +261,9 @@ impl Identities {
 
     fn peer(&self, peer: &Peer) -> Result<Grant, Failure> {
         match peer {
+            Peer::Certificate(certificate) if certificate.standing.is_withdrawn() => {
+                Err(Failure::CredentialsRefused)
+            }
             Peer::Certificate(certificate) => {
                 let uris = certificate.uris.iter().filter_map(|uri| self.by_uri.get(uri));
                 let dns = certificate.dns.iter();
