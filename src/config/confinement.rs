@@ -2,6 +2,7 @@
 //! of its keys. What each measure does is `daemon/`'s business.
 
 use crate::config::kinds::{Kind, quoted};
+use crate::config::lists::culprit;
 use crate::config::raw::{Raw, Refusal};
 
 /// `[confinement]`.
@@ -136,6 +137,11 @@ impl Kind for Measures {
         let all = Measure::ALL.map(Measure::word).join(", ");
         format!("an array of measures: {all} (in the environment: joined by commas)")
     }
+
+    fn found(&self, raw: &Raw) -> String {
+        let is_one = |name: &str| Measure::ALL.iter().any(|measure| measure.word() == name);
+        culprit(raw, |item| item.text().is_some_and(is_one))
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +156,7 @@ mod tests {
         assert_eq!(config.unwrap().confinement.require, wanted);
         let mistake = Config::from_toml("[confinement]\nrequire = [\"selinux\"]").unwrap_err();
         assert!(mistake.to_string().contains("no_new_executable_memory"), "{mistake}");
+        assert!(mistake.to_string().contains("found \"selinux\", element 1 of 1"), "{mistake}");
         let mistake = Config::from_toml("[confinement]\nseccomp = true").unwrap_err();
         assert!(mistake.to_string().contains("\"enforce\", \"log\" or \"off\""), "{mistake}");
     }

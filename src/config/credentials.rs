@@ -62,6 +62,14 @@ impl Kind for Sha256 {
     fn accepts(&self) -> String {
         "64 hexadecimal digits, as `linmemctl token new` prints them".to_owned()
     }
+
+    /// Never the text: it may be the token itself, put in the wrong place.
+    fn found(&self, raw: &Raw) -> String {
+        match raw.text() {
+            Some(text) => format!("text of {} characters", text.chars().count()),
+            None => raw.to_string(),
+        }
+    }
 }
 
 impl Kind for Claim {
@@ -85,6 +93,19 @@ impl Kind for Claim {
 
     fn accepts(&self) -> String {
         "a table { issuer = \"...\", claim = \"...\", value = \"...\" }".to_owned()
+    }
+
+    fn found(&self, raw: &Raw) -> String {
+        const NAMES: [&str; 3] = ["issuer", "claim", "value"];
+        let Raw::Table(entries) = raw else { return raw.to_string() };
+        let unknown = entries.keys().find(|name| !NAMES.contains(&name.as_str()));
+        let refused = entries.iter().find(|(_, value)| Text.read(value).is_err());
+        match (NAMES.iter().find(|name| !entries.contains_key(**name)), unknown, refused) {
+            (_, Some(name), _) => format!("a table with {name:?}"),
+            (Some(name), ..) => format!("a table without {name}"),
+            (.., Some((name, value))) => format!("a table with {name} = {value}"),
+            (None, None, None) => raw.to_string(),
+        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Findings {
             }
             Err(refusal) => refusal,
         };
-        let (found, accepted) = (raw.to_string(), key.accepts());
+        let (found, accepted) = (key.found(raw), key.accepts());
         let fault = match refusal {
             Refusal::WrongType => Fault::WrongType { found, accepted },
             Refusal::Malformed => Fault::Malformed { found, accepted },

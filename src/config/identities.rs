@@ -1,6 +1,7 @@
 //! Owns `[tls]`, `[[identity]]` and `[[jwt_issuer]]`: whom the daemon shows itself to, who may call,
 //! and the rules between them. The kinds of value that only they have are in `credentials.rs`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::contradictions::{Rule, rule};
 use crate::config::draft::Findings;
 use crate::config::keys::{IDENTITY, JWT_ISSUER};
-use crate::config::mistake::{Fault, Origin};
+use crate::config::mistake::Fault;
 use crate::config::{Config, defaults};
 
 /// `[tls]`.
@@ -52,7 +53,7 @@ pub struct Identity {
 }
 
 /// A claim that identifies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JwtClaim {
     /// Whose token.
     pub issuer: String,
@@ -73,6 +74,15 @@ pub struct JwtIssuer {
     pub jwks_file: PathBuf,
     /// How its tokens may be signed. No default.
     pub algorithms: Vec<String>,
+}
+
+/// A credential: compared with others, never told.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Shown {
+    Text(String),
+    Hash([u8; 32]),
+    Claim(JwtClaim),
+    User(u32),
 }
 
 impl Default for Tls {
@@ -97,16 +107,14 @@ impl Tls {
 
 impl Identity {
     /// What it is shown by: each of these that is given.
-    fn shown_by(&self) -> Vec<(&'static str, String)> {
-        let text = |text: &Option<String>| text.clone();
-        let jwt = self.jwt.as_ref().map(|jwt| format!("{jwt:?}"));
-        let hash = self.token_sha256.map(|hash| format!("{hash:?}"));
+    fn shown_by(&self) -> Vec<(&'static str, Shown)> {
+        let dns = self.san_dns.as_ref().map(|dns| dns.to_ascii_lowercase());
         [
-            ("san_uri", text(&self.san_uri)),
-            ("san_dns", text(&self.san_dns).map(|dns| dns.to_ascii_lowercase())),
-            ("token_sha256", hash),
-            ("jwt", jwt),
-            ("uid", self.uid.map(|uid| uid.to_string())),
+            ("san_uri", self.san_uri.clone().map(Shown::Text)),
+            ("san_dns", dns.map(Shown::Text)),
+            ("token_sha256", self.token_sha256.map(Shown::Hash)),
+            ("jwt", self.jwt.clone().map(Shown::Claim)),
+            ("uid", self.uid.map(Shown::User)),
         ]
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key, value)))
@@ -119,7 +127,7 @@ pub(super) fn note(config: &Config, findings: &mut Findings, rules: &mut Vec<Rul
     files(config, rules);
     let mut names = BTreeMap::new();
     let tenants: BTreeSet<&str> = config.tenants.iter().map(|one| one.name.as_str()).collect();
-    let mut shown = BTreeMap::new();
+    let mut shown: BTreeMap<(&str, Shown), (usize, &Identity)> = BTreeMap::new();
     for (index, one) in config.identities.iter().enumerate() {
         once(&mut names, one.name.clone(), path(IDENTITY, index, "name"), findings);
         known(index, one, &tenants, config, findings);
@@ -128,19 +136,22 @@ pub(super) fn note(config: &Config, findings: &mut Findings, rules: &mut Vec<Rul
         if WAYS.iter().any(broken) {
             continue;
         }
-        match ways.as_slice() {
-            [(key, value)] => {
-                let value = format!("{key} {value}");
-                once(&mut shown, value, path(IDENTITY, index, key), findings);
-            }
-            ways => {
-                let found = match ways {
-                    [] => "none of them".to_owned(),
-                    ways => ways.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(" and "),
-                };
-                let key = path(IDENTITY, index, "name");
-                let accepted = format!("exactly one of {}", WAYS.join(", "));
-                findings.note(findings.origin(&key), key, Fault::Malformed { found, accepted });
+        if ways.len() != 1 {
+            let found = match ways.as_slice() {
+                [] => "none of them".to_owned(),
+                ways => ways.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(" and "),
+            };
+            let key = path(IDENTITY, index, "name");
+            let accepted = format!("exactly one of {}", WAYS.join(", "));
+            findings.note(findings.origin(&key), key, Fault::Malformed { found, accepted });
+            continue;
+        }
+        for (way, value) in ways {
+            match shown.entry((way, value)) {
+                Entry::Vacant(free) => {
+                    free.insert((index, one));
+                }
+                Entry::Occupied(taken) => mapped_twice(way, (index, one), *taken.get(), findings),
             }
         }
     }
@@ -207,13 +218,29 @@ fn known(
     }
 }
 
+/// Names both by what a reader can find in the file, and the credential by nothing.
+fn mapped_twice(
+    way: &str,
+    (index, one): (usize, &Identity),
+    (before, other): (usize, &Identity),
+    findings: &mut Findings,
+) {
+    let key = path(IDENTITY, index, way);
+    let fault = Fault::SharedCredential {
+        identity: format!("identity {:?}", one.name),
+        other: format!("identity[{before}] {:?}", other.name),
+        first: findings.origin(&path(IDENTITY, before, way)),
+    };
+    findings.note(findings.origin(&key), key, fault);
+}
+
 fn once(first: &mut BTreeMap<String, String>, found: String, key: String, findings: &mut Findings) {
     if found.is_empty() {
         return;
     }
     match first.get(&found) {
         Some(before) => {
-            let first: Origin = findings.origin(before);
+            let (first, found) = (findings.origin(before), format!("{found:?}"));
             findings.note(findings.origin(&key), key, Fault::Duplicate { found, first });
         }
         None => {

@@ -57,9 +57,32 @@ fn an_identity_has_exactly_one_credential() {
 fn two_identities_with_one_credential_are_refused_with_both_places() {
     let token = format!("token_sha256 = \"{}\"", "00".repeat(32));
     let text = identity("one", &token) + &identity("two", &token);
-    one_mistake(&text, &["config:10: identity[1].token_sha256", "already given at config:5"]);
+    one_mistake(
+        &text,
+        &[
+            "config:10: identity[1].token_sha256: identity \"two\"",
+            "same credential as identity[0] \"one\" (config:5)",
+            "may be mapped once",
+        ],
+    );
     let text = identity("one", &token) + &identity("one", &token.replace('0', "1"));
     one_mistake(&text, &["identity[1].name", "already given"]);
+}
+
+#[test]
+fn no_credential_is_in_the_message_that_refuses_it() {
+    let token = format!("token_sha256 = \"{}\"", "aa".repeat(32));
+    let jwt = "jwt = { issuer = \"i\", claim = \"sub\", value = \"whoever\" }";
+    for (credential, secrets) in [(token.as_str(), ["170", "aaaa"]), (jwt, ["whoever", "JwtClaim"])]
+    {
+        let text = identity("one", credential) + &identity("two", credential) + ISSUER;
+        let found = mistakes(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(secrets.iter().all(|secret| !found[0].contains(secret)), "{found:#?}");
+    }
+    let unhashed = identity("one", "token_sha256 = \"the-token-itself\"");
+    let found = mistakes(&unhashed).concat();
+    assert!(found.contains("found text of 16 characters") && !found.contains("itself"), "{found}");
 }
 
 #[test]
@@ -89,6 +112,32 @@ fn values_of_credentials_are_held_to_their_form() {
     assert!(mistakes(&roles).iter().any(|one| one.contains("reader, writer")));
     let hs = ISSUER.replace("ES256", "HS256");
     one_mistake(&hs, &["jwt_issuer[0].algorithms", "RS256"]);
+}
+
+#[test]
+fn the_element_of_a_list_that_does_not_fit_is_named() {
+    let token = format!("token_sha256 = \"{}\"", "00".repeat(32));
+    for (roles, words) in [
+        ("\"reader\", \"owner\"", "found \"owner\", element 2 of 2; accepted: an array of one"),
+        ("\"reader\", 7", "found 7, element 2 of 2"),
+        ("\"reader\", \"writer\", \"reader\"", "found \"reader\" twice, elements 1 and 3 of 3"),
+        ("", "found an empty array"),
+    ] {
+        let text = identity("one", &token).replace("\"reader\"", roles);
+        one_mistake(&text, &["identity[0].roles", words, "reader, writer, hook_decider"]);
+    }
+    let algorithms = ISSUER.replace("\"ES256\"", "\"ES256\", \"HS256\"");
+    one_mistake(&algorithms, &["found \"HS256\", element 2 of 2", "RS256"]);
+    one_mistake("[http]\nallowed_hosts = [\"a\", \"b:1\"]", &["found \"b:1\", element 2 of 2"]);
+    one_mistake("[grpc]\nnuma_nodes = [0, 0]", &["found 0 twice, elements 1 and 2 of 2"]);
+    for (jwt, words) in [
+        ("{ issuer = \"i\", claim = \"c\" }", "found a table without value"),
+        ("{ issuer = \"i\", claim = \"c\", valeu = \"v\" }", "found a table with \"valeu\""),
+        ("{ issuer = \"i\", claim = \"c\", value = 7 }", "found a table with value = 7"),
+    ] {
+        let found = mistakes(&identity("one", &format!("jwt = {jwt}"))).concat();
+        assert!(found.contains(words), "{found}");
+    }
 }
 
 #[test]

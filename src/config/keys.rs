@@ -299,6 +299,11 @@ impl<T> Key<T> {
         self.slot.accepts()
     }
 
+    /// What of a refused value is to be looked at.
+    pub(super) fn found(&self, raw: &Raw) -> String {
+        self.slot.found(raw)
+    }
+
     /// What absence means; empty for a key that always has a value.
     pub(super) fn absent(&self) -> &'static str {
         self.slot.absent()
@@ -311,6 +316,7 @@ trait Slot<T> {
     fn show(&self, of: &mut T) -> Option<String>;
     fn accepts(&self) -> String;
     fn absent(&self) -> &'static str;
+    fn found(&self, raw: &Raw) -> String;
 }
 
 struct Field<T, K: Kind> {
@@ -334,6 +340,10 @@ impl<T, K: Kind> Slot<T> for Field<T, K> {
 
     fn absent(&self) -> &'static str {
         self.kind.absent()
+    }
+
+    fn found(&self, raw: &Raw) -> String {
+        self.kind.found(raw)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::LogFormat;
+use crate::config::lists::culprit;
 use crate::config::raw::{Raw, Refusal};
 use crate::config::units;
 use crate::config::words;
@@ -25,6 +26,10 @@ pub(super) trait Kind {
     /// What absence means; empty for what cannot be absent.
     fn absent(&self) -> &'static str {
         ""
+    }
+    /// What of a refused value is to be looked at, as it stands after `found `.
+    fn found(&self, raw: &Raw) -> String {
+        raw.to_string()
     }
 }
 
@@ -164,6 +169,10 @@ impl Kind for Hosts {
         "an array of host names or IP addresses without scheme and port, as [\"metrics.example\"] \
          (in the environment: joined by commas)"
             .to_owned()
+    }
+
+    fn found(&self, raw: &Raw) -> String {
+        culprit(raw, |item| item.text().is_some_and(words::is_host))
     }
 }
 
@@ -343,6 +352,10 @@ impl<K: Kind> Kind for Optional<K> {
 
     fn absent(&self) -> &'static str {
         self.1
+    }
+
+    fn found(&self, raw: &Raw) -> String {
+        self.0.found(raw)
     }
 }
 

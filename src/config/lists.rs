@@ -41,6 +41,10 @@ impl Kind for Ids {
     fn absent(&self) -> &'static str {
         "all"
     }
+
+    fn found(&self, raw: &Raw) -> String {
+        culprit(raw, |item| item.text().is_some_and(words::is_id))
+    }
 }
 
 impl Kind for Nodes {
@@ -79,6 +83,10 @@ impl Kind for Nodes {
 
     fn absent(&self) -> &'static str {
         self.0
+    }
+
+    fn found(&self, raw: &Raw) -> String {
+        culprit(raw, |item| Whole(0, LAST_NODE).read(item).is_ok())
     }
 }
 
@@ -127,6 +135,26 @@ impl Kind for Words {
     fn accepts(&self) -> String {
         format!("an array of one or more of {}, each once", self.0.join(", "))
     }
+
+    fn found(&self, raw: &Raw) -> String {
+        culprit(raw, |item| item.text().is_some_and(|word| self.0.contains(&word)))
+    }
+}
+
+/// What of a refused array is to be looked at: its first element that does not fit, or that is there
+/// twice.
+pub(super) fn culprit(raw: &Raw, fits: impl Fn(&Raw) -> bool) -> String {
+    let Raw::List(items) = raw else { return raw.to_string() };
+    let of = items.len();
+    let mut numbered = items.iter().zip(1_usize..);
+    if let Some((item, number)) = numbered.find(|(item, _)| !fits(item)) {
+        return format!("{item}, element {number} of {of}");
+    }
+    let twice = items.iter().zip(1_usize..).find_map(|(item, number)| {
+        let first = items.iter().position(|other| other == item)?.saturating_add(1);
+        (first < number).then(|| format!("{item} twice, elements {first} and {number} of {of}"))
+    });
+    twice.unwrap_or_else(|| if of == 0 { "an empty array".to_owned() } else { raw.to_string() })
 }
 
 /// The texts of an array.

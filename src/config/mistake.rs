@@ -107,6 +107,19 @@ pub enum Fault {
         /// Where it was given first.
         first: Origin,
     },
+    /// One credential of two identities. What it is is not said: logs are read by many.
+    #[error(
+        "{identity} has the same credential as {other} ({first}); each credential may be mapped \
+         once: give one of them another, or keep one of them"
+    )]
+    SharedCredential {
+        /// Which identity.
+        identity: String,
+        /// Which had it before.
+        other: String,
+        /// Where that was.
+        first: Origin,
+    },
     /// Two keys, each fine alone, that cannot both stand.
     #[error("{found} contradicts {other} = {other_found} ({other_origin}); accepted: {accepted}")]
     Contradiction {
