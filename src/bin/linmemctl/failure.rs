@@ -5,10 +5,11 @@
 
 use std::io;
 
-use linmemd::client::{ClientError, Failure, code_name};
+use linmemd::client::{ClientError, Endpoint, Failure, code_name};
 use serde_json::{Value, json};
 use tonic::Code;
 
+use crate::advice::{advice, unmapped};
 use crate::context::ContextError;
 use crate::size::{human, human_pages};
 
@@ -19,6 +20,9 @@ pub(crate) enum CtlError {
     Connect { endpoint: String, source: ClientError },
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Nothing was shown to a daemon on its Unix socket, which knows its callers by their users.
+    #[error(transparent)]
+    Unmapped { source: ClientError },
     #[error("{0}")]
     Usage(String),
     #[error("cannot {action} `{path}`: {source}")]
@@ -47,11 +51,23 @@ Exit codes:
   7  the deadline passed";
 
 impl CtlError {
+    /// The same, of a call over this endpoint.
+    pub(crate) fn over(self, endpoint: &Endpoint) -> Self {
+        match (self, endpoint) {
+            (Self::Client(source), Endpoint::Unix(_))
+                if source.reason() == "CREDENTIALS_MISSING" =>
+            {
+                Self::Unmapped { source }
+            }
+            (other, _) => other,
+        }
+    }
+
     /// The exit code for scripts.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Connect { .. } => 6,
-            Self::Client(error) => client_code(error),
+            Self::Client(error) | Self::Unmapped { source: error } => client_code(error),
             Self::Usage(_) => 2,
             Self::Context(error) => error.exit_code(),
             Self::Reported(code) => *code,
@@ -110,7 +126,9 @@ impl CtlError {
 
     fn client(&self) -> Option<&ClientError> {
         match self {
-            Self::Client(error) | Self::Connect { source: error, .. } => Some(error),
+            Self::Client(error)
+            | Self::Connect { source: error, .. }
+            | Self::Unmapped { source: error } => Some(error),
             _ => None,
         }
     }
@@ -118,7 +136,7 @@ impl CtlError {
     fn reason(&self) -> &str {
         match self {
             Self::Connect { .. } => "CLIENT_CANNOT_CONNECT",
-            Self::Client(error) => error.reason(),
+            Self::Client(error) | Self::Unmapped { source: error } => error.reason(),
             Self::Usage(_) => "CLIENT_USAGE",
             Self::File { .. } => "CLIENT_FILE",
             Self::Output(_) => "CLIENT_OUTPUT",
@@ -140,7 +158,8 @@ impl CtlError {
             Self::Client(ClientError::DeadlinePassed) => {
                 Some("look before you repeat: `linmemctl show ID`; or raise --timeout".to_owned())
             }
-            Self::Client(ClientError::Refused(failure)) => advice(failure).map(str::to_owned),
+            Self::Client(ClientError::Refused(failure)) => advice(failure),
+            Self::Unmapped { .. } => Some(unmapped()),
             _ => None,
         }
     }
@@ -190,7 +209,8 @@ fn limit(failure: &Failure) -> Option<String> {
     if let (Some(name), Some(limit)) = (name, number("limit")) {
         parts.push(format!("{name} is {limit}"));
     }
-    if let Some(used) = number("used") {
+    let is_cap = name.is_some_and(|name| name == "maximum_pages");
+    if let (Some(used), false) = (number("used"), is_cap) {
         parts.push(format!("{used} used"));
     }
     if let Some(size) = failure.number("size_bytes") {
@@ -199,48 +219,11 @@ fn limit(failure: &Failure) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-fn advice(failure: &Failure) -> Option<&'static str> {
-    Some(match failure.reason.as_str() {
-        "MEMORY_NOT_FOUND" => "see `linmemctl ls`; another tenant's memories need --tenant",
-        "MEMORY_EXISTS" => "take another id, or remove it first: `linmemctl rm ID`",
-        "PARTITION_NOT_FOUND" => "see `linmemctl partition ls`; some are for other tenants only",
-        "GROW_DENIED" => "grow by less, or ask who decides: `linmemctl hook list`",
-        "HOOK_NOT_FOUND" => "see `linmemctl hook list`",
-        "HOOK_EXISTS" => "take another id, or remove it first: `linmemctl hook remove ID`",
-        "PARTITION_EXISTS" => "take another id, or delete it first: `linmemctl partition rm ID`",
-        "MAXIMUM_REACHED" => {
-            "a maximum is fixed at create: make a larger memory (`linmemctl create NEW --max ...`) \
-             and carry the bytes over with download and upload"
-        }
-        "OUT_OF_BOUNDS" => "grow the memory (`linmemctl grow ID PAGES`) or stay within its size",
-        "UID_MISMATCH" => "another memory is behind this id now: see `linmemctl show ID`",
-        "SEQUENCE_COMPACTED" => "begin anew: `linmemctl watch --snapshot`",
-        "SIZE_MISMATCH" => "somebody else grew it: read the size again and decide anew",
-        "ETAG_MISMATCH" => "somebody else changed it: look again (`linmemctl show ID`) and repeat",
-        "QUOTA_EXCEEDED" => {
-            "see `linmemctl info` for quotas and usage; remove memories or ask the operator"
-        }
-        "HOST_EXHAUSTED" => "the host has no room: try later, remove memories, ask the operator",
-        "RATE_LIMITED" | "OVERLOADED" | "STARTING" => "try again later",
-        "DRAINING" => "this daemon is ending: use another, or wait for its successor",
-        "DEADLINE_PASSED" => "nothing happened: repeat it, with a longer --timeout",
-        "INVALID_SPEC" | "INVALID_FIELD" => "correct what is named; `linmemctl VERB --help` helps",
-        "TOO_LARGE" => "see the limits in `linmemctl info`; upload and download have none",
-        "CAPABILITY_UNAVAILABLE" => "see what this server can do: `linmemctl info`",
-        "QUARANTINED" => "its bytes cannot be trusted: `linmemctl show ID` says why; remove it",
-        "TENANT_MISMATCH" => "name a tenant that the server knows with --tenant, or none",
-        "ROLE_MISSING" => "operators only; draining needs the Unix socket of the daemon's own user",
-        "CHECKSUM_MISMATCH" => "the bytes changed on their way: upload them again",
-        "INTERNAL_FAULT" => "this is a defect of the daemon: report it with the call_id",
-        "UNIMPLEMENTED" => "this server does not have this call: is it an older linmemd?",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use linmemd::client::Retry;
+    use nix::unistd::geteuid;
 
     fn refused(reason: &str, code: Code, metadata: &[(&str, &str)]) -> CtlError {
         let pairs = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -287,6 +270,47 @@ mod tests {
         assert!(text.contains("committed_bytes is 1048576 (1 MiB), 65536 (64 KiB) used"), "{text}");
         assert!(text.contains("next: see `linmemctl info`"), "{text}");
         assert!(text.contains("call_id: c-7"), "{text}");
+    }
+
+    #[test]
+    fn who_lacks_a_role_is_told_which_and_how_to_come_by_it() {
+        let lacks =
+            |role: &str| refused("ROLE_MISSING", Code::PermissionDenied, &[("role", role)]).text();
+        for role in ["reader", "writer", "watcher", "hook_decider"] {
+            let text = lacks(role);
+            assert!(text.contains(&format!("add \"{role}\" to the roles")), "{text}");
+            assert!(!text.contains("operators") && !text.contains("Unix socket"), "{text}");
+        }
+        for role in ["operator", "operator_read_only"] {
+            let text = lacks(role);
+            assert!(text.contains(&format!("the role {role})")), "{text}");
+            assert!(text.contains("over the Unix socket as the daemon's own user"), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_shows_nothing_is_told_what_this_way_in_takes() {
+        let missing = || refused("CREDENTIALS_MISSING", Code::Unauthenticated, &[]);
+        let tcp: Endpoint = "http://127.0.0.1:1".parse().unwrap();
+        let text = missing().over(&tcp).text();
+        assert!(text.contains("next: show a token") && text.contains("--cert"), "{text}");
+        let socket: Endpoint = "unix:///run/l.sock".parse().unwrap();
+        let error = missing().over(&socket);
+        let (text, json) = (error.text(), error.json());
+        let next = text.split_once("next: ").unwrap().1;
+        assert!(next.contains(&format!("uid = {}", geteuid())), "{text}");
+        assert!(next.contains("--token-file") && !next.contains("cert"), "{text}");
+        assert_eq!(json["error"]["reason"], "CREDENTIALS_MISSING");
+        assert_eq!(json["error"]["code"], "UNAUTHENTICATED");
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_cap_is_no_quota_that_deleting_would_free() {
+        let metadata = [("limit_name", "maximum_pages"), ("limit", "20"), ("used", "0")];
+        let text = refused("QUOTA_EXCEEDED", Code::ResourceExhausted, &metadata).text();
+        assert!(text.contains("ask for at most 20 (--max)"), "{text}");
+        assert!(!text.contains("0 used") && !text.contains("remove"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! exit code that help documents. It is a client like any other: everything goes through
 //! `linmemd::client`. This file reads the command line, connects, and hands over to a verb.
 
+mod advice;
 mod args;
 mod bench;
 mod context;
@@ -64,5 +65,5 @@ fn run(command: Command, output: Output) -> Result<(), CtlError> {
     });
     // A read of standard input may still be parked in a thread: it must not hold the end up.
     runtime.shutdown_background();
-    result
+    result.map_err(|error| error.over(&settings.endpoint))
 }
