@@ -1,15 +1,18 @@
-//! `linmemd check`: takes every measure of confinement in a process of its own and says what became of
-//! each.
+//! `linmemd check`: looks at every file that the config names, takes every measure of confinement in a
+//! process of its own, and says what became of each.
 //!
 //! Law: what it says was tried, by the very code that the daemon starts with, as this user on this
-//! kernel; it binds no port. Exit code 0 where every measure that the config does not switch off is
-//! taken, at least as far as the kernel has it; 1 where one is not.
+//! kernel; it binds no port and makes no file. Exit code 0 where every measure that the config does not
+//! switch off is taken, at least as far as the kernel has it, and every file is there and nobody else's
+//! to change; 1 where one is not.
 
 use std::io::{self, Write};
 
 use crate::config::Config;
 use crate::daemon::confinement::{Confinement, State, Told};
+use crate::daemon::credentials::Credentials;
 use crate::daemon::json::quoted;
+use crate::daemon::named_files::{self, Found};
 use crate::daemon::unix_socket;
 use crate::daemon::verbs::Code;
 use crate::os::confine::Role;
@@ -37,10 +40,12 @@ pub fn check(
     form: Form,
     out: &mut impl Write,
 ) -> io::Result<Code> {
-    let socket = config.grpc.unix_socket.as_deref().map(unix_socket::place).transpose();
-    let place = socket.as_ref().ok().and_then(Option::as_ref).map(|(path, _)| path.as_path());
-    let mut refused: Vec<String> =
-        socket.as_ref().err().map(ToString::to_string).into_iter().collect();
+    let Found { mut refused, untrusted } = named_files::look(config);
+    if refused.is_empty() {
+        refused.extend(unusable(config));
+    }
+    let socket = config.grpc.unix_socket.as_deref().map(unix_socket::examine);
+    let place = socket.as_ref().and_then(|socket| socket.as_deref().ok());
     refused.extend(confinement.begin(kernel, place).err().map(|error| error.to_string()));
     for role in Role::ALL {
         confinement.spawn(role.word().to_owned(), role, || {}, || {})?;
@@ -49,7 +54,8 @@ pub fn check(
     let told = confinement.told();
     match form {
         Form::Json => {
-            json(&told, place.map(|place| place.to_string_lossy()).as_deref(), &refused, out)?
+            let place = place.map(|place| place.to_string_lossy());
+            json(&told, place.as_deref(), [&refused, &untrusted], out)?
         }
         Form::Plain | Form::Coloured => {
             for one in &told {
@@ -58,13 +64,22 @@ pub fn check(
             if let Some(place) = place {
                 writeln!(out, "{:<NAME$} {}", "unix_socket", place.display())?;
             }
-            for one in &refused {
+            for one in refused.iter().chain(&untrusted) {
                 writeln!(out, "{one}")?;
             }
         }
     }
     let is_off = told.iter().any(|one| one.state == State::Off);
-    Ok(Code::from(is_off || !refused.is_empty()))
+    Ok(Code::from(is_off || !refused.is_empty() || !untrusted.is_empty()))
+}
+
+/// What is in the files of credentials and cannot be used, all of it.
+fn unusable(config: &Config) -> Vec<String> {
+    let judged = match Credentials::load(config) {
+        Ok(credentials) => credentials.judge(config).map(drop),
+        Err(error) => Err(vec![error]),
+    };
+    judged.err().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 /// Columns of names and states.
@@ -86,7 +101,7 @@ fn line(told: &Told, form: Form, out: &mut impl Write) -> io::Result<()> {
 fn json(
     told: &[Told],
     socket: Option<&str>,
-    refused: &[String],
+    [refused, untrusted]: [&[String]; 2],
     out: &mut impl Write,
 ) -> io::Result<()> {
     let measures = told.iter().map(|one| {
@@ -99,6 +114,11 @@ fn json(
     });
     let measures = measures.collect::<Vec<_>>().join(",");
     let socket = socket.map_or_else(|| "null".to_owned(), quoted);
-    let refused = refused.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(",");
-    writeln!(out, "{{\"measures\":[{measures}],\"unix_socket\":{socket},\"refused\":[{refused}]}}")
+    let [refused, untrusted] = [refused, untrusted]
+        .map(|lines| lines.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(","));
+    writeln!(
+        out,
+        "{{\"measures\":[{measures}],\"unix_socket\":{socket},\"refused\":[{refused}],\
+         \"untrusted\":[{untrusted}]}}"
+    )
 }

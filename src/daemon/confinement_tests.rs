@@ -165,7 +165,7 @@ fn check_says_every_measure_in_either_form_and_ends_with_1_where_one_is_off() {
     let (code, json) = run(Some(Measure::Seccomp), Form::Json);
     assert_eq!(code, 1, "{json}");
     let last = "{\"measure\":\"seccomp\",\"state\":\"off\",\"reason\":\"of main threads: call: \
-        Invalid argument (os error 22)\"}],\"unix_socket\":null,\"refused\":[]}\n";
+        Invalid argument (os error 22)\"}],\"unix_socket\":null,\"refused\":[],\"untrusted\":[]}\n";
     assert!(json.ends_with(last), "{json}");
 }
 

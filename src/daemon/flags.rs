@@ -34,16 +34,17 @@ pub struct Flags {
 /// What `linmemd` does instead of serving.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Verb {
-    /// Check a configuration file alone, without environment and flags: `ok` and the configuration's
-    /// hash, or every mistake and exit 1
+    /// Check a configuration file alone, without environment, flags and the files that it names (`check`
+    /// looks at these): `ok` and the configuration's hash, or every mistake and exit 1
     CheckConfig {
         /// The file, TOML
         file: PathBuf,
     },
     /// Print every effective value as TOML, with where it came from, and the hash of all of them
     PrintConfig,
-    /// Say what the daemon would give up of this host before it serves, and why something cannot be: exit
-    /// 0, or 1 where a measure that the configuration does not switch off is off
+    /// Say what the daemon would give up of this host before it serves, and why something cannot be, and
+    /// which files that the configuration names are missing, unusable or others' to change: exit 0, or 1
+    /// where there is one or a measure that the configuration does not switch off is off
     Check {
         /// Answer with one JSON object
         #[arg(long)]

@@ -29,7 +29,10 @@ pub(super) fn listeners(config: &Config, addresses: &Addresses) -> Vec<Listener>
 }
 
 /// Warns of what lets in more than it should, or fewer.
-pub(super) fn warn_of(config: &Config, open_files: u64) {
+pub(super) fn warn_of(config: &Config, open_files: u64, untrusted: &[String]) {
+    for file in untrusted {
+        tracing::warn!(file, "others may change a file that this daemon goes by");
+    }
     for listener in config.insecure_listeners() {
         tracing::warn!(
             key = listener.key, address = %listener.address,

@@ -34,6 +34,7 @@ mod json;
 mod ladder;
 mod listeners;
 pub mod logging;
+mod named_files;
 mod page;
 mod partitions;
 mod pinning;

@@ -31,7 +31,7 @@ use crate::daemon::runtime;
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
-use crate::daemon::{capabilities, compose, hooks, partitions, pool};
+use crate::daemon::{capabilities, compose, hooks, named_files, partitions, pool};
 use crate::memory::{Allocators, MmapAllocator};
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -99,6 +99,8 @@ impl Daemon {
         confinement: Confinement,
     ) -> Result<Self, StartError> {
         fault::install()?;
+        let files = named_files::look(config);
+        files.judge()?;
         let open_files = raise_open_files();
         let grpc = listen(config.grpc.listen, "grpc.listen")?;
         let http = listen(config.http.listen, "http.listen")?;
@@ -109,7 +111,7 @@ impl Daemon {
             http: http.local_addr()?,
             unix_socket: socket.as_ref().map(|socket| socket.path().to_owned()),
         };
-        warn_of(config, open_files);
+        warn_of(config, open_files, &files.untrusted);
         let parts = Parts::new(config, &kernel, &addresses, &confinement)?;
         let mut daemon = Self {
             addresses,

@@ -10,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{AccessFlags, eaccess};
+
 use crate::daemon::start_error::StartError;
 use crate::os::process::own_user;
 
@@ -36,20 +38,42 @@ impl BoundSocket {
 /// [`StartError::Listen`] with what the host says; `AddrInUse` where a daemon listens there,
 /// `PermissionDenied` where the folder is somebody else's.
 pub(super) fn listen(asked: &Path) -> Result<(UnixListener, BoundSocket), StartError> {
-    bind(asked).map_err(|error| StartError::Listen {
-        address: asked.display().to_string(),
-        key: "grpc.unix_socket",
-        error,
-    })
+    bind(asked).map_err(|error| refused(asked, error))
 }
 
-/// Where the socket would be, and the folder that would be made for it.
+/// Where the socket would be, and whether it could be made there; nothing is made.
 ///
 /// # Errors
-/// What the host says of the folder; `PermissionDenied` where others may take names away in it.
-pub(super) fn place(asked: &Path) -> io::Result<(PathBuf, Option<PathBuf>)> {
-    let folder = asked.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+/// As [`listen`], but for a daemon that listens there.
+pub(super) fn examine(asked: &Path) -> Result<PathBuf, StartError> {
+    let seen = || {
+        let (path, own) = place(asked)?;
+        let folder = match own {
+            Some(own) if fs::symlink_metadata(&own).is_ok() => {
+                owned(&own)?;
+                own
+            }
+            _ => folder_of(asked).to_owned(),
+        };
+        eaccess(&folder, AccessFlags::W_OK | AccessFlags::X_OK)?;
+        Ok(path)
+    };
+    seen().map_err(|error| refused(asked, error))
+}
+
+fn refused(asked: &Path, error: io::Error) -> StartError {
+    let address = asked.display().to_string();
+    StartError::Listen { address, key: "grpc.unix_socket", error }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// The path, and the folder that would be made for it.
+fn place(asked: &Path) -> io::Result<(PathBuf, Option<PathBuf>)> {
+    let folder = folder_of(asked);
     let mode = fs::metadata(folder)?.mode();
     if mode & 0o002 == 0 {
         return Ok((asked.to_owned(), None));
@@ -96,17 +120,21 @@ fn have(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    // Whatever the umask left of it, or whoever it was opened to.
+    owned(folder)?.set_permissions(fs::Permissions::from_mode(FOLDER_MODE))
+}
+
+/// The folder, which is the own user's.
+fn owned(folder: &Path) -> io::Result<File> {
     let there: File = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
         .open(folder)
         .map_err(|error| squatted(folder, &error.to_string()))?;
-    let metadata = there.metadata()?;
-    if metadata.uid() != own_user() {
-        return Err(squatted(folder, &format!("user {} has made it", metadata.uid())));
+    match there.metadata()?.uid() {
+        user if user == own_user() => Ok(there),
+        user => Err(squatted(folder, &format!("user {user} has made it"))),
     }
-    // Whatever the umask left of it, or whoever it was opened to.
-    there.set_permissions(fs::Permissions::from_mode(FOLDER_MODE))
 }
 
 fn squatted(folder: &Path, why: &str) -> io::Error {
@@ -190,7 +218,25 @@ mod tests {
             // Only root can have it look so.
             return;
         }
-        let error = bind(&shared.path().join("l")).unwrap_err();
+        let asked = shared.path().join("l");
+        let error = bind(&asked).unwrap_err();
         assert!(error.to_string().contains("user 12345 has made it"), "{error}");
+        let error = examine(&asked).unwrap_err();
+        assert!(error.to_string().contains("user 12345 has made it"), "{error}");
+    }
+
+    #[test]
+    fn what_would_be_refused_is_seen_before_and_nothing_is_made_for_it() {
+        let shared = folder(0o1777);
+        let own = shared.path().join(format!("linmemd-{}", own_user()));
+        assert_eq!(examine(&shared.path().join("l")).unwrap(), own.join("l"));
+        assert_eq!(fs::read_dir(shared.path()).unwrap().count(), 0);
+        fs::write(&own, "").unwrap();
+        let error = examine(&shared.path().join("l")).unwrap_err().to_string();
+        assert!(error.contains("grpc.unix_socket") && error.contains("no folder of"), "{error}");
+        let absent = shared.path().join("absent");
+        let error = examine(&absent.join("l")).unwrap_err().to_string();
+        let words = format!("the folder {} is not there", absent.display());
+        assert!(error.contains("grpc.unix_socket") && error.contains(&words), "{error}");
     }
 }

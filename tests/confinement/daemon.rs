@@ -158,6 +158,74 @@ fn state(measure: &Value) -> &str {
 }
 
 #[test]
+fn check_and_start_tell_of_every_file_that_is_not_there_by_key_and_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let file = folder.path().join("linmemd.toml");
+    let text = format!(
+        "[grpc]\nunix_socket = \"{}\"\n[tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\n\
+         [audit]\nfile = \"{}\"\n[[jwt_issuer]]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \
+         \"{}\"\nalgorithms = [\"ES256\"]\n",
+        path("run/l"),
+        path("c"),
+        path("k"),
+        path("a"),
+        path("audit/l"),
+        path("j")
+    );
+    fs::write(&file, text).unwrap();
+    let told = |said: &[u8]| {
+        let said = String::from_utf8(said.to_vec()).unwrap();
+        for (key, name) in [
+            ("grpc.unix_socket", "run/l"),
+            ("tls.certificate", "c"),
+            ("tls.key", "k"),
+            ("tls.client_ca", "a"),
+            ("audit.file", "audit/l"),
+            ("jwt_issuer[0].jwks_file", "j"),
+        ] {
+            let line = said.lines().find(|line| line.contains(key) && line.contains(&path(name)));
+            assert!(line.is_some_and(|line| line.contains("No such file")), "{key}: {said}");
+        }
+        assert!(!said.contains("another linmemd"), "{said}");
+    };
+    let file = file.to_str().unwrap();
+    let said = run(&["--config", file, "check"], &[]);
+    assert_eq!(said.status.code(), Some(1));
+    told(&said.stdout);
+    let said =
+        run(&["--config", file, "--listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"], &[]);
+    assert_eq!(said.status.code(), Some(1));
+    told(&said.stderr);
+    let said = run(&["--config", file, "check", "--json"], &[]);
+    let json: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(json["refused"].as_array().unwrap().len(), 6, "{json}");
+    assert_eq!(json["unix_socket"], Value::Null);
+}
+
+#[test]
+fn check_tells_of_a_key_set_that_is_none_and_of_one_that_others_may_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, keys) = (folder.path().join("linmemd.toml"), folder.path().join("jwks.json"));
+    let text = format!(
+        "[[jwt_issuer]]\nissuer = \"i\"\naudience = \"a\"\njwks_file = \"{}\"\n\
+         algorithms = [\"ES256\"]\n",
+        keys.display()
+    );
+    fs::write(&file, text).unwrap();
+    fs::write(&keys, "none").unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o666)).unwrap();
+    let said = run(&["--config", file.to_str().unwrap(), "check"], &[]);
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    let keys = keys.display().to_string();
+    let about: Vec<&str> = text.lines().filter(|line| line.contains(&keys)).collect();
+    assert!(about.len() == 2 && about[0].contains("jwks_file of [[jwt_issuer]]"), "{text}");
+    assert!(about[1].starts_with("jwt_issuer[0].jwks_file") && about[1].contains("0666"), "{text}");
+    assert!(about[1].contains("chmod go-w"), "{text}");
+}
+
+#[test]
 fn a_config_that_others_may_write_is_refused_at_start_and_by_check() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("linmemd.toml");
