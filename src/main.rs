@@ -37,7 +37,11 @@ fn main() -> ExitCode {
         |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(b"LINMEMD_");
     let environment: Vec<_> = env::vars_os().filter(is_ours).collect();
     let (file, layer) = (flags.config.clone(), flags.layer());
+    let original = file.as_deref().map(config_file::Original::at);
     let load = move || {
+        if let Some(kept_out) = original.as_ref().and_then(config_file::Original::kept_out) {
+            return Err(vec![kept_out]);
+        }
         let file = file.as_deref();
         file.map_or(Ok(()), config_file::examine)
             .map_err(|untrusted| vec![untrusted.to_string()])?;

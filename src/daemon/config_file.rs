@@ -1,10 +1,12 @@
-//! Who may write the config file: only root, or the daemon's own user.
+//! Who may write the config file: only root, or the daemon's own user; and whether it is still the one
+//! that the daemon started with.
 //!
 //! Law: a file that somebody else can change decides nothing; it is refused with what to do. Looks at
 //! the file itself, not at what is in it. A pipe or a device is as trustworthy as the shell that gave it.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -65,9 +67,50 @@ pub fn examine(path: &Path) -> Result<(), Untrusted> {
     Ok(())
 }
 
+/// The file that the daemon started with.
+#[derive(Clone, Debug)]
+pub struct Original {
+    path: PathBuf,
+    /// Device and inode; none where nothing was there.
+    known: Option<(u64, u64)>,
+}
+
+impl Original {
+    /// The one that is there now.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        let there = fs::metadata(path).ok();
+        let known = there.map(|there| (there.dev(), there.ino()));
+        Self { path: path.to_owned(), known }
+    }
+
+    /// Why a file that is there cannot be opened any more, where that is for its having been replaced:
+    /// Landlock knows files, not names, and goes on refusing another file behind the same name.
+    #[must_use]
+    pub fn kept_out(&self) -> Option<String> {
+        let there = fs::metadata(&self.path).ok()?;
+        // As far as the file itself goes.
+        let own = if there.uid() == own_user() { 0o400 } else { 0 };
+        let is_open = there.mode() & (own | 0o044) != 0;
+        if !is_open || !there.is_file() || Some((there.dev(), there.ino())) == self.known {
+            return None;
+        }
+        let path = self.path.display();
+        let refused = File::open(&self.path).err()?.kind() == io::ErrorKind::PermissionDenied;
+        refused.then(|| {
+            format!(
+                "{path} cannot be read: it was replaced, and Landlock (confinement.landlock) keeps this \
+                 daemon to the file that was there at the start, as the folder is shared with others: \
+                 restart the daemon; to reload from now on, write into the file (cp, not mv), or give it a \
+                 folder of its own, as /etc/linmemd/"
+            )
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;

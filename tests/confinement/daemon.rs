@@ -225,6 +225,39 @@ fn check_tells_of_a_key_set_that_is_none_and_of_one_that_others_may_write() {
     assert!(about[1].contains("chmod go-w"), "{text}");
 }
 
+#[tokio::test]
+async fn a_config_that_was_replaced_in_a_folder_of_everybodys_is_told_to_be_out_of_reach() {
+    let shared = tempfile::tempdir().unwrap();
+    fs::set_permissions(shared.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let [file, new] = ["linmemd.toml", "new"].map(|name| shared.path().join(name));
+    fs::write(&file, "").unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.arg("--config").arg(&file).arg("--unix-socket").arg(shared.path().join("l.sock"));
+    let daemon = Serving::start(command);
+    let folders = fs::read_dir(shared.path()).unwrap().map(|entry| entry.unwrap().path());
+    let own = folders.into_iter().find(|path| path.is_dir()).unwrap();
+    let operator = connect(&format!("unix://{}", own.join("l.sock").display())).await;
+    fs::write(&file, "[log]\nfilter = \"warn\"\n").unwrap();
+    operator.reload(false).await.unwrap();
+    fs::write(&new, "").unwrap();
+    fs::rename(&new, &file).unwrap();
+    let landlock = operator
+        .host()
+        .await
+        .unwrap()
+        .confinement
+        .into_iter()
+        .any(|one| one.measure == "landlock" && ["on", "partly"].contains(&one.state.as_str()));
+    match operator.reload(false).await.map_err(|error| error.to_string()) {
+        Ok(_) => assert!(!landlock, "read although Landlock is on"),
+        Err(said) => {
+            assert!(landlock && said.contains(file.to_str().unwrap()), "{said}");
+            assert!(said.contains("it was replaced") && said.contains("Landlock"), "{said}");
+        }
+    }
+    daemon.stop();
+}
+
 #[test]
 fn a_config_that_others_may_write_is_refused_at_start_and_by_check() {
     let folder = tempfile::tempdir().unwrap();
