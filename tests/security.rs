@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every row of the table, by the words that it begins with.
-const ATTACKS: [&str; 25] = [
+const ATTACKS: [&str; 26] = [
     "Guessing ids",
     "Cross-tenant access",
     "A share stretched or outstayed",
@@ -20,6 +20,7 @@ const ATTACKS: [&str; 25] = [
     "Slow readers",
     "Slow senders",
     "Floods and resets",
+    "Probes kept out",
     "Header bombs",
     "Malformed protobuf",
     "Decompression",

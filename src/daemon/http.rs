@@ -1,13 +1,14 @@
 //! The HTTP listener: `/metrics`, `/healthz`, `/readyz`, on a thread of its own.
 //!
-//! Law: read-only, no tenant bytes, bounded in connections and in time. On a loopback address only
-//! loopback names are answered (a page in someone's browser must not read it by DNS rebinding);
+//! Law: read-only, no tenant bytes, bounded in connections and in time; whoever holds connections open, a
+//! newcomer is served (`seats.rs`). On a loopback address only loopback names are answered (a page in someone's browser must not read it by DNS rebinding);
 //! elsewhere any, unless the config lists them. Where anyone has the role `metrics`, the page is only
 //! for those; probes are for all.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,22 +21,23 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::daemon::page::Page;
+use crate::daemon::seats::{Asked, Seats};
 use crate::daemon::tls::Tls;
 use crate::error::Failure;
 use crate::metrics;
 use crate::registry::Step;
 
-/// Connections at once: a few Prometheus servers and probes.
-const CONNECTIONS: usize = 64;
-/// Until a request's headers are whole.
+/// Until a connection's handshake is done, and until its request's headers are whole.
 const HEADERS: Duration = Duration::from_secs(5);
-/// A connection's longest life.
-const LIFE: Duration = Duration::from_secs(300);
+/// Until its answer is taken.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Bytes of headers.
+const HEADER_BYTES: usize = 64 << 10;
 
 /// Answers scrapes and probes.
 #[derive(Debug)]
@@ -50,17 +52,20 @@ impl Http {
     /// Answers until it is dropped.
     pub(super) async fn serve(self, listener: TcpListener) {
         let this = Arc::new(self);
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut seats = Seats::new(this.page.metrics.calls_shed("http_connections"));
         loop {
-            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
+            let accepted = tokio::select! {
+                // Who has ended needs not be turned out.
+                biased;
+                () = seats.one_ended() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
                     let this = Arc::clone(&this);
-                    tokio::spawn(async move {
-                        // A slow peer loses its connection, nothing more.
-                        let _over = timeout(LIFE, this.secure(stream)).await;
-                        drop(place);
-                    });
+                    seats.seat(peer.ip(), |has_asked| this.secure(stream, has_asked));
+                    // What it has sent already is read before it may have to give way.
+                    yield_now().await;
                 }
                 // Out of descriptors, most likely.
                 Err(_refused) => sleep(Duration::from_millis(50)).await,
@@ -69,30 +74,34 @@ impl Http {
     }
 
     /// Speaks TLS first, where it is asked to.
-    async fn secure(self: Arc<Self>, stream: TcpStream) {
-        let Some(tls) = &self.tls else { return self.converse(stream).await };
+    async fn secure(self: Arc<Self>, stream: TcpStream, has_asked: Asked) {
+        let Some(tls) = &self.tls else { return self.converse(stream, has_asked).await };
         let handshake = TlsAcceptor::from(tls.http_config()).accept(stream);
         match timeout(HEADERS, handshake).await {
-            Ok(Ok(stream)) => self.converse(stream).await,
+            Ok(Ok(stream)) => self.converse(stream, has_asked).await,
             Ok(Err(_)) | Err(_) => self.page.server.note_handshake(),
         }
     }
 
-    async fn converse<S>(self: Arc<Self>, stream: S)
+    /// One request, one answer: a scraper is back in 15 seconds or so, a probe by a connection of its own.
+    async fn converse<S>(self: Arc<Self>, stream: S, has_asked: Asked)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = service_fn(move |request| {
+            has_asked.store(true, Ordering::Relaxed);
             let this = Arc::clone(&self);
             async move { Ok::<_, Infallible>(this.answer(&request)) }
         });
-        // What ends a connection is its peer's business.
-        let _ended = http1::Builder::new()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS)
+            .keep_alive(false)
             .max_headers(32)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        // What ends a connection is its peer's business; a slow one loses it, nothing more.
+        let _ended = timeout(HEADERS.saturating_add(ANSWER), connection).await;
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {

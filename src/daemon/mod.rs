@@ -45,6 +45,7 @@ mod reach;
 mod reload;
 mod run;
 mod runtime;
+mod seats;
 mod start;
 mod start_error;
 mod tick;

@@ -42,6 +42,7 @@ mod owners;
 mod parked;
 mod partitions;
 mod poison;
+mod probes;
 mod process;
 mod promises;
 mod protections;
