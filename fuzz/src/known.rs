@@ -4,10 +4,12 @@
 //! The issuer's key set and what it has signed are in `credentials/`; nobody has its private keys any
 //! more, so that whatever else is let in as signed is a forgery.
 //!
-//! Law: files and config are changed by Reload only, as an operator does it, and put back after each
-//! input.
+//! Law: files and config are put in force by Reload, as an operator does it, and by the daemon's own look
+//! at its files, which here follows each Reload; all is put back after each input.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -30,8 +32,10 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::law::{self, Refusal, Verdict};
-use crate::rpcs::rpc;
-use crate::world::{NEVER, OWN, connect, exchange, framed, still};
+use crate::log::{listen, ram};
+use crate::rpcs::{Rpc, rpc};
+use crate::talk::{Talk, exchange};
+use crate::world::{OWN, PATIENCE, connect, framed, still};
 
 /// The issuer, and for whom its tokens are.
 pub(crate) const ISSUER: &str = "https://issuer";
@@ -91,10 +95,12 @@ pub(crate) fn hash(token: &str) -> [u8; 32] {
 /// The daemon's certificate and key, the authority of clients, and its revocation list: PEM, made anew
 /// for each process.
 pub(crate) static PEM: LazyLock<[String; 4]> = LazyLock::new(|| MADE.0.clone());
-/// A client's certificate, which says [`URI`], and its key.
-static CLIENT: LazyLock<[String; 2]> = LazyLock::new(|| MADE.1.clone());
+/// Clients' certificates, one that says [`URI`] and one that says [`DNS`] and where it is, and their keys.
+static CLIENTS: LazyLock<[[String; 2]; 2]> = LazyLock::new(|| MADE.1.clone());
+/// Whom their certificates are of.
+const TENANTS: [&str; 2] = ["default", "other"];
 
-static MADE: LazyLock<([String; 4], [String; 2])> = LazyLock::new(|| {
+static MADE: LazyLock<([String; 4], [[String; 2]; 2])> = LazyLock::new(|| {
     let key = || KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -112,12 +118,18 @@ static MADE: LazyLock<([String; 4], [String; 2])> = LazyLock::new(|| {
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
     let list = list.signed_by(&authority).expect("a list").pem().expect("PEM");
-    let theirs = key();
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![SanType::URI(URI.try_into().expect("a URI"))];
-    let client = params.signed_by(&theirs, &authority).expect("a certificate");
+    let client = |names| {
+        let theirs = key();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        let client = params.signed_by(&theirs, &authority).expect("a certificate");
+        [client.pem(), theirs.serialize_pem()]
+    };
+    let by_uri = client(vec![SanType::URI(URI.try_into().expect("a URI"))]);
+    let place = SanType::IpAddress([127, 0, 0, 1].into());
+    let by_dns = client(vec![place, SanType::DnsName(DNS.try_into().expect("a name"))]);
     let pem = [certificate.pem(), own.serialize_pem(), authority.pem(), list];
-    (pem, [client.pem(), theirs.serialize_pem()])
+    (pem, [by_uri, by_dns])
 });
 
 /// The files of [`PEM`], in order.
@@ -139,15 +151,14 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        let shm = PathBuf::from("/dev/shm");
-        let folder = if shm.is_dir() { shm } else { std::env::temp_dir() };
-        let folder = folder.join(format!("linmemd-fuzz-gate-{}", std::process::id()));
+        let folder = ram().join(format!("linmemd-fuzz-gate-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder in RAM");
         for (name, text) in FILES.iter().zip(&*PEM) {
             fs::write(folder.join(name), text).expect("a file in RAM");
         }
         fs::write(folder.join("keys.json"), KEYS).expect("a file in RAM");
         let config = config(&folder);
+        listen();
         let daemon = Daemon::start(&config, Arc::new(Linux)).expect("a daemon");
         let written = Arc::new(Mutex::new(config.clone()));
         let found = Arc::clone(&written);
@@ -174,18 +185,29 @@ impl Gate {
         self.ask(client, None)
     }
 
-    /// Whom the daemon takes the client for that shows its certificate, over TLS.
-    pub(crate) fn shake_hands(&mut self) -> Result<String, ClientError> {
+    /// That the daemon knows the clients that show their certificates, over TLS.
+    pub(crate) fn shake_hands(&mut self) {
         let port = self.daemon.addresses.grpc.port();
-        let mut options = ConnectOptions::new(Endpoint::Https { host: "localhost".into(), port });
-        options.retry = RetryPolicy::NONE;
-        let pem = |text: &String| text.clone().into_bytes();
-        let identity = Some((pem(&CLIENT[0]), pem(&CLIENT[1])));
-        options.tls = Some(TlsOptions { ca: pem(&PEM[2]), identity, server_name: None });
-        self.runtime.block_on(async {
-            let client = Client::connect(&options).await?;
-            client.server_info().await.map(|info| info.tenant)
-        })
+        for ([certificate, key], tenant) in CLIENTS.iter().zip(TENANTS) {
+            let endpoint = Endpoint::Https { host: "localhost".into(), port };
+            let mut options = ConnectOptions::new(endpoint);
+            options.retry = RetryPolicy::NONE;
+            let pem = |text: &String| text.clone().into_bytes();
+            let identity = Some((pem(certificate), pem(key)));
+            options.tls = Some(TlsOptions { ca: pem(&PEM[2]), identity, server_name: None });
+            let shown: Result<String, ClientError> = self.runtime.block_on(async {
+                let client = Client::connect(&options).await?;
+                client.server_info().await.map(|info| info.tenant)
+            });
+            assert_eq!(shown.expect("a handshake"), tenant);
+        }
+    }
+
+    /// What one of the daemon's two ports answers to whoever says this there and no more.
+    pub(crate) fn knock(&self, http: bool, bytes: &[u8]) -> Vec<u8> {
+        let addresses = &self.daemon.addresses;
+        let address = if http { addresses.http } else { addresses.grpc };
+        say(address, bytes).unwrap_or_default()
     }
 
     fn ask(
@@ -212,17 +234,33 @@ impl Gate {
         message: &impl Message,
     ) -> Verdict {
         let rpc = rpc(name);
-        let mut request = Request::post(format!("http://localhost{}", rpc.path))
-            .header("te", "trailers")
-            .header("content-type", "application/grpc");
-        if let Some(value) = authorization {
-            request = request.header("authorization", value);
-        }
-        let request = request.body(()).expect("a request");
+        let request = head(rpc, authorization);
         let body = vec![framed(&message.encode_to_vec())];
         let answer =
             self.runtime.block_on(exchange(client, request, body, false)).expect("an answer");
         law::verdict(rpc, &answer)
+    }
+
+    /// A call of whom shows this that lasts until its client says something.
+    pub(crate) fn begin(&mut self, authorization: &[u8]) -> Talk {
+        let value = HeaderValue::from_bytes(authorization).expect("a value");
+        let request = head(rpc("DownloadMemory"), Some(value));
+        let begun = Talk::begin(self.stranger.clone(), request, false);
+        let mut talk = self.runtime.block_on(begun).expect("a connection that stands");
+        self.runtime.block_on(talk.until_idle()).expect("an answer or none");
+        talk
+    }
+
+    /// Why that call has ended meanwhile; none where it goes on, or went on until now.
+    pub(crate) fn end(&mut self, mut talk: Talk) -> Option<Refusal> {
+        self.runtime.block_on(talk.until_idle()).expect("an answer or none");
+        let has_ended = talk.is_over();
+        talk.finish();
+        self.runtime.block_on(talk.to_end()).expect("an answer");
+        match law::verdict(rpc("DownloadMemory"), &talk.heard()) {
+            Verdict::Refused(refusal) => has_ended.then_some(refusal),
+            verdict => panic!("it named no memory: {verdict:?}"),
+        }
     }
 
     /// Puts one of the issuer's files in place of what is there.
@@ -282,6 +320,32 @@ impl Gate {
     }
 }
 
+/// The head of a call that shows this.
+fn head(rpc: &Rpc, authorization: Option<HeaderValue>) -> Request<()> {
+    let mut request = Request::post(format!("http://localhost{}", rpc.path))
+        .header("te", "trailers")
+        .header("content-type", "application/grpc");
+    if let Some(value) = authorization {
+        request = request.header("authorization", value);
+    }
+    request.body(()).expect("a request")
+}
+
+/// What comes back until the connection ends; none where it is lost, as by who has heard enough.
+fn say(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(bytes)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Err(late) if late.kind() == std::io::ErrorKind::WouldBlock => {
+            panic!("a connection goes on that its client has ended")
+        }
+        _ => Ok(answer),
+    }
+}
+
 impl Drop for Gate {
     fn drop(&mut self) {
         let _gone = fs::remove_dir_all(&self.folder);
@@ -290,7 +354,8 @@ impl Drop for Gate {
 
 fn config(folder: &std::path::Path) -> Config {
     let mut config = still();
-    config.tls.reload_interval = NEVER;
+    config.tls.reload_interval = Duration::ZERO;
+    config.http.tls = true;
     let file = |place: usize| Some(folder.join(FILES[place]));
     (config.tls.certificate, config.tls.key) = (file(0), file(1));
     (config.tls.client_ca, config.tls.client_crl) = (file(2), file(3));

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::rpcs::Rpc;
-use crate::world::Answer;
+use crate::talk::Answer;
 
 /// Reason, code and retry word of section 6.
 const FAILURES: &[(&str, Code, &str)] = &[

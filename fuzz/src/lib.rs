@@ -14,16 +14,20 @@
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../../tests/core/floors.rs"]
 mod floors;
+mod hardware;
 mod known;
 mod law;
+mod log;
 mod model;
 mod mutate;
 mod planted;
 mod rpcs;
 mod script;
 pub mod seeds;
+mod talk;
 mod targets;
 mod tree;
+mod unconfined;
 mod world;
 
 pub use mutate::{Blind, Form, mutate};

@@ -6,47 +6,53 @@
 //! ```
 //!
 //! Law: what is fuzzed is what a stranger reaches: the daemon's own front door, with nothing of it
-//! copied or opened for the purpose. After each call no byte is in flight and no call runs; after
-//! each input the world is as it was before.
+//! copied or opened for the purpose. After each call no byte is in flight and no call runs, unless a
+//! talk goes on beside it (`talk.rs`); after each input the world is as it was before.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use h2::Reason;
 use h2::client::SendRequest;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderValue, Request};
 use linmemd::config::{Config, Loaded, Origins, Tenant};
 use linmemd::daemon::Daemon;
+use linmemd::daemon::confinement::Confinement;
 use linmemd::model::Now;
 use linmemd::os::kernel::Linux;
 use linmemd::proto::v1;
 use linmemd::rpc::{ConnectionLimits, MostConnections, Newcomer, Server, SetMark, serve};
 use linmemd::tenancy::Peer;
+use linmemd::units::ByteCount;
 use prost::Message;
 use tokio::io::DuplexStream;
 use tokio::runtime::{Builder, Runtime};
 use tonic::{Code, Status};
 
 use crate::law;
+use crate::log::{Audit, listen};
 use crate::rpcs::{Rpc, rpc};
+use crate::talk::{Answer, Talk, exchange};
+use crate::unconfined::Unconfined;
 
 /// Longer than any run.
 pub(crate) const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Longer than any lease of what stands.
+const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
+const PAGE_BYTES: u64 = 64 << 10;
 /// What the one tenant may commit: small, so that nothing takes long.
 const QUOTA_BYTES: u64 = 8 << 20;
 /// Longest frame of the connection.
 const FRAME: u32 = 1 << 20;
 /// How long anything may take; a call that parks is called off.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Turns of this thread's tasks after which a call that still says nothing is parked: what it waits for
-/// would have to come from somewhere else.
-const IDLE: usize = 32;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long something may take that comes of what was just said.
+const SOON: Duration = Duration::from_millis(5);
+/// Longer than what ends soon.
+const A_WHILE: Duration = Duration::from_millis(20);
 /// Calls that one connection calls off, at most: a reset costs more credit than a call earns.
 const CALLED_OFF: usize = 400;
 
@@ -59,10 +65,15 @@ pub(crate) const SHARE: &str = "SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS";
 /// The same of the memory `n`, for writing.
 pub(crate) const SHARE_FOR_WRITING: &str = "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW";
 
+/// Stands in an input for the id of the share that was made last, as long as one is.
+pub(crate) const SHARE_MADE: &str = "LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLL";
+/// Stands in an input for the id of the daemon's run, as long as one is.
+pub(crate) const BOOT: &str = "BBBBBBBB-BBBB-BBBB-BBBB-BBBBBBBBBBBB";
+
 /// The tenant that others' memories are shared with.
 pub(crate) const GRANTEE: &str = "other";
 /// A call for it.
-const FOR_GRANTEE: &[(&str, &[u8])] = &[("linmem-tenant", GRANTEE.as_bytes())];
+pub(crate) const FOR_GRANTEE: &[(&str, &[u8])] = &[("linmem-tenant", GRANTEE.as_bytes())];
 
 /// What small frames for calls that were over may cost before a connection is ended for them: half of
 /// its window. A frame below so many bytes costs what it lacks of them.
@@ -94,10 +105,14 @@ pub(crate) struct World {
     empty: usize,
     /// Calls that were called off on it.
     called_off: usize,
+    /// Talks that go on.
+    talks: usize,
+    boot: String,
     uid: String,
     view: String,
     /// That of `m`, and that of `n`.
     shares: [String; 2],
+    share_made: String,
     /// The uids of the memories that stand, by their names.
     stood: BTreeMap<String, String>,
     /// Views that were opened since the world was put back.
@@ -105,6 +120,7 @@ pub(crate) struct World {
     /// What the tenant is charged for what stands before every input, kind by kind.
     charged: Option<Vec<(String, u64)>>,
     changed: Changed,
+    audited: Audit,
     _daemon: Daemon,
 }
 
@@ -163,22 +179,17 @@ impl Changed {
     }
 }
 
-/// What came back.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) http: u16,
-    /// All DATA, in order.
-    pub(crate) body: Vec<u8>,
-    /// None where HTTP says that it is no gRPC.
-    pub(crate) status: Option<Status>,
-    /// Whether it was called off when it waited for others.
-    pub(crate) parked: bool,
-}
-
 impl World {
     fn start() -> Self {
-        let config = config();
-        let daemon = Daemon::start(&config, Arc::new(Linux)).expect("a daemon");
+        let mut config = config();
+        listen();
+        let audit = Audit::new();
+        config.audit.file = Some(audit.path().to_owned());
+        let confinement = Confinement::new(&config, None, Box::new(Unconfined));
+        confinement.begin(&Linux, None).expect("nothing is refused");
+        let daemon = Daemon::start_confined(&config, Arc::new(Linux), confinement);
+        let daemon = daemon.expect("a daemon");
+        audit.forget_path();
         let loaded = Loaded { config, origins: Origins::default() };
         daemon.reload_from(Box::new(move || Ok(loaded.clone())));
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -191,15 +202,20 @@ impl World {
             small: 0,
             empty: 0,
             called_off: 0,
+            talks: 0,
+            boot: String::new(),
             uid: String::new(),
             view: String::new(),
             shares: Default::default(),
+            share_made: String::new(),
             stood: BTreeMap::new(),
             opened: Vec::new(),
             charged: None,
             changed: Changed::all(),
+            audited: audit,
             _daemon: daemon,
         };
+        world.boot = world.info().boot_id;
         world.restore();
         world
     }
@@ -220,13 +236,22 @@ impl World {
         let bytes = self.filled(bytes);
         let request = request(rpc, headers);
         let answer = self.exchange(request, vec![framed(&bytes)], name == "WaitOnAddress");
-        let verdict = law::verdict(rpc, &answer);
-        law::malformed_is_refused(rpc, &bytes, &verdict);
+        self.judged(rpc, &bytes, &answer)
+    }
+
+    /// What came of a request, by the laws that hold for every RPC.
+    pub(crate) fn judged(&mut self, rpc: &Rpc, bytes: &[u8], answer: &Answer) -> law::Verdict {
+        let verdict = law::verdict(rpc, answer);
+        law::malformed_is_refused(rpc, bytes, &verdict);
         if let law::Verdict::Done(messages) = &verdict {
-            self.changed.note(name, &bytes);
-            if name == "OpenView" {
-                let opened = messages.first().map(Vec::as_slice).unwrap_or_default();
-                let opened = v1::OpenViewResponse::decode(opened).expect("the response's type");
+            self.changed.note(rpc.name, bytes);
+            let first = messages.first().map(Vec::as_slice).unwrap_or_default();
+            if rpc.name == "ShareMemory" {
+                let made = v1::ShareMemoryResponse::decode(first).expect("the response's type");
+                self.share_made = made.share.map(|share| share.share_id).unwrap_or_default();
+            }
+            if rpc.name == "OpenView" {
+                let opened = v1::OpenViewResponse::decode(first).expect("the response's type");
                 self.opened.extend(opened.view.map(|view| view.view_id));
             }
         }
@@ -259,7 +284,18 @@ impl World {
     /// A request of these pieces of DATA, and what comes back. One that `may_park` is called off when it
     /// waits for others.
     pub(crate) fn send(&mut self, rpc: &Rpc, may_park: bool, pieces: Vec<Bytes>) -> Answer {
-        self.exchange(request(rpc, &[]), pieces, may_park)
+        self.send_with(rpc, &[], may_park, pieces)
+    }
+
+    /// The same with more headers.
+    pub(crate) fn send_with(
+        &mut self,
+        rpc: &Rpc,
+        headers: &[(&str, &[u8])],
+        may_park: bool,
+        pieces: Vec<Bytes>,
+    ) -> Answer {
+        self.exchange(request(rpc, headers), pieces, may_park)
     }
 
     /// The same with a head of one's own.
@@ -284,6 +320,65 @@ impl World {
                 second.unwrap_or_else(|lost| panic!("the connection was lost: {lost}"))
             }
         };
+        self.called_off += usize::from(answer.parked);
+        if self.called_off > CALLED_OFF {
+            self.reconnect();
+        }
+        self.settle();
+        answer
+    }
+
+    /// A call that goes on beside others, until [`World::end`].
+    pub(crate) fn begin(&mut self, rpc: &Rpc, headers: &[(&str, &[u8])]) -> Talk {
+        // None is lost for what others did on its connection.
+        if self.small > SMALL_BUDGET / 2 || self.empty > EMPTY / 2 {
+            self.reconnect();
+        }
+        let begun = Talk::begin(self.client.clone(), request(rpc, headers), false);
+        let talk = self.runtime.block_on(begun).expect("a connection that stands");
+        self.talks += 1;
+        talk
+    }
+
+    /// Says these one after the other, and hears what comes of them.
+    pub(crate) fn say_all(&mut self, talk: &mut Talk, pieces: Vec<Bytes>) {
+        for piece in pieces {
+            self.small += SMALL.saturating_sub(piece.len());
+            talk.say(piece, false);
+        }
+        self.hear(talk);
+    }
+
+    /// Hears all that there is to hear.
+    pub(crate) fn hear(&self, talk: &mut Talk) {
+        let heard = self.runtime.block_on(talk.until_idle());
+        heard.unwrap_or_else(|lost| panic!("the connection was lost: {lost}"));
+    }
+
+    /// Gives what is under way the time to come to its end.
+    pub(crate) fn hear_out(&self, talk: &mut Talk) {
+        let heard =
+            self.runtime.block_on(async { tokio::time::timeout(SOON, talk.to_end()).await });
+        // Or it waits for others.
+        let Ok(heard) = heard else { return };
+        heard.unwrap_or_else(|lost| panic!("the connection was lost: {lost}"));
+    }
+
+    /// Hears a talk to its end; one that `may_park` is called off where it waits for others.
+    pub(crate) fn end(&mut self, mut talk: Talk, may_park: bool) -> Answer {
+        if may_park {
+            self.hear(&mut talk);
+        } else {
+            let ended = self.runtime.block_on(async {
+                tokio::time::timeout(PATIENCE, talk.to_end())
+                    .await
+                    .expect("an answer comes in time")
+            });
+            ended.unwrap_or_else(|lost| panic!("the connection was lost: {lost}"));
+        }
+        let answer = talk.heard();
+        drop(talk);
+        self.talks -= 1;
         self.called_off += usize::from(answer.parked);
         if self.called_off > CALLED_OFF {
             self.reconnect();
@@ -320,8 +415,11 @@ impl World {
         self.changed = Changed::all();
     }
 
-    /// That nothing is held for a call that is over.
+    /// That nothing is held for a call that is over, once no other goes on.
     pub(crate) fn settle(&mut self) {
+        if self.talks > 0 {
+            return;
+        }
         let begin = Instant::now();
         while self.server.in_flight_bytes() > 0 || self.server.running() > 0 {
             let (bytes, calls) = (self.server.in_flight_bytes(), self.server.running());
@@ -333,10 +431,12 @@ impl World {
     /// Bytes with what only the daemon could know in its place.
     pub(crate) fn filled(&self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
+        put_in_place(&mut bytes, BOOT, &self.boot);
         put_in_place(&mut bytes, UID, &self.uid);
         put_in_place(&mut bytes, VIEW, &self.view);
         put_in_place(&mut bytes, SHARE, &self.shares[0]);
         put_in_place(&mut bytes, SHARE_FOR_WRITING, &self.shares[1]);
+        put_in_place(&mut bytes, SHARE_MADE, &self.share_made);
         bytes
     }
 
@@ -366,6 +466,7 @@ impl World {
         if changed != Changed::default() {
             self.audit();
         }
+        self.audited.look();
         assert_eq!(self.server.registry.quarantined_memories(), 0, "a memory is quarantined");
         assert_eq!(self.server.panics(), 0, "a handler panicked");
     }
@@ -450,7 +551,7 @@ impl World {
     }
 
     /// That the tenant is charged for what stands before every input, and for nothing else. What is
-    /// kept of request ids is overhead, and stays.
+    /// kept of request ids and of events is overhead, and stays.
     fn audit(&mut self) {
         let mut found = self.charges();
         if self.charged.as_ref().is_some_and(|charged| *charged != found) {
@@ -463,11 +564,39 @@ impl World {
         assert_eq!(*charged, found, "what is charged, before and after");
     }
 
-    fn charges(&mut self) -> Vec<(String, u64)> {
+    /// The id of the daemon's run.
+    pub(crate) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// As if days had passed: whatever has a time of its own is over.
+    pub(crate) fn pass(&mut self) {
+        let now = Now { steady: Instant::now(), wall: SystemTime::now() }.after(DAYS);
+        self.server.registry.sweep(now, |_record| ());
+        self.distrust();
+    }
+
+    /// Lets what ends soon end.
+    pub(crate) fn wait(&mut self) {
+        self.runtime.block_on(async { tokio::time::sleep(A_WHILE).await });
+        self.distrust();
+    }
+
+    /// As if the host wanted memory: whatever may be purged is.
+    pub(crate) fn want(&mut self) {
+        self.server.registry.purge(ByteCount::new(QUOTA_BYTES));
+        self.distrust();
+    }
+
+    fn info(&mut self) -> v1::ServerInfo {
         let info: v1::GetServerInfoResponse =
             self.must("GetServerInfo", &v1::GetServerInfoRequest {});
-        let quotas = info.server_info.expect("it").quotas;
-        let kinds = quotas.into_iter().filter(|quota| quota.resource != "overhead_bytes");
+        info.server_info.expect("it")
+    }
+
+    fn charges(&mut self) -> Vec<(String, u64)> {
+        let kinds =
+            self.info().quotas.into_iter().filter(|quota| quota.resource != "overhead_bytes");
         kinds.map(|quota| (quota.resource, quota.used)).collect()
     }
 
@@ -605,12 +734,17 @@ pub(crate) fn still() -> Config {
 
 fn config() -> Config {
     let mut config = still();
-    // What is kept of events is charged; here every charge is accounted for.
-    config.events.ring = 0;
+    // So few that who is behind loses some.
+    config.events.ring = 4;
+    // As little as there may be, so that an input can ask for more.
+    config.grpc.max_read_bytes = PAGE_BYTES;
+    config.grpc.max_write_bytes = 2 * PAGE_BYTES;
     config.requests.per_tenant = 16;
     let tenant =
         |name| Tenant { quota_bytes: Some(QUOTA_BYTES), memories: Some(16), ..Tenant::named(name) };
     config.tenants = vec![tenant("default"), tenant(GRANTEE)];
+    // Never reached; but what it does is counted.
+    config.tenants[1].quota.operations_per_second = Some(1 << 40);
     config
 }
 
@@ -689,56 +823,8 @@ fn request(rpc: &Rpc, headers: &[(&str, &[u8])]) -> Request<()> {
     request.body(()).expect("a request")
 }
 
-pub(crate) async fn exchange(
-    client: SendRequest<Bytes>,
-    request: Request<()>,
-    pieces: Vec<Bytes>,
-    may_park: bool,
-) -> Result<Answer, h2::Error> {
-    let mut client = client.ready().await?;
-    let (response, mut body) = client.send_request(request, pieces.is_empty())?;
-    let count = pieces.len();
-    for (number, piece) in pieces.into_iter().enumerate() {
-        // Who refuses early does not wait for the rest.
-        if body.send_data(piece, number + 1 == count).is_err() {
-            break;
-        }
-    }
-    let mut answer = Answer { http: 0, body: Vec::new(), status: None, parked: true };
-    let Some(response) = unless_parked(response, may_park).await else { return Ok(answer) };
-    let (head, mut stream) = response?.into_parts();
-    answer.http = head.status.as_u16();
-    loop {
-        let Some(data) = unless_parked(stream.data(), may_park).await else { return Ok(answer) };
-        let Some(data) = data else { break };
-        let data = data?;
-        stream.flow_control().release_capacity(data.len())?;
-        answer.body.extend_from_slice(&data);
-    }
-    let trailers: Option<HeaderMap> = stream.trailers().await?;
-    answer.parked = false;
-    answer.status = match &trailers {
-        Some(trailers) => Status::from_header_map(trailers),
-        None => Status::from_header_map(&head.headers),
-    };
-    Ok(answer)
-}
-
-/// What comes, or none where it may park and nothing on this thread goes on.
-async fn unless_parked<T>(coming: impl Future<Output = T>, may_park: bool) -> Option<T> {
-    let mut coming = pin!(coming);
-    if !may_park {
-        return Some(coming.await);
-    }
-    for _turn in 0..IDLE {
-        let now = poll_fn(|context| Poll::Ready(coming.as_mut().poll(context))).await;
-        if let Poll::Ready(came) = now {
-            return Some(came);
-        }
-        tokio::task::yield_now().await;
-    }
-    None
-}
+/// What a message's header is long.
+pub(crate) const HEADER: usize = 5;
 
 /// A message with its header.
 pub(crate) fn framed(message: &[u8]) -> Bytes {

@@ -67,6 +67,27 @@ pub(super) fn credentials() -> Vec<Vec<u8>> {
     ] {
         seeds.push(with(5, &text));
     }
+    let garbage = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    seeds.push(with(5, &format!("\u{0}{garbage}%%{key}%%{ca}%%{crl}")));
+    seeds.push(with(5, &format!("\u{0}{certificate}%%{key}%%{garbage}%%{crl}")));
+    let keys = std::str::from_utf8(credentials::MARK_OF_KEYS).expect("a word");
+    let good = format!("{certificate}%%{key}%%{ca}%%{crl}");
+    let longer = format!("{certificate}{ca}%%{key}%%{ca}%%{crl}");
+    let twice = format!("{tenant}{by_one}{by_one}");
+    for text in [
+        format!("{{\"keys\":[]}}%%{good}%%{twice}"),
+        format!("{keys}%%{longer}%%{twice}"),
+        format!("{{\"keys\":[]}}%%%%{key}%%{ca}%%{crl}%%"),
+        format!("x%%{longer}%%"),
+        format!("{keys}%%{good}%%{tenant}{by_one}"),
+    ] {
+        seeds.push(with(2, &text));
+    }
+    for text in
+        ["0", "1", "0GET / HTTP/1.1\r\n\r\n", "1GET / HTTP/1.1\r\n\r\n", "0\u{16}\u{3}\u{1}"]
+    {
+        seeds.push(with(1, text));
+    }
     for text in ["0uspiffe://x/alice", "0dClient.example", "1uspiffe://x/alice", "0", "0ux\ndy"] {
         seeds.push(with(6, text));
     }

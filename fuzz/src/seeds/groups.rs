@@ -10,7 +10,7 @@ use prost::Message;
 use crate::script::all;
 use crate::seeds::{name, seconds};
 use crate::targets::{operations, session};
-use crate::world::UID;
+use crate::world::{SHARE, SHARE_FOR_WRITING, UID};
 
 /// One operation of every kind.
 fn kinds() -> Vec<Kind> {
@@ -135,6 +135,10 @@ pub(super) fn groups() -> Vec<Vec<u8>> {
     let many = v1::execute_operations_request::Group::List(v1::OperationList { operations });
     let many = v1::ExecuteOperationsRequest { group: Some(many), ..request };
     seeds.push(with(0, many.encode_to_vec()));
+    let nothing = v1::ExecuteOperationsRequest { memory_id: name("m"), ..Default::default() };
+    seeds.push(with(0, nothing.encode_to_vec()));
+    seeds.push(with(operations::MANY | 1, columns().encode_to_vec()));
+    seeds.push(with(operations::MANY | 2, operations::list(kinds())));
     seeds.extend(opcodes().map(|opcode| {
         let alone = v1::PackedOperations {
             opcodes: vec![opcode],
@@ -155,6 +159,9 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
         let max_reply_bytes_in_flight = Some(1 << 16);
         frame(Frame::Start(v1::SessionStart { max_reply_bytes_in_flight, ..Default::default() }))
     };
+    // It takes more while something is to be answered.
+    let eager = || frame(Frame::Start(v1::SessionStart::default()));
+    let lots_of = |(_, message): (u8, Vec<u8>)| (session::MANY, message);
     let attach = |handle, read_only| {
         frame(Frame::Attach(v1::SessionAttach {
             tag: u64::from(handle),
@@ -192,6 +199,10 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
     };
     let detach = frame(Frame::Detach(v1::SessionDetach { tag: 9, handle: 1 }));
     let cancel = frame(Frame::Cancel(v1::SessionCancel { tag: 8, wait_tag: 7 }));
+    let memory_id = || name("m");
+    let grow =
+        v1::GrowMemoryRequest { memory_id: memory_id(), delta_pages: 1, ..Default::default() };
+    let delete = v1::DeleteMemoryRequest { memory_id: memory_id(), ..Default::default() };
     let torn = (session::BARE, vec![0, 0, 0, 0, 50, 1]);
     vec![
         all(&[start()]),
@@ -207,7 +218,7 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
         all(&[start(), attach(1, true), group(2, false, single(0)), group(3, false, single(1))]),
         all(&[start(), attach(1, false), wait(7, 0), cancel.clone()]),
         all(&[start(), attach(1, false), wait(7, 50), cancel]),
-        all(&[start(), detach, attach(1, false), attach(1, false)]),
+        all(&[start(), detach.clone(), attach(1, false), attach(1, false)]),
         all(&[start(), attach(1, false), torn]),
         all(&[attach(1, false), start()]),
         all(&[
@@ -220,5 +231,145 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
         all(&[start(), attach(1, false), repeated(2, true, None), wait(3, -1)]),
         all(&[start(), silent]),
         all(&[start(), start()]),
+        all(&[
+            eager(),
+            attach(1, false),
+            group(2, false, list()),
+            repeated(3, true, None),
+            group(4, false, single(0)),
+            detach.clone(),
+            attach(1, false),
+        ]),
+        all(&[eager(), lots_of(attach(1, true))]),
+        all(&[start(), attach(1, false), lots_of(group(2, false, list()))]),
+        all(&[start(), attach(1, false), lots_of(group(2, false, Group::Packed(reads(1))))]),
+        all(&[
+            start(),
+            attach(1, false),
+            repeated(2, true, Some(differs())),
+            group(3, true, differs()),
+            group(4, false, many(differs())),
+        ]),
+        all(&[start(), attach(1, false), group(2, false, many(much(40_000)))]),
+        all(&[start(), attach(1, false), group(2, false, Group::Packed(reads(40_000)))]),
+        all(&[start(), attach(1, false), group(2, false, Group::Packed(torn_columns()))]),
+        all(&[
+            start(),
+            attach(1, false),
+            beside("GrowMemory", &grow),
+            group(2, false, single(0)),
+            beside("GrowMemory", &grow),
+        ]),
+        all(&[
+            start(),
+            attach(1, false),
+            beside("DeleteMemory", &delete),
+            group(2, false, single(0)),
+            attach(1, false),
+            group(3, false, list()),
+        ]),
     ]
+}
+
+/// Sessions of the tenant that memories are shared with.
+pub(super) fn lent() -> Vec<Vec<u8>> {
+    let frame = |message: Frame| {
+        (session::MESSAGE, v1::OpenSessionRequest { message: Some(message) }.encode_to_vec())
+    };
+    let (whose, start) =
+        ((session::OF_GRANTEE, Vec::new()), frame(Frame::Start(v1::SessionStart::default())));
+    let attach = |read_only| {
+        let memory_id = name("x");
+        frame(Frame::Attach(v1::SessionAttach {
+            tag: 1,
+            handle: 1,
+            memory_id,
+            uid: None,
+            read_only,
+        }))
+    };
+    let group = |tag, atomic, group| {
+        let group = Some(group);
+        frame(Frame::Group(v1::SessionGroup { tag, handle: 1, atomic, group, request_id: None }))
+    };
+    let list = || {
+        let operations = kinds().into_iter().map(|kind| v1::Operation { operation: Some(kind) });
+        Group::List(v1::OperationList { operations: operations.collect() })
+    };
+    let mount = |share: &str| {
+        let mount = v1::MountShareRequest { share_id: name(share), memory_id: Some(name("x")) };
+        beside("MountShare", &mount)
+    };
+    let revoke = |share: &str| {
+        let revoke = v1::RevokeShareRequest { share_id: name(share), allow_missing: false };
+        beside("RevokeShare", &revoke)
+    };
+    let packed = || Group::Packed(columns());
+    vec![
+        all(&[
+            whose.clone(),
+            mount(SHARE_FOR_WRITING),
+            start.clone(),
+            attach(false),
+            group(2, true, list()),
+            group(3, false, list()),
+            group(4, false, packed()),
+            revoke(SHARE_FOR_WRITING),
+        ]),
+        all(&[
+            whose.clone(),
+            mount(SHARE),
+            start.clone(),
+            attach(true),
+            group(2, true, packed()),
+            revoke(SHARE),
+            group(3, true, packed()),
+        ]),
+        all(&[whose, mount(SHARE), start, attach(false)]),
+    ]
+}
+
+/// A call beside a session.
+fn beside(name: &str, request: &impl Message) -> (u8, Vec<u8>) {
+    (session::BESIDE, [vec![session::call(name)], request.encode_to_vec()].concat())
+}
+
+/// An operation that fails when it is carried out.
+fn differs() -> Group {
+    let compare = v1::CompareOperation { offset: 200, expected: vec![1; 4].into() };
+    Group::Single(v1::Operation { operation: Some(Kind::Compare(compare)) })
+}
+
+/// Two reads, which are more than one reply together.
+fn much(length: u64) -> Group {
+    let read = Kind::Read(v1::ReadOperation { offset: 0, length });
+    Group::Single(v1::Operation { operation: Some(read) })
+}
+
+/// The same operation twice.
+fn many(group: Group) -> Group {
+    match group {
+        Group::Single(single) => Group::List(v1::OperationList { operations: vec![single; 2] }),
+        group => group,
+    }
+}
+
+/// The same in columns.
+fn reads(length: u32) -> v1::PackedOperations {
+    v1::PackedOperations {
+        opcodes: vec![v1::Opcode::Read.into(); 2],
+        addresses: vec![0, 8],
+        lengths: vec![length; 2],
+        data: bytes::Bytes::new(),
+    }
+}
+
+/// Columns that end in the middle of what an operation needs.
+fn torn_columns() -> v1::PackedOperations {
+    v1::PackedOperations {
+        opcodes: vec![v1::Opcode::MemoryInit.into(); 2],
+        addresses: vec![0, 8],
+        lengths: vec![4; 2],
+        data: [&0u64.to_le_bytes()[..], &[1], b"s", &0u64.to_le_bytes()[..], &[9]].concat().into(),
+    }
 }

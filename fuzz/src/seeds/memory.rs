@@ -148,7 +148,19 @@ pub(super) fn memory() -> Vec<Vec<u8>> {
         (kind("WaitOnAddress"), wait_for(4, None).encode_to_vec()),
         (kind("WaitOnAddress"), wait_for(8, seconds(-1)).encode_to_vec()),
     ];
-    let mut seeds = vec![all(&messages[1..7]), all(&messages[6..8]), all(&messages[21..24])];
+    let closed =
+        v1::ProtectMemoryRequest { protection: v1::Protection::None.into(), ..protect.clone() };
+    let there = v1::WriteMemoryRequest { memory_id: n(), uid: None, offset: 4_096, data: data() };
+    let of_there = v1::ReadMemoryRequest { memory_id: n(), uid: None, offset: 4_096, length: 9 };
+    let refused = |protect: &v1::ProtectMemoryRequest| {
+        all(&[
+            (kind("ProtectMemory"), protect.encode_to_vec()),
+            (kind("WriteMemory"), there.encode_to_vec()),
+            (kind("ReadMemory"), of_there.encode_to_vec()),
+        ])
+    };
+    let mut seeds = vec![refused(&protect), refused(&closed), refused(&open)];
+    seeds.extend([all(&messages[1..7]), all(&messages[6..8]), all(&messages[21..24])]);
     seeds.extend(each(&messages));
     seeds
 }

@@ -29,7 +29,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "operations" => groups::groups(),
         "programs" => texts::programs(),
         "resources" => resources::resources(),
-        "session" => groups::sessions(),
+        "session" => [groups::sessions(), groups::lent()].concat(),
         "sizes" => texts::sizes(),
         "spec" => specs::specs(),
         _ => Vec::new(),

@@ -6,7 +6,7 @@ use prost::Message;
 use crate::script::all;
 use crate::seeds::{each, name, seconds};
 use crate::targets::resources;
-use crate::world::{GRANTEE, SHARE, SHARE_FOR_WRITING, UID, VIEW, pages};
+use crate::world::{GRANTEE, SHARE, SHARE_FOR_WRITING, SHARE_MADE, UID, VIEW, pages};
 
 pub(super) fn resources() -> Vec<Vec<u8>> {
     let kind = resources::kind;
@@ -123,6 +123,18 @@ fn shares() -> Vec<Vec<u8>> {
     let for_writing = (of_grantee("MountShare"), mount(SHARE_FOR_WRITING));
     let written = [&[for_writing][..], &messages[1..4]].concat();
     let mut seeds = vec![all(&messages[..4]), all(&messages[4..8]), all(&written)];
+    let soon = Some(prost_types::Timestamp { seconds: 0, nanos: 5_000_000 });
+    let later = Some(prost_types::Timestamp { seconds: 3_600, nanos: 0 });
+    for (end, wait) in [(soon, true), (later, false)] {
+        let share = share(v1::ShareAccess::Read, end);
+        let mut messages = vec![
+            (kind("ShareMemory"), share.encode_to_vec()),
+            (of_grantee("MountShare"), mount(SHARE_MADE)),
+        ];
+        messages.extend(wait.then(|| (resources::PASS, Vec::new())));
+        messages.push((of_grantee("ReadMemory"), read.encode_to_vec()));
+        seeds.push(all(&messages));
+    }
     seeds.extend(each(&messages));
     seeds
 }

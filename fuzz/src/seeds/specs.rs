@@ -4,6 +4,7 @@ use linmemd::proto::v1;
 use prost::Message;
 
 use crate::seeds::{name, seconds};
+use crate::targets::spec;
 use crate::world::pages;
 
 pub(super) fn specs() -> Vec<Vec<u8>> {
@@ -89,6 +90,11 @@ pub(super) fn specs() -> Vec<Vec<u8>> {
             ..Default::default()
         };
         seeds.push([vec![1], create.encode_to_vec()].concat());
+    }
+    for verification in [v1::Verification::Full, v1::Verification::Redundant] {
+        let spec = v1::MemorySpec { verification: verification.into(), ..base() };
+        let create = v1::CreateMemoryRequest { spec: Some(spec), ..Default::default() };
+        seeds.push([vec![spec::FAULTY | 1], create.encode_to_vec()].concat());
     }
     let create = v1::CreateMemoryRequest {
         spec: Some(base()),

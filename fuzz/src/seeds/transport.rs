@@ -4,7 +4,7 @@ use linmemd::proto::v1;
 use prost::Message;
 
 use crate::seeds::name;
-use crate::targets::connection;
+use crate::targets::{connection, framing};
 use crate::world::framed;
 
 pub(super) fn framing() -> Vec<Vec<u8>> {
@@ -32,6 +32,10 @@ pub(super) fn framing() -> Vec<Vec<u8>> {
     };
     let put = v1::PutSegmentRequest { data: data("a segment"), ..Default::default() };
     let read = v1::ReadMemoryRequest { memory_id: name("m"), length: 4, ..Default::default() };
+    // There is more room in it.
+    let to_n = v1::UploadMemoryRequest { memory_id: Some(name("n")), ..Default::default() };
+    let large = framed(&to_n.encode_to_vec());
+    let wide = v1::WriteMemoryRequest { memory_id: name("n"), ..Default::default() };
     let with = |kind: u8, splits: &[u8], body: &[u8]| {
         let count = u8::try_from(splits.len()).expect("few");
         [&[kind, count], splits, body].concat()
@@ -46,6 +50,14 @@ pub(super) fn framing() -> Vec<Vec<u8>> {
         with(2, &[4, 6], &framed(&put.encode_to_vec())),
         with(3, &[2], &framed(&read.encode_to_vec())),
         with(3, &[], &[&framed(&read.encode_to_vec())[..], &[0; 5]].concat()),
+        with(framing::LARGE, &[], &large),
+        with(framing::LARGE, &[100, 200, 255], &large),
+        with(framing::LARGE, &[63; 20], &large),
+        with(framing::LARGE, &[1, 2, 100, 3], &[&large[..], &large].concat()),
+        with(framing::LARGE | 1, &[100, 200], &framed(&wide.encode_to_vec())),
+        with(framing::LARGE | 2, &[100, 3, 200], &framed(&put.encode_to_vec())),
+        with(framing::LARGE | 3, &[100, 200], &framed(&read.encode_to_vec())),
+        with(framing::LARGE | 3, &[200], &framed(&[0x0A, 0xFF])),
     ]
 }
 

@@ -1,20 +1,19 @@
-//! Hooks, events, partitions, the host and reloads: requests, and the messages of a decider.
+//! Hooks, events, partitions, the host and reloads: requests, and beside them a decider and a watch.
 //!
-//! Checked: what was created is found again as it was asked for; lists are in order; a watch begins by
-//! saying where it is; a decider's stream begins with its hook, or is refused for its first message; a
-//! reload of what is in force changes nothing.
+//! Checked: what was created is found again as it was asked for; lists are in order; a reload of what is
+//! in force changes nothing. Of deciders and growth: `deciders.rs`; of what is told: `watches.rs`.
 
 use linmemd::proto::v1;
-use linmemd::proto::v1::answer_grow_hook_response::Message as Said;
-use linmemd::proto::v1::watch_events_response::Message as Told;
 use prost::Message;
 
-use crate::law::{self, Verdict};
-use crate::rpcs::{number_among, rpc};
-use crate::world::{World, framed, with};
+use crate::law::Verdict;
+use crate::rpcs::number_among;
+use crate::targets::deciders::{Decider, Growth};
+use crate::targets::watches::Watch;
+use crate::world::{World, with};
 use crate::{planted, script};
 
-const RPCS: [&str; 13] = [
+const RPCS: [&str; 21] = [
     "CreateGrowHook",
     "GetGrowHook",
     "ListGrowHooks",
@@ -28,6 +27,15 @@ const RPCS: [&str; 13] = [
     "ListPartitions",
     "DeletePartition",
     "Reload",
+    // Those from here on are what is decided and told of.
+    "GrowMemory",
+    "CreateMemory",
+    "DeleteMemory",
+    "SetVolatility",
+    "CreateMemorySet",
+    "ShareMemory",
+    "RevokeShare",
+    "MountShare",
 ];
 
 /// The number that stands for an RPC in an input.
@@ -35,25 +43,75 @@ pub(crate) fn kind(name: &str) -> u8 {
     number_among(&RPCS, name)
 }
 
-/// Where more of a stream's messages follow the first, in the same piece of an input.
+/// Where more comes of a stream: a decider's messages, or calls that a watch sees. A growth with it is
+/// called off once its deciders were asked.
 pub(crate) const NEXT: u8 = 0x80;
+/// A stream or a growth that is over in a millisecond.
+pub(crate) const HASTY: u8 = 0x40;
+/// No call: days pass, or with a second byte the host wants memory.
+pub(crate) const PASS: u8 = 0x3F;
 
 pub(super) fn run(input: &[u8]) {
     with(|world| {
-        let mut answers: Vec<&[u8]> = Vec::new();
-        for (kind, bytes) in script::calls(input) {
-            let name = RPCS[usize::from(kind & !NEXT) % RPCS.len()];
-            if name == "AnswerGrowHook" {
-                answers.push(bytes);
-                if kind & NEXT == 0 {
-                    decide(world, &std::mem::take(&mut answers));
+        let (mut decider, mut watch) = (None::<Decider>, None::<Watch>);
+        for (flags, bytes) in script::calls(input) {
+            let (goes_on, is_hasty) = (flags & NEXT != 0, flags & HASTY != 0);
+            let kind = flags & !(NEXT | HASTY);
+            if kind == PASS {
+                if bytes.is_empty() {
+                    world.pass()
+                } else {
+                    world.want()
                 }
-            } else if name == "WatchEvents" {
-                watch(world, bytes);
-            } else if let Verdict::Done(messages) = world.call(name, bytes) {
-                let bytes = world.filled(bytes);
-                judge(world, name, &bytes, &messages);
+                continue;
             }
+            let name = RPCS[usize::from(kind) % RPCS.len()];
+            match (name, &mut decider) {
+                ("AnswerGrowHook", _) => {
+                    let open = match decider.take() {
+                        Some(mut open) => {
+                            open.say(world, bytes);
+                            open
+                        }
+                        None => Decider::begin(world, is_hasty, bytes),
+                    };
+                    if goes_on { decider = Some(open) } else { open.end(world) }
+                }
+                ("WatchEvents", _) => {
+                    let begun = Watch::begin(world, is_hasty, bytes);
+                    let ended = if goes_on { watch.replace(begun) } else { Some(begun) };
+                    if let Some(ended) = ended {
+                        ended.end(world);
+                    }
+                }
+                ("GrowMemory", Some(decider)) => {
+                    let patience = match (goes_on, is_hasty) {
+                        (true, _) => Growth::CalledOff,
+                        (_, true) => Growth::Hasty,
+                        _ => Growth::Patient,
+                    };
+                    let bytes = world.filled(bytes);
+                    decider.growth(world, &bytes, patience);
+                }
+                ("MountShare", _) => {
+                    let _judged = world.call_of_grantee(name, bytes);
+                }
+                _ => {
+                    if let Verdict::Done(messages) = world.call(name, bytes) {
+                        let bytes = world.filled(bytes);
+                        judge(world, name, &bytes, &messages);
+                        if let (Some(decider), "DeleteGrowHook") = (&mut decider, name) {
+                            decider.is_deleted = true;
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(decider) = decider {
+            decider.end(world);
+        }
+        if let Some(watch) = watch {
+            watch.end(world);
         }
     });
 }
@@ -110,49 +168,4 @@ fn judge(world: &mut World, name: &str, bytes: &[u8], messages: &[Vec<u8>]) {
         }
         _ => {}
     }
-}
-
-/// A decider's stream of these messages.
-fn decide(world: &mut World, answers: &[&[u8]]) {
-    let pieces = answers.iter().map(|bytes| framed(bytes)).collect();
-    let rpc = rpc("AnswerGrowHook");
-    let answer = world.send(rpc, false, pieces);
-    let said = law::messages(&answer.body);
-    let first: Option<v1::AnswerGrowHookRequest> =
-        answers.first().and_then(|bytes| v1::AnswerGrowHookRequest::decode(*bytes).ok());
-    let names = first.filter(|first| first.answer.is_none()).and_then(|first| first.hook_id);
-    match law::verdict(rpc, &answer) {
-        // All that it was told came, and the client's half-close ended it.
-        Verdict::Done(_) => {
-            let begun = of::<v1::AnswerGrowHookResponse>(said.first().expect("a beginning"));
-            let Some(Said::Started(hook)) = begun.message else { panic!("{begun:?}") };
-            assert_eq!(Some(hook.hook_id), names);
-        }
-        Verdict::Parked => panic!("its client has said all"),
-        Verdict::Refused(refusal) => {
-            let well = answers.iter().skip(1).all(|bytes| {
-                v1::AnswerGrowHookRequest::decode(*bytes).is_ok_and(|next| {
-                    let verdict = next.answer.as_ref().map(v1::GrowAnswer::verdict);
-                    next.hook_id.is_none()
-                        && verdict.is_some_and(|verdict| verdict != v1::GrowVerdict::Unspecified)
-                })
-            });
-            assert!(!(well && names.as_deref() == Some("h")), "{refusal:?}");
-        }
-    }
-}
-
-/// A watch, until it has told what there is to tell.
-fn watch(world: &mut World, bytes: &[u8]) {
-    let rpc = rpc("WatchEvents");
-    let answer = world.send(rpc, true, vec![framed(bytes)]);
-    let told = law::messages(&answer.body);
-    let verdict = law::verdict(rpc, &answer);
-    law::malformed_is_refused(rpc, bytes, &verdict);
-    assert!(!matches!(verdict, Verdict::Done(_)), "a watch ended by itself");
-    if let Some(first) = told.first() {
-        let begun: v1::WatchEventsResponse = of(first);
-        assert!(matches!(begun.message, Some(Told::Started(_))), "{begun:?}");
-    }
-    assert_eq!(matches!(verdict, Verdict::Parked), !told.is_empty(), "{verdict:?}");
 }

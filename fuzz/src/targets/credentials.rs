@@ -1,17 +1,19 @@
 //! Credentials: what a caller shows, and the files and sections that say who is known.
 //!
 //! ```text
-//! kind % 8:  0 1 2  an `authorization` header         3  a key set, and which token is then shown
-//!            4  sections of a config                  5  | edits | TLS files, `%%` between them
-//!            6  names of a certificate, one a line    7  a user id
+//! kind % 8:  0  an `authorization` header              1  what is said to a port instead of TLS
+//!            2  a key set, TLS files and sections      3  a key set, and which token is then shown
+//!            4  sections of a config                   5  | edits | TLS files, `%%` between them
+//!            6  names of a certificate, one a line     7  a user id
 //! ```
 //!
 //! Checked, and nothing of it by the daemon's code: a header lets in who shows, byte by byte, a token
 //! whose SHA-256 is in the table or a token that the issuer signed, to the tenant that it is mapped to;
 //! what has run out is told so to its holder only; everybody else is refused, all in the same words. A
 //! key set lets its own keys' tokens in and no others; sections those whom they map; a certificate who
-//! has exactly one known name. TLS files are taken only with a key that fits the certificate. What is
-//! refused has changed nothing.
+//! has exactly one known name. A call that lasts ends with what its caller was let in by. TLS files are taken only with a key that fits the certificate. What is
+//! refused has changed nothing but what can be used of files by itself. Who does not speak TLS gets no
+//! word in clear. A token and its hash are never shown.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -19,11 +21,14 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 use linmemd::config::{Config, Identity};
 use linmemd::tenancy::{Certificate, Peer, Standing};
+use linmemd::token::Token;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
-use crate::known::{AUDIENCE, DNS, Gate, ISSUER, JWTS, Outcome, PEM, TOKENS, URI, USER, hash};
+use crate::known::{
+    AUDIENCE, DNS, Gate, ISSUER, JWTS, KEYS, Outcome, PEM, TOKENS, URI, USER, hash,
+};
 use crate::law::Refusal;
 use crate::planted;
 
@@ -31,6 +36,9 @@ use crate::planted;
 pub(crate) const NEXT_FILE: &str = "%%";
 /// Stand in an input for what is only known when it runs.
 pub(crate) const MARKS: [&str; 4] = ["{certificate}", "{key}", "{ca}", "{crl}"];
+
+/// The same for the issuer's own keys, which are longer than an input.
+pub(crate) const MARK_OF_KEYS: &[u8] = b"{keys}";
 
 thread_local! {
     static GATE: RefCell<Option<Gate>> = const { RefCell::new(None) };
@@ -43,7 +51,9 @@ pub(super) fn run(input: &[u8]) {
     GATE.with_borrow_mut(|gate| {
         let gate = gate.get_or_insert_with(Gate::new);
         match kind % 8 {
-            0..=2 => header(gate, bytes),
+            0 => header(gate, bytes),
+            1 => knock(gate, bytes),
+            2 => at_once(gate, bytes),
             3 => key_set(gate, bytes),
             4 => sections(gate, bytes),
             5 => files(gate, bytes),
@@ -93,12 +103,33 @@ fn header(gate: &mut Gate, bytes: &[u8]) {
     }) {
         found = Ok("other".to_owned());
     }
+    if let Some(token) = shown.and_then(Token::read) {
+        kept_secret(&token);
+    }
     let wanted = shown.map_or(Outcome::Refused, |shown| {
         let token = TOKENS.iter().find(|(token, _)| token == shown).map(|(_, outcome)| *outcome);
         let signed = || JWTS.iter().find(|(token, _)| *token == shown);
         token.or_else(|| signed().map(|(_, outcome)| *outcome)).unwrap_or(Outcome::Refused)
     });
     is(found, wanted, &String::from_utf8_lossy(bytes));
+}
+
+/// That a token is what its hash is of, and is not shown by those who show all.
+fn kept_secret(token: &Token) {
+    let shown = format!("{token:?}");
+    let secret = token.reveal();
+    assert!(!shown.contains(&secret[secret.len() - 8..]), "{shown}");
+    let hash: String = hash(secret).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(format!("{:?}", token.hash()), hash);
+}
+
+/// Bytes of somebody who does not speak TLS, or not for long: the first says to which port.
+fn knock(gate: &mut Gate, bytes: &[u8]) {
+    /// The kinds of TLS's records.
+    const RECORDS: std::ops::RangeInclusive<u8> = 20..=23;
+    let Some((port, said)) = bytes.split_first() else { return };
+    let answer = gate.knock(port & 1 != 0, said);
+    assert!(answer.first().is_none_or(|kind| RECORDS.contains(kind)), "{answer:?}");
 }
 
 fn bearer(token: &str) -> Vec<u8> {
@@ -167,13 +198,27 @@ fn sections(gate: &mut Gate, bytes: &[u8]) {
     let Ok(config) = Config::from_toml(text) else { return };
     let (identities, issuers) = (config.identities.clone(), config.jwt_issuers.clone());
     gate.write_config(config);
-    if let Err(refusal) = gate.reload() {
+    let lasting = gate.begin(&bearer(&TOKENS[0].0));
+    let reloaded = gate.reload();
+    let ended = gate.end(lasting);
+    if let Err(refusal) = reloaded {
+        assert!(ended.is_none(), "{ended:?}");
         return unchanged(gate, &refusal);
     }
     let now = SystemTime::now();
     let is_late = |one: &Identity| one.expire_time.is_some_and(|until| until <= now);
     // Whoever is mapped to the operator's name is left out.
     let known = |one: &&Identity| one.name != "operator";
+    let mut holds = identities.iter().filter(known);
+    let holds = holds.any(|one| one.token_sha256 == Some(hash(&TOKENS[0].0)) && !is_late(one));
+    match ended {
+        None => assert!(holds, "whoever is not known any more goes on"),
+        Some(refusal) => {
+            let why =
+                ["CREDENTIALS_REFUSED", "CREDENTIALS_EXPIRED", "ROLE_MISSING", "TENANT_MISMATCH"];
+            assert!(why.contains(&refusal.reason.as_str()), "{refusal:?}");
+        }
+    }
     for (token, _) in &*TOKENS {
         let mapped = identities.iter().filter(known);
         let mapped = mapped.clone().find(|one| one.token_sha256 == Some(hash(token)));
@@ -205,6 +250,29 @@ fn told(found: Result<String, Refusal>, mapped: Option<(&Identity, bool)>) {
     }
 }
 
+/// A key set, TLS files and sections at once: where they are refused, the daemon's own look at its files
+/// finds what can be used of them.
+fn at_once(gate: &mut Gate, bytes: &[u8]) {
+    let text = filled(bytes);
+    let mut parts = split(&text).into_iter();
+    let keys = parts.next().unwrap_or_default();
+    let texts: [&[u8]; 4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let sections = parts.next().and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+    gate.write_keys(if keys == MARK_OF_KEYS { KEYS.as_bytes() } else { keys });
+    gate.write_pem(texts);
+    if let Ok(config) = Config::from_toml(sections) {
+        gate.write_config(config);
+    }
+    // The second comes after the look that follows the first.
+    for _time in 0..2 {
+        if let Err(refusal) = gate.reload() {
+            assert_eq!((refusal.reason.as_str(), refusal.fields.len()), ("INVALID_SPEC", 1));
+            let (token, outcome) = &TOKENS[0];
+            is(gate.shown(Some(&bearer(token))), *outcome, token);
+        }
+    }
+}
+
 /// TLS files in place of the daemon's own.
 fn files(gate: &mut Gate, bytes: &[u8]) {
     let Some((count, rest)) = bytes.split_first() else { return };
@@ -223,7 +291,7 @@ fn files(gate: &mut Gate, bytes: &[u8]) {
         Ok(()) => {
             assert!(fit(texts[0], texts[1]), "a key that is not the certificate's");
             if texts.iter().zip(&*PEM).all(|(text, pem)| *text == pem.as_bytes()) {
-                assert_eq!(gate.shake_hands().expect("a handshake"), "default");
+                gate.shake_hands();
             }
         }
         Err(refusal) => unchanged(gate, &refusal),

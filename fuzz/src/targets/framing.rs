@@ -11,28 +11,38 @@ use prost::Message;
 use crate::law::{self, Verdict};
 use crate::planted;
 use crate::rpcs::rpc;
-use crate::world::{World, with};
+use crate::world::{HEADER, World, framed, with};
 
-/// Pieces that a body is split into at most.
-const PIECES: usize = 16;
+/// Pieces that a body is split into, fewer than these.
+const PIECES: usize = 24;
+/// Beside the kind: messages carry more than an input can say, and pieces are as much longer.
+pub(crate) const LARGE: u8 = 0x80;
+/// How much a large message carries, and by how much its body's pieces are longer.
+const LARGE_BYTES: usize = 80 << 10;
+const LONGER: usize = 64;
 const RPCS: [&str; 4] = ["UploadMemory", "WriteMemory", "PutSegment", "ReadMemory"];
 
 pub(super) fn run(input: &[u8]) {
     let [kind, count, rest @ ..] = input else { return };
     let count = usize::from(*count) % PIECES;
     let Some((splits, body)) = rest.split_at_checked(count) else { return };
-    let name = RPCS[usize::from(*kind) % RPCS.len()];
+    let name = RPCS[usize::from(*kind & !LARGE) % RPCS.len()];
+    let (is_large, mut body) = (*kind & LARGE != 0, body.to_vec());
+    if is_large {
+        body = enlarged(name, &body);
+    }
+    let unit = if is_large { LONGER } else { 1 };
     let repeats = |message: &&[u8]| {
         v1::PutSegmentRequest::decode(*message).is_ok_and(|put| put.request_id.is_some())
     };
     // The second would be a repeat of the first, whose segment is gone.
-    if name == "PutSegment" && framed_well(body).0.iter().any(repeats) {
+    if name == "PutSegment" && framed_well(&body).0.iter().any(repeats) {
         return;
     }
     with(|world| {
-        let body = Bytes::copy_from_slice(body);
+        let body = Bytes::from(body);
         let whole = outcome(world, name, vec![body.clone()]);
-        let mut pieces = pieces(&body, splits);
+        let mut pieces = pieces(&body, splits, unit);
         if planted::here(pieces.len() > 2 && pieces[0].len() == 3) {
             pieces.swap(0, 1);
         }
@@ -44,11 +54,34 @@ pub(super) fn run(input: &[u8]) {
     });
 }
 
-/// A body in pieces, each as long as its number says but for the last.
-fn pieces(body: &Bytes, splits: &[u8]) -> Vec<Bytes> {
+/// A body whose whole messages carry much, as what they say last; the rest of it is as it was.
+fn enlarged(name: &str, body: &[u8]) -> Vec<u8> {
+    let much = Bytes::from(vec![7; LARGE_BYTES]);
+    let mut more = match name {
+        "WriteMemory" => {
+            v1::WriteMemoryRequest { data: much, ..Default::default() }.encode_to_vec()
+        }
+        "PutSegment" => v1::PutSegmentRequest { data: much, ..Default::default() }.encode_to_vec(),
+        // What is not known is read past.
+        _ => v1::UploadMemoryRequest { data: much, ..Default::default() }.encode_to_vec(),
+    };
+    let (messages, _) = framed_well(body);
+    let length = messages.iter().map(|message| HEADER + message.len()).sum();
+    let mut large: Vec<u8> = Vec::new();
+    for message in messages {
+        large.extend_from_slice(&framed(&[message, &more].concat()));
+        // One is enough to be large, and the others are as they were.
+        more.clear();
+    }
+    large.extend_from_slice(&body[length..]);
+    large
+}
+
+/// A body in pieces, each as many units long as its number says but for the last.
+fn pieces(body: &Bytes, splits: &[u8], unit: usize) -> Vec<Bytes> {
     let (mut rest, mut pieces) = (body.clone(), Vec::new());
     for split in splits {
-        pieces.push(rest.split_to(usize::from(*split).min(rest.len())));
+        pieces.push(rest.split_to((usize::from(*split) * unit).min(rest.len())));
     }
     pieces.push(rest);
     pieces

@@ -12,7 +12,8 @@ use tonic::{Code, Status};
 use crate::law;
 use crate::planted;
 use crate::rpcs::rpc;
-use crate::world::{Answer, World, framed, is_ok, with};
+use crate::talk::Answer;
+use crate::world::{World, framed, is_ok, with};
 
 pub(super) fn run(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };

@@ -4,7 +4,8 @@ pub(crate) mod admin;
 mod config;
 pub(crate) mod connection;
 pub(crate) mod credentials;
-mod framing;
+mod deciders;
+pub(crate) mod framing;
 mod headers;
 pub(crate) mod memory;
 mod names;
@@ -15,7 +16,8 @@ pub(crate) mod resources;
 pub(crate) mod session;
 mod shares;
 mod sizes;
-mod spec;
+pub(crate) mod spec;
+mod watches;
 
 use crate::mutate::Form;
 

@@ -4,6 +4,8 @@
 //! it; lists are in order and their tokens lead on; a view shows what its range holds, under the
 //! checksum that it says; what was dropped or closed is gone. Of shares: `shares.rs`.
 
+use std::time::{Duration, SystemTime};
+
 use linmemd::proto::v1;
 use prost::Message;
 
@@ -40,6 +42,11 @@ const RPCS: [&str; 20] = [
     "GrowMemory",
 ];
 
+/// No call: as long goes by as it takes for a share to run out that ends soon.
+pub(crate) const PASS: u8 = 0x7F;
+/// A moment that is earlier than this is as long from now: only the daemon's clock knows when.
+const DAY: i64 = 86_400;
+
 /// The number that stands for an RPC in an input.
 pub(crate) fn kind(name: &str) -> u8 {
     number_among(&RPCS, name)
@@ -48,7 +55,15 @@ pub(crate) fn kind(name: &str) -> u8 {
 pub(super) fn run(input: &[u8]) {
     with(|world| {
         for (kind, bytes) in script::calls(input) {
-            let bytes = &world.filled(bytes);
+            if kind == PASS {
+                world.wait();
+                continue;
+            }
+            let mut bytes = world.filled(bytes);
+            if RPCS[usize::from(kind & !OF_GRANTEE) % RPCS.len()] == "ShareMemory" {
+                bytes = from_now(bytes);
+            }
+            let bytes = &bytes;
             let place = usize::from(kind & !OF_GRANTEE) % RPCS.len();
             let (name, is_shares) = (RPCS[place], place >= usize::from(self::kind("ShareMemory")));
             let of_grantee = is_shares && kind & OF_GRANTEE != 0;
@@ -67,6 +82,19 @@ pub(super) fn run(input: &[u8]) {
             }
         }
     });
+}
+
+/// A share that is to end in a while, with the moment when.
+fn from_now(bytes: Vec<u8>) -> Vec<u8> {
+    let Ok(mut request) = v1::ShareMemoryRequest::decode(bytes.as_slice()) else { return bytes };
+    let Some(time) = &mut request.expire_time else { return bytes };
+    let nanos = Duration::from_nanos(u64::try_from(time.nanos).unwrap_or(u64::MAX));
+    if !(0..DAY).contains(&time.seconds) || nanos >= Duration::from_secs(1) {
+        return bytes;
+    }
+    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+    *time = (SystemTime::now() + seconds + nanos).into();
+    request.encode_to_vec()
 }
 
 fn of<M: Message + Default>(bytes: &[u8]) -> M {

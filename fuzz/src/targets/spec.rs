@@ -2,26 +2,36 @@
 //!
 //! Checked: an effective spec leaves nothing unsaid and says what was asked; a guard is what was
 //! asked, rounded up to host pages; asking for an effective spec gives the same one; GetMemory shows
-//! what CreateMemory did; all of it can be given back.
+//! what CreateMemory did, and verification finds nothing wrong with it
+//! but a bit that has been changed; all of it can be given back.
 
 use linmemd::proto::v1;
 use prost::Message;
 
 use crate::law::Verdict;
-use crate::planted;
 use crate::world::{World, with};
+use crate::{hardware, planted};
 
 const HOST_PAGE: u64 = 4096;
+/// Beside the kind: a bit of what was made is changed as hardware that fails changes one, where the
+/// memory is one that is looked after.
+pub(crate) const FAULTY: u8 = 0x80;
+/// What is written to such a memory first.
+const WRITTEN: [u8; 32] = *b"what was written, page 0, byte 0";
 
 pub(super) fn run(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
     with(|world| {
         let bytes = &world.filled(bytes);
-        if kind.is_multiple_of(4) { set(world, bytes) } else { one(world, bytes) }
+        if kind.is_multiple_of(4) {
+            set(world, bytes)
+        } else {
+            one(world, bytes, kind & FAULTY != 0)
+        }
     });
 }
 
-fn one(world: &mut World, bytes: &[u8]) {
+fn one(world: &mut World, bytes: &[u8], is_faulty: bool) {
     let Verdict::Done(messages) = world.call("CreateMemory", bytes) else { return };
     let asked = v1::CreateMemoryRequest::decode(bytes).expect("what was answered OK is one");
     let made = v1::CreateMemoryResponse::decode(messages[0].as_slice()).expect("one");
@@ -34,6 +44,11 @@ fn one(world: &mut World, bytes: &[u8]) {
     let get = v1::GetMemoryRequest { memory_id: made.memory_id.clone(), ..Default::default() };
     let got: v1::GetMemoryResponse = world.must("GetMemory", &get);
     assert_eq!(got.memory.and_then(|memory| memory.spec), made.spec);
+    is_sound(world, &made.memory_id);
+    let keeps_sums = [v1::Verification::Full, v1::Verification::Redundant];
+    if is_faulty && made.size_pages > 0 && keeps_sums.contains(&effective.verification()) {
+        fails(world, &made.memory_id);
+    }
     delete(world, made.memory_id.clone());
     // Where the bytes of segments were put is told; they cannot be asked for once more.
     let again = v1::MemorySpec { segments: Vec::new(), ..effective };
@@ -46,6 +61,42 @@ fn one(world: &mut World, bytes: &[u8]) {
     let second = second.memory.and_then(|memory| memory.spec).expect("a spec");
     assert_eq!(second, again, "an effective spec, asked for");
     delete(world, made.memory_id);
+}
+
+fn verified(world: &mut World, memory_id: &str) -> v1::VerificationReport {
+    let verify = v1::VerifyMemoryRequest { memory_id: memory_id.to_owned(), uid: None };
+    let report: v1::VerifyMemoryResponse = world.must("VerifyMemory", &verify);
+    report.report.expect("a report")
+}
+
+fn has_failed(report: &v1::VerificationReport) -> bool {
+    report.checks.iter().any(|check| check.outcome() == v1::CheckOutcome::Failed)
+}
+
+/// What was made a moment ago is as it must be.
+fn is_sound(world: &mut World, memory_id: &str) {
+    let report = verified(world, memory_id);
+    assert!(!has_failed(&report) && report.first_bad_page.is_none(), "{report:?}");
+}
+
+/// A bit that hardware has changed is found, and said to be where it is.
+fn fails(world: &mut World, memory_id: &str) {
+    let write = v1::WriteMemoryRequest {
+        memory_id: memory_id.to_owned(),
+        data: bytes::Bytes::from_static(&WRITTEN),
+        ..Default::default()
+    };
+    world.must::<v1::WriteMemoryResponse>("WriteMemory", &write);
+    let was_found = || {
+        let report = verified(world, memory_id);
+        let Some(bad) = &report.first_bad_page else { return false };
+        assert!(has_failed(&report), "{report:?}");
+        assert_eq!((bad.host_page, bad.offset, bad.length), (0, 0, HOST_PAGE), "{report:?}");
+        assert_ne!(bad.expected_crc64, bad.found_crc64);
+        true
+    };
+    let was_found = hardware::flip(&WRITTEN, was_found).expect("this process's own bytes");
+    assert!(was_found, "a bit that has changed is not found");
 }
 
 fn delete(world: &mut World, memory_id: String) {
