@@ -111,10 +111,7 @@ pub enum Failure {
         found: String,
     },
     /// The tenant's own limit.
-    #[error(
-        "{limit_name}: {used} of {limit} used, {asked} more asked for; delete something or have \
-         the quota raised"
-    )]
+    #[error("{limit_name}: {}", beyond(*limit, *used, *asked))]
     QuotaExceeded {
         /// Which quota.
         limit_name: &'static str,
@@ -551,4 +548,16 @@ impl From<OutOfBounds> for Failure {
 #[must_use]
 pub fn printable(name: &[u8]) -> String {
     name.escape_ascii().take(64).map(char::from).collect()
+}
+
+/// How a limit was met, and what helps: to delete something does not where all of it would be too little.
+fn beyond(limit: u64, used: u64, asked: u64) -> String {
+    if asked > limit {
+        return format!(
+            "{asked} asked for, {limit} at most; ask for less or have the quota raised"
+        );
+    }
+    format!(
+        "{used} of {limit} used, {asked} more asked for; delete something or have the quota raised"
+    )
 }

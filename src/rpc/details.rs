@@ -3,7 +3,7 @@
 //! Law: no wildcard arm, so a new failure does not compile until it is here; keys are the messages' field
 //! names plus `limit_name`, `limit`, `used` and `size_bytes`; host figures never go to a tenant.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::error::Failure;
 
@@ -74,7 +74,7 @@ pub(super) fn field(failure: &Failure) -> Option<&'static str> {
 }
 
 /// The failure's numbers and names, by field name.
-pub(super) fn numbers(failure: &Failure) -> HashMap<String, String> {
+pub(super) fn numbers(failure: &Failure) -> BTreeMap<String, String> {
     let pairs: Vec<(&str, String)> = match failure {
         Failure::OutOfBounds(trap) => vec![
             ("offset", trap.offset.to_string()),

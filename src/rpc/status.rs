@@ -4,10 +4,14 @@
 //! Law: no wildcard arm, so a new failure does not compile until it is mapped; metadata keys are those
 //! of `details.rs`, `call_id` and `retry`. Decides nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use prost::Message;
+use prost_types::Any;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::pb::bad_request::FieldViolation;
+use tonic_types::pb::{self, BadRequest, RetryInfo};
 
 use crate::error::Failure;
 use crate::model::Resource;
@@ -70,10 +74,12 @@ pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
     if let Some(bytes_written) = refusal.bytes_written {
         metadata.insert("bytes_written".to_owned(), bytes_written.to_string());
     }
-    let mut details = ErrorDetails::new();
-    details.set_error_info(reason, DOMAIN, metadata);
+    let info = ErrorInfo { reason: reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
+    let mut all = vec![any("ErrorInfo", &info)];
     if let Some(field) = details::field(failure) {
-        details.add_bad_request_violation(field, message.clone());
+        let (field, description) = (field.to_owned(), message.clone());
+        let violation = FieldViolation { field, description, ..Default::default() };
+        all.push(any("BadRequest", &BadRequest { field_violations: vec![violation] }));
     }
     let plainly = match failure {
         Failure::InOperation { failure, .. } => failure,
@@ -83,14 +89,37 @@ pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
         Failure::Overloaded { after, .. }
         | Failure::HostShort { after, .. }
         | Failure::RateLimited { after, .. } => {
-            details.set_retry_info(Some(*after));
+            all.push(retry_after(*after));
         }
         Failure::Draining | Failure::Stalled { .. } => {
-            details.set_retry_info(Some(AFTER_DRAIN));
+            all.push(retry_after(AFTER_DRAIN));
         }
         _ => {}
     }
-    Status::with_error_details(code, message, details)
+    let told = pb::Status { code: code as i32, message: message.clone(), details: all };
+    detailed(code, message, told.encode_to_vec())
+}
+
+/// `google.rpc.ErrorInfo`, in the same bytes for the same failure: the generated one's metadata are in an
+/// order that differs from one to the next.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: BTreeMap<String, String>,
+}
+
+fn any(name: &str, message: &impl Message) -> Any {
+    let type_url = format!("type.googleapis.com/google.rpc.{name}");
+    Any { type_url, value: message.encode_to_vec() }
+}
+
+fn retry_after(time: Duration) -> Any {
+    // None is longer than an hour.
+    any("RetryInfo", &RetryInfo { retry_delay: time.try_into().ok() })
 }
 
 /// The reason of a failure, for those who are told of it and did not ask.
@@ -109,6 +138,11 @@ pub(crate) fn unimplemented() -> Status {
 #[expect(clippy::disallowed_methods, reason = "the one file that makes statuses")]
 fn plain(code: Code, message: String) -> Status {
     Status::new(code, message)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one file that makes statuses")]
+fn detailed(code: Code, message: String, details: Vec<u8>) -> Status {
+    Status::with_details(code, message, details.into())
 }
 
 /// Reason, code and retry word; none for the one failure that has no reason.

@@ -3,9 +3,14 @@
 
 use bytes::Bytes;
 use linmemd::client::proto::{DownloadMemoryRequest, GetMemoryRequest, UpdateMemoryRequest};
-use linmemd::client::{Client, Upload};
+use linmemd::client::{Client, ClientError, Upload};
+use linmemd::proto::DESCRIPTORS;
+use prost::Message;
+use prost::encoding::{string, uint32};
+use prost_types::field_descriptor_proto::Type;
 
 use crate::contract::refused;
+use crate::grpc::{Wire, prefixed};
 use crate::harness::{House, PAGE, Witness, pages, tenant};
 
 fn two() -> House {
@@ -67,6 +72,75 @@ async fn everything_is_absent(client: &Client, uid: &str) {
     let upload = client.upload_chunks(Upload::to("m"), [Bytes::from_static(b"x")], |_| ()).await;
     let written = [absent[0], ("bytes_written", &0)];
     refused(upload, "MEMORY_NOT_FOUND", &written);
+}
+
+/// RPCs that name a memory, and a request of each that names `m` and says what must be said beside.
+fn that_name_a_memory() -> Vec<(String, Vec<u8>)> {
+    let files = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    let ours = || files.file.iter().filter(|file| file.package() == "linmem.v1");
+    let request = |message: &str| {
+        let name = message.rsplit('.').next().unwrap();
+        let mut messages = ours().flat_map(|file| &file.message_type);
+        let fields = &messages.find(|one| one.name() == name).unwrap().field;
+        let mut request = Vec::new();
+        for field in fields {
+            let tag = field.number().try_into().unwrap();
+            match field.name() {
+                "memory_id" => string::encode(tag, &"m".to_owned(), &mut request),
+                "width" => uint32::encode(tag, &4, &mut request),
+                _ if field.r#type() == Type::Enum => uint32::encode(tag, &1, &mut request),
+                _ => {}
+            }
+        }
+        fields.iter().any(|field| field.name() == "memory_id").then(|| prefixed(0, &request))
+    };
+    let services = ours().flat_map(|file| &file.service);
+    let all = services.flat_map(|service| service.method.iter().map(move |rpc| (service, rpc)));
+    all.filter_map(|(service, rpc)| {
+        let path = format!("/linmem.v1.{}/{}", service.name(), rpc.name());
+        Some((path, request(rpc.input_type())?))
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn an_absent_and_a_foreign_memory_are_alike_to_the_byte_for_every_rpc_that_names_one() {
+    let house = two();
+    let red = house.client_of("red").await;
+    red.list("").await.unwrap();
+    let mut all = Vec::new();
+    for exists in [false, true] {
+        if exists {
+            red.create(Some("m"), pages(1)).await.unwrap();
+        }
+        // Calls of the same numbers, on connections whose numbers are as long.
+        let wire = Wire::connect(house.grpc()).await;
+        let mut answers = Vec::new();
+        for (path, request) in that_name_a_memory() {
+            let mut started = wire.begin_path(&path, &[("linmem-tenant", "blue")]).await;
+            started.body.send_data(request.into(), true).unwrap();
+            let status = started.answer().await.status.unwrap();
+            let error = ClientError::from(status.clone());
+            let Some(call_id) = error.failure().and_then(|failure| failure.call_id.clone()) else {
+                // CreateMemory makes it, and it is to be absent again.
+                house.client_of("blue").await.delete("m").await.unwrap();
+                continue;
+            };
+            let details = String::from_utf8_lossy(status.details()).replace(&call_id, "");
+            let (code, message) = (status.code(), status.message().to_owned());
+            answers.push((path, code, message, details, status.metadata().clone().into_headers()));
+        }
+        all.push(answers);
+    }
+    let [absent, foreign] = &all[..] else { panic!() };
+    for (one, other) in absent.iter().zip(foreign) {
+        assert_eq!(one, other);
+    }
+    assert_eq!(absent.len(), foreign.len());
+    let told = absent.iter().filter(|(.., details, _)| details.contains("MEMORY_NOT_FOUND"));
+    assert_eq!(told.count(), absent.len() - 2, "two name a tenant or a share first: {absent:?}");
+    red.delete("m").await.unwrap();
+    house.stop().await;
 }
 
 #[tokio::test]
