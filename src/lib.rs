@@ -206,7 +206,9 @@
 //!   flight) refuses more until it is below.
 //! - All of a closed tenant's callers are CREDENTIALS_REFUSED, an operator among its own identities too, and
 //!   whoever is asked nothing; other tenants' operators see which memories there are, and so does the
-//!   Unix socket's operator. Leases go on running out. Calls that run end by themselves.
+//!   Unix socket's operator. Leases go on running out. Calls that run end by themselves. What it gave
+//!   others a share of they go on using: a share's right is its giving, not its giver's credentials, and
+//!   closing takes back nothing that could not be given again. Leaving a tenant out ends all of its shares.
 //! - A hook of the config that a reload changes is another one: its streams end, and what it was asked goes
 //!   on without it. One that is the same keeps them. A tenant's own of the same name refuses the reload.
 //! - A drain does not wait for watches. A watch holds 16 KiB of the in-flight budgets and a place among

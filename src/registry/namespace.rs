@@ -187,10 +187,13 @@ impl Namespace {
         [self.directory.count() as u64, self.segments.count() as u64]
     }
 
-    /// Forgets what happened in it, and ends what was shared with it: nobody comes to it any more, but
-    /// who is there may keep it a while.
+    /// Forgets what happened in it, and ends what it shared and what was shared with it, mounted or not:
+    /// another namespace of its name is nobody's grantee. Nobody comes to it any more, but who is there
+    /// may keep it a while.
     pub fn forget(&self) {
-        self.mounts.all().iter().for_each(|share| share.end(End::Revoked));
+        let (given, _more) = self.shares.list(None, usize::MAX);
+        let received = self.home.shares.list(&self.name, None, usize::MAX);
+        given.iter().chain(&received).for_each(|share| share.end(End::Revoked));
         self.requests.forget_all();
         self.home.events.forget_all();
     }

@@ -2,7 +2,7 @@
 //! stays, and comes back with them; and about tenants that go.
 
 use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use linmemd::client::proto::{
     ShareAccess, ShareDirection, WaitOnAddressRequest, WatchEventsRequest,
@@ -171,4 +171,64 @@ async fn what_was_shared_with_a_tenant_that_goes_ends_with_it() {
     refused(other.read("lent", 0, 1).await, "MEMORY_NOT_FOUND", &[("memory_id", &"lent")]);
     other.create(Some("lent"), pages(1)).await.unwrap();
     it.house.stop().await;
+}
+
+#[tokio::test]
+async fn a_share_that_its_grantee_never_mounted_is_not_the_next_tenants_of_that_name() {
+    let it = Reloading::with(|_| {}).await;
+    let (owner, other) = (it.house.client().await, it.house.client_of("other").await);
+    owner.create(Some("m"), pages(1)).await.unwrap();
+    let end = SystemTime::now() + Duration::from_secs(3_600);
+    let mut offered = Vec::new();
+    for (access, end) in [(ShareAccess::ReadWrite, None), (ShareAccess::Read, Some(end))] {
+        offered.push(give(&owner, "m", "other", access, end).await.unwrap().share_id);
+    }
+    let kept = give(&owner, "m", "third", ShareAccess::Read, None).await.unwrap();
+    it.to(|config| config.tenants.retain(|tenant| tenant.name != "other")).await;
+    assert_eq!(owner.shares(ShareDirection::Given).await.unwrap(), [kept]);
+    it.to(|_| {}).await;
+    assert_eq!(other.shares(ShareDirection::Received).await.unwrap(), []);
+    for share_id in &offered {
+        let late = other.mount_share(share_id, Some("lent")).await;
+        refused(late, "SHARE_NOT_FOUND", &[("share_id", share_id)]);
+        let again = owner.revoke_share(share_id, false).await;
+        refused(again, "SHARE_NOT_FOUND", &[("share_id", share_id)]);
+    }
+    it.house.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_closed_tenant_has_given_goes_on_and_what_it_was_given_waits_for_it() {
+    let it = Reloading::with(identities).await;
+    let (owner, cleaner) = (client(&it.house, 0).await, client(&it.house, 2).await);
+    for (client, name) in [(&owner, "m"), (&cleaner, "c")] {
+        client.create(Some(name), pages(1)).await.unwrap();
+    }
+    let access = ShareAccess::ReadWrite;
+    let given = give(&owner, "m", "default", access, None).await.unwrap();
+    let offered = give(&owner, "m", "default", ShareAccess::Read, None).await.unwrap();
+    let received = give(&cleaner, "c", "other", access, None).await.unwrap();
+    cleaner.mount_share(&given.share_id, Some("lent")).await.unwrap();
+    owner.mount_share(&received.share_id, Some("lent")).await.unwrap();
+    it.write(|config| close(config, "other"));
+    cleaner.reload(false).await.unwrap();
+
+    cleaner.write("lent", 0, "a grantee's").await.unwrap();
+    assert_eq!(cleaner.read("lent", 0, 11).await.unwrap(), "a grantee's");
+    cleaner.mount_share(&offered.share_id, Some("later")).await.unwrap();
+    assert_eq!(cleaner.shares(ShareDirection::Given).await.unwrap().len(), 1);
+    refused(owner.read("lent", 0, 1).await, "CREDENTIALS_REFUSED", &[]);
+    // The grantee can give it up meanwhile.
+    cleaner.revoke_share(&offered.share_id, false).await.unwrap();
+
+    it.write(|_| {});
+    cleaner.reload(false).await.unwrap();
+    owner.write("lent", 0, "back").await.unwrap();
+    assert_eq!(cleaner.read("c", 0, 4).await.unwrap(), "back");
+    assert_eq!(owner.read("m", 0, 11).await.unwrap(), "a grantee's");
+    for (client, name) in [(&owner, "m"), (&cleaner, "c")] {
+        client.delete(name).await.unwrap();
+    }
+    eventually("no call runs", async || it.house.daemon.server.running() == 0).await;
+    it.house.close().await;
 }

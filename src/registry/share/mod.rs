@@ -3,7 +3,7 @@
 //! ```text
 //! given ── mount, once ──> mounted: a name in the grantee's namespace
 //!   └──────────┬──────────────┘
-//!              └── revoked by either, run out, its memory gone ──> over, for good
+//!              └── revoked by either, run out, its memory or either tenant gone ──> over, for good
 //! ```
 //!
 //! Law: whoever uses the memory by it passes through it (`passage.rs`), so that its end finds all who are
@@ -82,7 +82,7 @@ struct Mount {
 /// Why a share is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It was revoked, or has run out.
+    /// It was revoked, has run out, or one of its two tenants is gone.
     Revoked,
     /// Its memory has ended.
     Gone,

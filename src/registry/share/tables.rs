@@ -92,10 +92,6 @@ impl Mounts {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).map(Arc::clone)
     }
 
-    pub(in crate::registry) fn all(&self) -> Vec<Arc<Share>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
-    }
-
     /// That a name is none of theirs.
     pub(in crate::registry) fn admit(&self, id: &MemoryId) -> Result<(), Failure> {
         match self.get(id) {
