@@ -101,7 +101,10 @@ fn serve(loaded: &Loaded, confinement: Confinement, anew: Box<Source>) -> ExitCo
     daemon.forget_socket();
     // What was cut holds nothing that outlives the process: no need to wait for it.
     match exit {
-        Exit::Drained => std::process::exit(0),
+        Exit::Drained => {
+            daemon.end_audit();
+            std::process::exit(0)
+        }
         Exit::Forced => std::process::exit(1),
     }
 }

@@ -63,8 +63,8 @@ pub fn run(daemon: &Daemon, signals: Signals, drain_limit: Duration) -> Exit {
     runtime.block_on(async {
         loop {
             tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+                _ = terminate.recv() => drains(daemon, "SIGTERM"),
+                _ = interrupt.recv() => drains(daemon, "SIGINT"),
                 () = daemon.server.drain_asked() => tracing::info!("asked over the wire: draining"),
                 _ = hangup.recv() => {
                     daemon.reload();
@@ -89,6 +89,11 @@ pub fn run(daemon: &Daemon, signals: Signals, drain_limit: Duration) -> Exit {
         }
         Exit::Drained
     })
+}
+
+fn drains(daemon: &Daemon, signal: &'static str) {
+    tracing::info!("{signal}: draining");
+    daemon.server.tell_signal(signal, None);
 }
 
 impl Daemon {

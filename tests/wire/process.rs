@@ -80,7 +80,7 @@ impl Process {
     }
 
     /// Waits for its end; the exit code.
-    async fn ended(&mut self) -> i32 {
+    pub(crate) async fn ended(&mut self) -> i32 {
         let mut status = None;
         eventually("the daemon has ended", async || {
             status = self.child.try_wait().unwrap();

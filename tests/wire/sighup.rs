@@ -1,4 +1,4 @@
-//! Claims about SIGHUP, which is a reload that the log answers.
+//! Claims about signals: SIGHUP is a reload that the log answers, and those that end the daemon are told.
 //!
 //! Law: a process, for a signal is a process's.
 
@@ -47,4 +47,19 @@ async fn sighup_puts_the_file_in_force_and_tells_the_mistakes_of_one_that_it_ref
         })
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_signal_that_ends_the_daemon_is_in_its_audit_log() {
+    for (signal, word) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut daemon = Process::start("", &[("LINMEMD_AUDIT__FILE", path.to_str().unwrap())]);
+        daemon.signal(signal);
+        assert_eq!(daemon.ended().await, 0);
+        let told = std::fs::read_to_string(&path).unwrap();
+        let line: serde_json::Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+        assert_eq!([&line["event"], &line["method"], &line["outcome"]], ["admin", word, "OK"]);
+        assert_eq!(told.lines().count(), 1);
+    }
 }
