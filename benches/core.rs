@@ -109,7 +109,7 @@ impl Floor {
 
     fn delete(&self, id: &str) {
         let occasion = Occasion { gate: Gate::new(), ..self.occasion };
-        block_on(self.access.delete(&occasion, target(id), Default::default())).unwrap();
+        block_on(self.access.delete(&occasion, target(id), Default::default(), |_| ())).unwrap();
     }
 
     fn read(&self, id: &str, length: u64, out: Vec<u8>) -> Vec<u8> {

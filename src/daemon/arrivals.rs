@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use rustls::CertificateError;
 use rustls::server::Acceptor;
 use tokio::io::{Interest, Ready};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
 use crate::daemon::tls::Tls;
+use crate::error::Failure;
 use crate::os::kernel::Kernel;
 use crate::rpc::{self, ConnectionLimits, Newcomer, Place, Server, SetMark};
 use crate::tenancy::Peer;
@@ -118,9 +120,20 @@ async fn serve_secured(
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
-            newcomer.failed();
+            newcomer.failed(refusal(&error).as_ref());
         }
-        Err(_late) => newcomer.failed(),
+        Err(_late) => newcomer.failed(None),
+    }
+}
+
+/// Why a handshake failed, where that is the certificate that was shown.
+fn refusal(error: &io::Error) -> Option<Failure> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => Some(Failure::CredentialsExpired),
+        rustls::Error::InvalidCertificate(_) => Some(Failure::CredentialsRefused),
+        _ => None,
     }
 }
 

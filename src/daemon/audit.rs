@@ -149,7 +149,9 @@ fn line(out: &mut String, entry: &AuditEntry) {
     let subject = &entry.subject;
     text(out, "id", subject.id.as_deref());
     text(out, "uid", subject.uid.map(|uid| uid.to_string()).as_deref());
+    text(out, "set", subject.set.as_deref());
     text(out, "grantee", subject.grantee.as_deref());
+    text(out, "named_tenant", subject.named_tenant.as_deref());
     text(out, "request_id", subject.request_id.as_deref());
     if let Some(pages) = subject.pages {
         number(out, "pages", pages);

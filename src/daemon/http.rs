@@ -63,7 +63,7 @@ impl Http {
             match accepted {
                 Ok((stream, peer)) => {
                     let this = Arc::clone(&this);
-                    seats.seat(peer.ip(), |has_asked| this.secure(stream, has_asked));
+                    seats.seat(peer.ip(), |has_asked| this.secure(stream, peer.ip(), has_asked));
                     // What it has sent already is read before it may have to give way.
                     yield_now().await;
                 }
@@ -74,24 +74,24 @@ impl Http {
     }
 
     /// Speaks TLS first, where it is asked to.
-    async fn secure(self: Arc<Self>, stream: TcpStream, has_asked: Asked) {
-        let Some(tls) = &self.tls else { return self.converse(stream, has_asked).await };
+    async fn secure(self: Arc<Self>, stream: TcpStream, from: IpAddr, has_asked: Asked) {
+        let Some(tls) = &self.tls else { return self.converse(stream, from, has_asked).await };
         let handshake = TlsAcceptor::from(tls.http_config()).accept(stream);
         match timeout(HEADERS, handshake).await {
-            Ok(Ok(stream)) => self.converse(stream, has_asked).await,
+            Ok(Ok(stream)) => self.converse(stream, from, has_asked).await,
             Ok(Err(_)) | Err(_) => self.page.server.note_handshake(),
         }
     }
 
     /// One request, one answer: a scraper is back in 15 seconds or so, a probe by a connection of its own.
-    async fn converse<S>(self: Arc<Self>, stream: S, has_asked: Asked)
+    async fn converse<S>(self: Arc<Self>, stream: S, from: IpAddr, has_asked: Asked)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = service_fn(move |request| {
             has_asked.store(true, Ordering::Relaxed);
             let this = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(this.answer(&request)) }
+            async move { Ok::<_, Infallible>(this.answer(&request, from)) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -104,7 +104,7 @@ impl Http {
         let _ended = timeout(HEADERS.saturating_add(ANSWER), connection).await;
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn answer(&self, request: &Request<Incoming>, from: IpAddr) -> Response<Full<Bytes>> {
         if !self.is_allowed(request) {
             return text(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -116,7 +116,7 @@ impl Http {
         }
         match request.uri().path() {
             "/metrics" => {
-                if let Some(refusal) = self.refusal(request) {
+                if let Some(refusal) = self.refusal(request, from) {
                     return refusal;
                 }
                 let mut response = text(StatusCode::OK, self.page.render());
@@ -147,20 +147,20 @@ impl Http {
     }
 
     /// Why the page is not for whoever asks; none where it is.
-    fn refusal(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    fn refusal(&self, request: &Request<Incoming>, from: IpAddr) -> Option<Response<Full<Bytes>>> {
         if self.page.desk.in_force().is_http_anonymous {
             return None;
         }
         let server = &self.page.server;
         let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let Some(authorization) = authorization else {
-            let mut response = text(StatusCode::UNAUTHORIZED, "show a bearer token\n");
-            let scheme = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-            return Some(response);
-        };
-        match server.may_scrape(authorization) {
+        match server.may_scrape(authorization, Some(from)) {
             Ok(()) => None,
+            Err(Failure::CredentialsMissing) => {
+                let mut response = text(StatusCode::UNAUTHORIZED, "show a bearer token\n");
+                let scheme = HeaderValue::from_static("Bearer");
+                response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+                Some(response)
+            }
             Err(failure @ Failure::RoleMissing { .. }) => {
                 Some(text(StatusCode::FORBIDDEN, format!("{failure}\n")))
             }

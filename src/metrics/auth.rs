@@ -9,12 +9,14 @@ use metrics::Counter;
 use crate::metrics::{AUDIT_LOST_TOTAL, AUTH_FAILURES_TOTAL, Metrics, TLS_EXPIRY};
 
 /// Reasons of refusals: those of the answers, and a handshake that failed, which has no answer.
-pub const AUTH_FAILURES: [&str; 6] = [
+pub const AUTH_FAILURES: [&str; 8] = [
     "CREDENTIALS_MISSING",
     "CREDENTIALS_REFUSED",
     "CREDENTIALS_EXPIRED",
     "ROLE_MISSING",
     "TENANT_MISMATCH",
+    "GRANT_READ_ONLY",
+    "GRANT_REVOKED",
     "TLS_HANDSHAKE",
 ];
 

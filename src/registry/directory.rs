@@ -181,7 +181,7 @@ impl Directory {
     }
 
     /// Takes exactly these out, in one moment, and tells of those that were there.
-    pub(super) fn remove_all(&self, records: &[Arc<Record>], mut tell: impl FnMut(&Record)) {
+    pub(super) fn remove_all(&self, records: &[Arc<Record>], mut tell: impl FnMut(&Arc<Record>)) {
         let mut shards = self.shards_of(records);
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {

@@ -288,12 +288,17 @@ impl Namespace {
         Ok(())
     }
 
-    /// Takes the names of memories away in one moment and tells of those that had theirs still.
-    pub(super) fn leave_all(&self, records: &[Arc<Record>]) {
+    /// Takes the names of memories away in one moment and tells of those that had theirs still: these.
+    pub(super) fn leave_all(&self, records: &[Arc<Record>]) -> Vec<Arc<Record>> {
         let events = &self.home.events;
-        self.directory.remove_all(records, |record| events.put(record.event(Happening::Deleted)));
+        let mut gone = Vec::new();
+        self.directory.remove_all(records, |record| {
+            events.put(record.event(Happening::Deleted));
+            gone.push(Arc::clone(record));
+        });
         events.wake();
         records.iter().for_each(|record| record.has_left());
+        gone
     }
 
     /// Takes a memory's name away and tells why, if it had it still.

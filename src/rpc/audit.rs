@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! let in, and of a Deed ── its handler says whom it is about ── over, or dropped ──┐
-//! refused for who calls ───────────────────────────────────────────────────────────┴─> queue ─> sink
+//! refused for who calls: at a handshake, a door, the metrics page, within a call ──┼─> queue ─> sink
+//! nobody called: a lease, a connection's end, a signal ────────────────────────────┘
 //! ```
 //!
-//! Law: one entry for each, whatever came of it. It holds no tenant's bytes and no credentials; what a
+//! Law: one entry for each, whatever came of it, and beside a set's one for each of its memories. It holds
+//! no tenant's bytes and no credentials; what a
 //! caller wrote is cut to [`TEXT`] characters. How it gets to the sink is `audit_queue.rs`'s.
 
 use std::fmt;
@@ -14,18 +16,25 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
+use crate::error::{Failure, printable};
 use crate::registry::Record;
 use crate::rpc::admission::Door;
 use crate::rpc::audit_queue::Audit;
 use crate::rpc::call::{Call, CallId};
 use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
-use crate::tenancy::Peer;
+use crate::rpc::server::Server;
+use crate::rpc::status::reason;
+use crate::tenancy::{Identity, Peer, Shown};
 
 /// Characters of anything that a caller wrote: as many as the longest id has.
 const TEXT: usize = 128;
+
+/// Of what its caller did not wait for: it happened whole or not at all.
+const CANCELLED: &str = "CANCELLED";
 
 /// What an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +91,14 @@ pub struct Subject {
     pub uid: Option<Uuid>,
     /// The request's own.
     pub request_id: Option<String>,
-    /// Its size afterwards, pages.
+    /// Its size afterwards, pages; the last, where it has ended.
     pub pages: Option<u64>,
     /// With whom it is shared.
     pub grantee: Option<String>,
+    /// The set that it was made or ended with.
+    pub set: Option<String>,
+    /// The tenant that a caller named and was not let in to.
+    pub named_tenant: Option<String>,
 }
 
 impl Subject {
@@ -100,12 +113,32 @@ impl Subject {
         self.grantee = Some(cut(grantee));
     }
 
-    /// The memory that was made or ended.
+    /// The memory that is or was made or ended.
     pub fn is(&mut self, record: &Record) {
         self.id = Some(record.id.to_string());
         self.uid = Some(record.uid);
         self.pages = Some(record.size().get());
     }
+
+    /// What a refusal says of it, where the request has not been asked.
+    fn of(failure: &Failure) -> Self {
+        let id = match failure {
+            Failure::BeyondShare { memory_id, .. } => memory_id.to_string(),
+            Failure::ShareEnded { share_id } => share_id.to_string(),
+            Failure::InOperation { failure, .. } => return Self::of(failure),
+            _ => return Self::default(),
+        };
+        Self { id: Some(id), ..Self::default() }
+    }
+}
+
+/// Whoever is refused where no call of theirs is let in, as far as they are known.
+#[derive(Debug, Default)]
+pub(crate) struct Stranger {
+    /// Whom they showed to be.
+    pub(crate) who: Option<Arc<Identity>>,
+    /// Where they are.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// One line of the log.
@@ -144,17 +177,22 @@ impl AuditEntry {
             caller: identity.map(|identity| cut(&identity.name)),
             peer: whereabouts(door.shown.borrow().peer, door.address),
             subject: Subject::default(),
-            outcome: "CANCELLED",
+            outcome: CANCELLED,
         }
     }
 
-    /// Of a memory whose lease ran out.
+    /// Of a memory that has ended by itself: with its lease, or its connection.
     #[must_use]
-    pub fn expired(record: &Record) -> Self {
-        let mut entry = Self::uncalled(Deed::Delete, "lease", "OK");
+    pub fn ended(record: &Record, why: &'static str) -> Self {
+        let mut entry = Self::uncalled(Deed::Delete, why, "OK");
         entry.tenant = record.tenant().map(|name| name.to_string());
         entry.subject.is(record);
         entry
+    }
+
+    fn is_by(&mut self, who: Option<&Identity>) {
+        self.tenant = who.map(|who| who.tenant.to_string());
+        self.caller = who.map(|who| cut(&who.name));
     }
 
     /// Of what nobody called for over the wire.
@@ -176,8 +214,15 @@ impl AuditEntry {
 
 /// The entry of a call that runs, told when that is over. Dropped before, its caller did not wait.
 pub(crate) struct Audited {
-    entry: Mutex<Option<AuditEntry>>,
+    told: Mutex<Option<Told>>,
     audit: Arc<Audit>,
+}
+
+/// What is told of a call.
+struct Told {
+    entry: AuditEntry,
+    /// The memories of a set that it makes or ends.
+    members: Vec<Subject>,
 }
 
 impl fmt::Debug for Audited {
@@ -192,64 +237,106 @@ impl Audited {
         let audit = door.server.audit.as_ref()?;
         let admin = door.access.is_of_another().then_some(Deed::Admin);
         let deed = Deed::of(method).or(admin)?;
-        let entry = Mutex::new(Some(AuditEntry::of(deed, id, method, door)));
-        Some(Arc::new(Self { entry, audit: Arc::clone(audit) }))
+        let entry = AuditEntry::of(deed, id, method, door);
+        let told = Mutex::new(Some(Told { entry, members: Vec::new() }));
+        Some(Arc::new(Self { told, audit: Arc::clone(audit) }))
     }
 
     /// Whom it is about.
     pub(crate) fn is_about(&self, say: impl FnOnce(&mut Subject)) {
-        if let Some(entry) = &mut *self.entry() {
-            say(&mut entry.subject);
+        if let Some(told) = &mut *self.told() {
+            say(&mut told.entry.subject);
+        }
+    }
+
+    /// Which memories it makes or ends together.
+    pub(crate) fn is_about_all(&self, members: Vec<Subject>) {
+        if let Some(told) = &mut *self.told() {
+            told.members = members;
         }
     }
 
     /// It is over.
     pub(crate) fn over(&self, outcome: &'static str) {
-        let Some(mut entry) = self.entry().take() else { return };
+        let Some(Told { mut entry, members }) = self.told().take() else { return };
         entry.time = SystemTime::now();
         entry.outcome = outcome;
         if is_denial(outcome) {
             entry.deed = Deed::Deny;
         }
+        // A failure did nothing to them.
+        let concerns_them = matches!(outcome, "OK" | CANCELLED);
+        let with_set = members.into_iter().filter(|_| concerns_them).map(|member| {
+            let set = entry.subject.id.clone();
+            let request_id = entry.subject.request_id.clone();
+            AuditEntry { subject: Subject { set, request_id, ..member }, ..entry.clone() }
+        });
+        let members: Vec<AuditEntry> = with_set.collect();
         self.audit.tell(entry);
+        members.into_iter().for_each(|member| self.audit.tell(member));
     }
 
-    fn entry(&self) -> MutexGuard<'_, Option<AuditEntry>> {
-        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    fn told(&self) -> MutexGuard<'_, Option<Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Audited {
     fn drop(&mut self) {
-        self.over("CANCELLED");
+        self.over(CANCELLED);
     }
 }
 
 /// A call of which nothing else is told is refused.
-pub(crate) fn refused(call: &Call, outcome: &'static str) {
+pub(crate) fn refused(call: &Call, failure: &Failure) {
+    let outcome = reason(failure);
     if let Some(audit) = &call.door.server.audit
         && call.audited.is_none()
         && is_denial(outcome)
     {
         let entry = AuditEntry::of(Deed::Deny, call.id, call.method, &call.door);
-        audit.tell(AuditEntry { outcome, ..entry });
+        audit.tell(AuditEntry { outcome, subject: Subject::of(failure), ..entry });
     }
 }
 
-/// A call is refused at the door, where its tenant is not known.
-pub(crate) fn shut_out(connection: &Connection, id: CallId, method: Method, reason: &'static str) {
-    if let Some(audit) = connection.server.audit.as_ref().filter(|_| is_denial(reason)) {
-        audit.tell(AuditEntry {
-            time: SystemTime::now(),
-            deed: Deed::Deny,
-            method: method.name(),
-            call_id: Some(id.to_string()),
-            tenant: None,
-            caller: None,
-            peer: connection.whereabouts(),
-            subject: Subject::default(),
-            outcome: reason,
-        });
+/// A call is refused at the door. Its tenant is the one that it came to, else its caller's own, as far as
+/// what it showed says.
+pub(crate) fn shut_out(
+    connection: &Connection,
+    id: CallId,
+    method: Method,
+    headers: &HeaderMap,
+    outcome: &'static str,
+) {
+    let server = &connection.server;
+    let Some(audit) = server.audit.as_ref().filter(|_| is_denial(outcome)) else { return };
+    let shown = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    let (authorization, tenant) = (shown("authorization"), shown("linmem-tenant"));
+    if let Some(door) = connection.last_door(authorization, tenant) {
+        let entry = AuditEntry::of(Deed::Deny, id, method, &door);
+        return audit.tell(AuditEntry { outcome, ..entry });
+    }
+    let who = server.tenants.who(Shown { peer: connection.peer(), authorization, tenant });
+    let mut entry = AuditEntry::uncalled(Deed::Deny, method.name(), outcome);
+    entry.call_id = Some(id.to_string());
+    entry.peer = connection.whereabouts();
+    entry.subject.named_tenant = tenant.map(printable);
+    entry.is_by(who.as_deref());
+    audit.tell(entry);
+}
+
+/// Somebody is refused where there is no call.
+pub(crate) fn turned_away(
+    server: &Server,
+    method: &'static str,
+    failure: &Failure,
+    stranger: Stranger,
+) {
+    if let Some(audit) = &server.audit {
+        let mut entry = AuditEntry::uncalled(Deed::Deny, method, reason(failure));
+        entry.peer = whereabouts(&Peer::Anonymous, stranger.address);
+        entry.is_by(stranger.who.as_deref());
+        audit.tell(entry);
     }
 }
 

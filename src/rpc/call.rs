@@ -18,7 +18,7 @@ use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
 use crate::rpc::server::Server;
-use crate::rpc::status::{Refusal, reason, status};
+use crate::rpc::status::{Refusal, status};
 use crate::rpc::task;
 use crate::rpc::untaken::Departure;
 use crate::tenancy::Occasion;
@@ -67,7 +67,8 @@ impl Call {
             call_id = %self.id, method = self.method.name(),
             tenant = %self.door.access.tenant().namespace.name, failure = %refusal.failure, "refused"
         );
-        audit::refused(self, reason(&refusal.failure));
+        self.door.server.note_refused(&refusal.failure);
+        audit::refused(self, &refusal.failure);
         status(refusal, &self.id.to_string())
     }
 
@@ -75,6 +76,13 @@ impl Call {
     pub(crate) fn is_about(&self, say: impl FnOnce(&mut Subject)) {
         if let Some(audited) = &self.audited {
             audited.is_about(say);
+        }
+    }
+
+    /// Says which memories it makes or ends together.
+    pub(crate) fn is_about_all(&self, members: impl FnOnce() -> Vec<Subject>) {
+        if let Some(audited) = &self.audited {
+            audited.is_about_all(members());
         }
     }
 

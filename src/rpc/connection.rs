@@ -24,12 +24,12 @@ use crate::rpc::admission::{Door, ShownForIt};
 use crate::rpc::audit::whereabouts;
 use crate::rpc::front;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
+use crate::rpc::newcomer::Newcomer;
 use crate::rpc::party::Party;
 use crate::rpc::places::Place;
 use crate::rpc::polls;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
-use crate::rpc::turns::{begin, shake_hands};
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Peer, Tenant};
@@ -102,41 +102,6 @@ struct Seat(Arc<Tenant>);
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.connections.give_back(1);
-    }
-}
-
-/// A connection that has a place and has not been taken up.
-#[derive(Debug)]
-pub struct Newcomer {
-    server: Arc<Server>,
-    number: u64,
-    place: Place,
-    /// Whom its turns are counted for.
-    party: Arc<Party>,
-}
-
-impl Newcomer {
-    /// The next one, in this place.
-    #[must_use]
-    pub fn new(server: &Arc<Server>, place: Place) -> Self {
-        let number = server.connections_ever.fetch_add(1, Ordering::Relaxed);
-        let party = Party::of(place.address(), number);
-        Self { server: Arc::clone(server), number, place, party }
-    }
-
-    /// Waits until it may be taken up; whether its peer is still there then.
-    pub async fn may_begin(&self, is_gone: impl Fn() -> bool) -> bool {
-        begin(&self.party, is_gone).await
-    }
-
-    /// Waits until it may have its TLS handshake.
-    pub async fn may_shake_hands(&self) {
-        shake_hands(&self.party).await;
-    }
-
-    /// It did not come through its TLS handshake.
-    pub fn failed(&self) {
-        self.server.note_handshake();
     }
 }
 
@@ -225,6 +190,21 @@ impl Connection {
         whereabouts(&self.peer, self.place.peer())
     }
 
+    /// The door of the last call that was let in, where that showed the same.
+    pub(crate) fn last_door(
+        &self,
+        authorization: Option<&[u8]>,
+        tenant: Option<&[u8]>,
+    ) -> Option<Arc<Door>> {
+        let recent = self.recent();
+        recent.as_ref().filter(|door| door.shown.is(authorization, tenant)).map(Arc::clone)
+    }
+
+    /// How it came.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     fn recent(&self) -> MutexGuard<'_, Option<Arc<Door>>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -284,7 +264,7 @@ struct Tied<'a>(&'a Connection);
 
 impl Drop for Tied<'_> {
     fn drop(&mut self) {
-        self.0.server.registry.let_go(&self.0.tie);
+        self.0.server.let_go(&self.0.tie, Arc::clone(&self.0.peer), self.0.place.peer());
     }
 }
 

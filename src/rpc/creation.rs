@@ -74,6 +74,7 @@ pub(crate) async fn create_set(call: &Call, body: Body) -> Result<Reply, Refusal
     let members = members.collect::<Result<Vec<_>, Failure>>()?;
     let set = call.door.access.create_set(&call.occasion, id, members, key).await?;
     call.is_about(|it| it.id = Some(set.id.to_string()));
+    call.is_about_all(|| set_service::subjects(call, &set));
     tracing::info!(
         call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
         set_id = %set.id, members = set.members.len(), "created a set"

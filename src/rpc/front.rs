@@ -90,7 +90,7 @@ pub(crate) fn handle(
             Err(failure) => {
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
                 connection.server.note_refused(&failure);
-                shut_out(&connection, id, method, reason(&failure));
+                shut_out(&connection, id, method, request.headers(), reason(&failure));
                 let status = status::status(&Refusal::from(failure), &id.to_string());
                 return Ok(refuse(&status, served));
             }

@@ -10,7 +10,7 @@ use prost::Message;
 use crate::error::Failure;
 use crate::model::{Protection, Volatility};
 use crate::proto::v1;
-use crate::registry::{Deletion, Found, LabelSelector, PresentationChange};
+use crate::registry::{Deletion, Found, LabelSelector, PresentationChange, Record};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::carrier::WithData;
@@ -203,10 +203,11 @@ pub(crate) async fn grow(call: &Call, body: Body) -> Result<Reply, Refusal> {
     call.is_about(|it| it.named(Some(&request.memory_id), request_id.as_deref()));
     let key = convert::request_key(call.method, request_id, &request)?;
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
-    let grown = call
-        .door
-        .access
-        .grow(&call.occasion, target, request.delta_pages, request.expected_pages, key)
+    let (access, delta_pages) = (&call.door.access, request.delta_pages);
+    let grown = access
+        .grow(&call.occasion, target, delta_pages, request.expected_pages, key, |record| {
+            call.is_about(|it| it.uid = Some(record.uid));
+        })
         .await?;
     call.is_about(|it| it.pages = Some(grown.current.get()));
     answer(&v1::GrowMemoryResponse {
@@ -325,7 +326,8 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     call.is_about(|it| it.named(Some(&request.memory_id), None));
     let target = convert::target(&request.memory_id, request.uid.as_deref())?;
     let deletion = Deletion { etag: request.etag };
-    match call.door.access.delete(&call.occasion, target, deletion).await {
+    let say = |record: &Record| call.is_about(|it| it.is(record));
+    match call.door.access.delete(&call.occasion, target, deletion, say).await {
         Ok(()) => tracing::info!(
             call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
             memory_id = %request.memory_id, "deleted"

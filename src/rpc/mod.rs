@@ -53,6 +53,7 @@ mod memory_service;
 mod message;
 mod method;
 mod moderation;
+mod newcomer;
 mod observe;
 mod operations;
 mod partition_service;
@@ -84,11 +85,12 @@ pub use audit::{AuditEntry, Deed, Subject};
 pub use audit_queue::{Audit, AuditQueue};
 pub use capability::Capability;
 pub use clock::ServingClock;
-pub use connection::{ConnectionLimits, Newcomer, serve};
+pub use connection::{ConnectionLimits, serve};
 pub use host::{
     Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, Measure, NumaNode,
 };
 pub use moderation::SetMark;
+pub use newcomer::Newcomer;
 pub use places::{Crowded, MostConnections, Place};
 pub use reload::{ConfigChange, ReloadWish, Reloaded, Reloads};
 pub use server::{Limits, Phase, Server};

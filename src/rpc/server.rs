@@ -20,8 +20,8 @@ use crate::error::Failure;
 use crate::metrics::{AuthMeters, Metrics};
 use crate::model::Uuid;
 use crate::proto::DESCRIPTORS;
-use crate::registry::{Record, Registry};
-use crate::rpc::audit::{AuditEntry, Deed};
+use crate::registry::{Record, Registry, Tie};
+use crate::rpc::audit::{AuditEntry, Deed, Stranger, turned_away, whereabouts};
 use crate::rpc::audit_queue::Audit;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
@@ -31,6 +31,8 @@ use crate::rpc::status::reason;
 use crate::tenancy::{Budget, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
 
 const ADMIN: &str = "linmem.v1.AdminService";
+/// What the audit log and a refusal call a look at the metrics page.
+const SCRAPE: &str = "GET /metrics";
 /// The services whose health is told by name.
 const SERVICES: [&str; 5] =
     ["", "linmem.v1.MemoryService", ADMIN, "linmem.v1.EventService", "linmem.v1.HookService"];
@@ -296,15 +298,26 @@ impl Server {
         self.auth.refused("TLS_HANDSHAKE");
     }
 
-    /// That whoever shows this may read the metrics page.
+    /// That whoever shows this, from there, may read the metrics page.
     ///
     /// # Errors
-    /// As [`Tenants::grant`]; ROLE_MISSING.
-    pub fn may_scrape(&self, authorization: &[u8]) -> Result<(), Failure> {
-        let shown = Shown { authorization: Some(authorization), ..Shown::by(&Peer::Anonymous) };
-        let grant = self.tenants.grant(shown, SystemTime::now());
-        let judged = grant.and_then(|grant| grant.require(Need::Scrape, "GET /metrics"));
-        judged.inspect_err(|failure| self.note_refused(failure))
+    /// As [`Tenants::grant`]; CREDENTIALS_MISSING where nothing is shown; ROLE_MISSING.
+    pub fn may_scrape(
+        &self,
+        authorization: Option<&[u8]>,
+        address: Option<IpAddr>,
+    ) -> Result<(), Failure> {
+        let shown = Shown { authorization, ..Shown::by(&Peer::Anonymous) };
+        let judged = match authorization {
+            None => Err(Failure::CredentialsMissing),
+            Some(_) => self.tenants.grant(shown, SystemTime::now()),
+        };
+        let judged = judged.and_then(|grant| grant.require(Need::Scrape, SCRAPE));
+        judged.inspect_err(|failure| {
+            self.note_refused(failure);
+            let who = authorization.and_then(|_| self.tenants.who(shown));
+            turned_away(self, SCRAPE, failure, Stranger { who, address });
+        })
     }
 
     /// Counts a refusal that is about who calls.
@@ -315,11 +328,22 @@ impl Server {
     /// A memory's lease ran out.
     pub fn tell_expired(&self, record: &Record) {
         if let Some(audit) = &self.audit {
-            audit.tell(AuditEntry::expired(record));
+            audit.tell(AuditEntry::ended(record, "lease"));
         }
     }
 
-    /// A signal has had the daemon do something, which failed so.
+    /// Ends the memories that went with a connection from there.
+    pub(crate) fn let_go(&self, tie: &Tie, peer: Arc<Peer>, address: Option<IpAddr>) {
+        let audit = self.audit.clone();
+        self.registry.let_go(tie, move |record| {
+            if let Some(audit) = &audit {
+                let peer = whereabouts(&peer, address);
+                audit.tell(AuditEntry { peer, ..AuditEntry::ended(record, "connection") });
+            }
+        });
+    }
+
+    /// A signal has had the daemon do something, which may have failed so.
     pub fn tell_signal(&self, signal: &'static str, failure: Option<&Failure>) {
         if let Some(audit) = &self.audit {
             let outcome = failure.map_or("OK", reason);

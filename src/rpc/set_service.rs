@@ -8,7 +8,8 @@ use hyper::body::Incoming as Body;
 
 use crate::error::Failure;
 use crate::proto::v1;
-use crate::registry::{Member, MemorySet};
+use crate::registry::{Member, MemorySet, Record};
+use crate::rpc::audit::Subject;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
@@ -55,6 +56,10 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let request = plain::<v1::DeleteMemorySetRequest>(call, body).await?.message;
     call.is_about(|it| it.named(Some(&request.set_id), None));
     let id = convert::id("set_id", &request.set_id)?;
+    call.is_about_all(|| {
+        let set = call.door.access.tenant().namespace.set(id.as_str());
+        set.map(|set| subjects(call, &set)).unwrap_or_default()
+    });
     match call.door.access.delete_set(&call.occasion, &id).await {
         Ok(()) => tracing::info!(
             call_id = %call.id, tenant = %call.door.access.tenant().namespace.name,
@@ -64,6 +69,17 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Err(failure) => return Err(failure.into()),
     }
     answer(&v1::DeleteMemorySetResponse {})
+}
+
+/// A set's memories that are there, for the audit log.
+pub(crate) fn subjects(call: &Call, set: &MemorySet) -> Vec<Subject> {
+    let there = |member| call.door.access.member(member, call.occasion.now);
+    let subject = |record: Arc<Record>| {
+        let mut subject = Subject::default();
+        subject.is(&record);
+        subject
+    };
+    set.members.iter().filter_map(there).map(subject).collect()
 }
 
 /// A set, where it is wanted with its memories.

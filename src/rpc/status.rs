@@ -97,7 +97,7 @@ pub(crate) fn status(refusal: &Refusal, call_id: &str) -> Status {
         _ => {}
     }
     let told = pb::Status { code: code as i32, message: message.clone(), details: all };
-    detailed(code, message, told.encode_to_vec())
+    Status::with_details(code, message, told.encode_to_vec().into())
 }
 
 /// `google.rpc.ErrorInfo`, in the same bytes for the same failure: the generated one's metadata are in an
@@ -138,11 +138,6 @@ pub(crate) fn unimplemented() -> Status {
 #[expect(clippy::disallowed_methods, reason = "the one file that makes statuses")]
 fn plain(code: Code, message: String) -> Status {
     Status::new(code, message)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one file that makes statuses")]
-fn detailed(code: Code, message: String, details: Vec<u8>) -> Status {
-    Status::with_details(code, message, details.into())
 }
 
 /// Reason, code and retry word; none for the one failure that has no reason.

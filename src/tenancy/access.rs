@@ -134,7 +134,7 @@ impl Access {
         Ok(record)
     }
 
-    /// Ends a memory.
+    /// Ends a memory, once it is said which that is.
     ///
     /// # Errors
     /// As [`Self::find`] and [`Registry::delete`].
@@ -143,8 +143,10 @@ impl Access {
         occasion: &Occasion,
         target: Target<'_>,
         deletion: Deletion,
+        say: impl FnOnce(&Record),
     ) -> Result<(), Failure> {
         let record = self.find(target, occasion.now)?;
+        say(&record);
         self.registry.delete(record, deletion, &occasion.gate).await
     }
 
@@ -157,7 +159,7 @@ impl Access {
         self.registry.keep_alive(&record, now)
     }
 
-    /// Adds pages.
+    /// Adds pages to a memory, once it is said which that is.
     ///
     /// # Errors
     /// As [`Self::find`] and [`Registry::grow`].
@@ -168,9 +170,11 @@ impl Access {
         delta_pages: u64,
         expected_pages: Option<u64>,
         request: Option<RequestKey>,
+        say: impl FnOnce(&Record),
     ) -> Result<Grown, Failure> {
         let Occasion { now, gate } = occasion;
         let record = self.find(target, *now)?;
+        say(&record);
         let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
         let grown = self
             .registry

@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use crate::tenancy::access::Access;
 use crate::tenancy::each_memory::EachMemory;
 use crate::tenancy::hooks::Clock;
-use crate::tenancy::identity::{Grant, Identities, Peer};
+use crate::tenancy::identity::{Grant, Identities, Identity, Peer};
 use crate::tenancy::roles::{Role, Roles};
 use crate::tenancy::table::{Founder, Table};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
@@ -144,6 +144,12 @@ impl Tenants {
     /// As [`Identities::grant`].
     pub fn grant(&self, shown: Shown<'_>, now: SystemTime) -> Result<Grant, Failure> {
         self.table().grant(shown, now)
+    }
+
+    /// Who shows this, let in or not; none where that is nobody who is mapped.
+    #[must_use]
+    pub fn who(&self, shown: Shown<'_>) -> Option<Arc<Identity>> {
+        self.table().identities.who(shown.peer, shown.authorization)
     }
 
     pub(super) fn table(&self) -> Arc<Table> {

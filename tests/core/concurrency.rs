@@ -78,11 +78,11 @@ fn step(floors: &Floors, seen: &Mutex<Seen>, dice: &mut Dice) {
                 assert_eq!(strange, None, "another memory's byte");
             })
         }
-        7..=8 => block_on(access.grow(&occasion, target, 1, None, None)).map(|grown| {
+        7..=8 => block_on(access.grow(&occasion, target, 1, None, None, |_| ())).map(|grown| {
             let from_to = (record.uid, grown.previous.get(), grown.current.get());
             assert!(seen.lock().unwrap().grown.insert(from_to), "{from_to:?} twice");
         }),
-        _ => block_on(access.delete(&occasion, target, Default::default())),
+        _ => block_on(access.delete(&occasion, target, Default::default(), |_| ())),
     };
     if let Err(failure) = outcome {
         assert!(may_be_gone(&failure), "{failure:?}");

@@ -247,12 +247,12 @@ impl Floors {
     }
 
     pub(crate) fn grow(&self, id: &str, delta: u64) -> Result<(u64, u64), linmemd::error::Failure> {
-        let grown = block_on(self.access.grow(&occasion(), target(id), delta, None, None))?;
+        let grown = block_on(self.access.grow(&occasion(), target(id), delta, None, None, |_| ()))?;
         Ok((grown.previous.get(), grown.current.get()))
     }
 
     pub(crate) fn delete(&self, id: &str) -> Result<(), linmemd::error::Failure> {
-        block_on(self.access.delete(&occasion(), target(id), Default::default()))
+        block_on(self.access.delete(&occasion(), target(id), Default::default(), |_| ()))
     }
 
     pub(crate) fn sweep(&self) {

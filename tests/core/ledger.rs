@@ -171,9 +171,9 @@ impl World {
             }
             30..50 => {
                 let delta = self.below(6);
-                block_on(access.grow(&occasion, target(id), delta, None, None)).map(drop)
+                block_on(access.grow(&occasion, target(id), delta, None, None, |_| ())).map(drop)
             }
-            50..70 => block_on(access.delete(&occasion, target(id), Default::default())),
+            50..70 => block_on(access.delete(&occasion, target(id), Default::default(), |_| ())),
             70..78 => {
                 let data = Bytes::from(vec![0xA7; usize::try_from(self.below(70_000)).unwrap()]);
                 block_on(access.write(&occasion, target(id), at, data.into()))
@@ -263,7 +263,8 @@ impl World {
         for access in &self.access.clone() {
             for number in 0..NAMES {
                 let id = format!("m{number}");
-                let _gone = block_on(access.delete(&occasion(), target(&id), Default::default()));
+                let _gone =
+                    block_on(access.delete(&occasion(), target(&id), Default::default(), |_| ()));
                 let segment = Id::new(&format!("s{number}")).unwrap();
                 let _gone = access.drop_segment(&occasion(), &segment);
             }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use linmemd::client::ClientError;
 use linmemd::client::proto::{
-    CreateMemoryRequest, GrowMemoryRequest, MemorySpec, ShareAccess, ShareMemoryRequest,
+    CreateMemoryRequest, CreateMemorySetRequest, GrowMemoryRequest, MemorySpec, NewMember, Owner,
+    ShareAccess, ShareMemoryRequest,
 };
 use linmemd::config::Config;
 use linmemd::daemon::Daemon;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use crate::authorization::{self, client_of};
 use crate::harness::{House, eventually, pages, tenant, within};
 
-fn house(change: impl FnOnce(&mut Config)) -> (House, TempDir) {
+pub(crate) fn house(change: impl FnOnce(&mut Config)) -> (House, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let house = House::with(|config| {
         config.audit.file = Some(folder.path().join("audit.jsonl"));
@@ -34,13 +35,13 @@ fn house(change: impl FnOnce(&mut Config)) -> (House, TempDir) {
     (house, folder)
 }
 
-fn lines(folder: &TempDir) -> Vec<Value> {
+pub(crate) fn lines(folder: &TempDir) -> Vec<Value> {
     let text = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Those once there are so many.
-async fn so_many(folder: &TempDir, count: usize) -> Vec<Value> {
+pub(crate) async fn so_many(folder: &TempDir, count: usize) -> Vec<Value> {
     eventually("the entries are written", async || lines(folder).len() >= count).await;
     let lines = lines(folder);
     assert_eq!(lines.len(), count, "{lines:#?}");
@@ -48,7 +49,7 @@ async fn so_many(folder: &TempDir, count: usize) -> Vec<Value> {
 }
 
 /// The reason of what was refused.
-fn why<T>(outcome: Result<T, ClientError>) -> String {
+pub(crate) fn why<T>(outcome: Result<T, ClientError>) -> String {
     match outcome {
         Err(ClientError::Refused(failure)) => failure.reason,
         Err(other) => panic!("{other}"),
@@ -56,7 +57,7 @@ fn why<T>(outcome: Result<T, ClientError>) -> String {
     }
 }
 
-fn shown<'a>(line: &'a Value, fields: &[&str]) -> Vec<&'a str> {
+pub(crate) fn shown<'a>(line: &'a Value, fields: &[&str]) -> Vec<&'a str> {
     fields.iter().map(|field| line[*field].as_str().unwrap_or("")).collect()
 }
 
@@ -105,6 +106,10 @@ async fn who_made_grew_and_ended_what_is_told_whatever_came_of_it_and_nothing_el
     assert_eq!((lines[0]["pages"].as_u64(), lines[1]["pages"].as_u64()), (Some(1), Some(2)));
     assert!(lines[2]["call_id"].is_string() && lines[2].get("caller").is_none());
     assert_eq!(shown(&lines[6], &["method"]), ["lease"]);
+    for line in &lines[1..4] {
+        assert_eq!(line["uid"], memory.uid, "which memory of that name: {line}");
+    }
+    assert!(lines[4].get("uid").is_none() && lines[3]["pages"] == 2);
     let file = folder.path().join("audit.jsonl");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!fs::read_to_string(file).unwrap().contains("bytes"));
@@ -127,7 +132,7 @@ async fn who_is_refused_for_who_they_are_is_told_and_so_is_an_operator() {
     let told: Vec<_> =
         lines.iter().map(|line| shown(line, &["event", "outcome", "caller", "tenant"])).collect();
     assert_eq!(told[0], ["create", "OK", "writer", "blue"]);
-    assert_eq!(told[1][..2], ["deny", "ROLE_MISSING"]);
+    assert_eq!(told[1], ["deny", "ROLE_MISSING", "reader", "blue"]);
     assert_eq!(told[2], ["deny", "CREDENTIALS_MISSING", "", ""]);
     assert_eq!(told[3], ["admin", "OK", "operator", "blue"]);
     assert_eq!(told[4], ["delete", "OK", "writer", "blue"]);
@@ -254,5 +259,49 @@ async fn with_whom_a_memory_is_shared_is_told_whatever_came_of_it() {
         ]
     );
     client.delete("m").await.unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_set_is_told_with_each_of_its_memories_and_a_connections_memory_with_its_connection() {
+    let (house, folder) = house(|_| {});
+    let (client, maker) = (house.client().await, house.client().await);
+    let member = |name: &str| NewMember { memory_id: Some(name.to_owned()), spec: Some(pages(1)) };
+    let request = || CreateMemorySetRequest {
+        set_id: Some("s".to_owned()),
+        members: vec![member("a"), member("b")],
+        ..CreateMemorySetRequest::default()
+    };
+    let set = client.create_memory_set(request()).await.unwrap();
+    assert_eq!(why(client.create_memory_set(request()).await), "SET_EXISTS");
+    client.delete("a").await.unwrap();
+    client.delete_memory_set("s", false).await.unwrap();
+    let spec = MemorySpec { owner: Owner::Connection.into(), ..pages(1) };
+    let tied = maker.create(Some("t"), spec).await.unwrap();
+    drop(maker);
+    let lines = so_many(&folder, 9).await;
+    let fields = ["event", "method", "outcome", "id", "set", "uid"];
+    let told: Vec<_> = lines.iter().map(|line| shown(line, &fields)).collect();
+    let of = |rpc: &str| format!("linmem.v1.MemoryService/{rpc}");
+    let [make, end] = ["CreateMemorySet", "DeleteMemorySet"].map(of);
+    let [create, delete] = ["CreateMemory", "DeleteMemory"].map(of);
+    let [a, b] = [0, 1].map(|place| set.members[place].uid.as_str());
+    let t = tied.uid.as_str();
+    assert_eq!(
+        told,
+        [
+            ["create", &make, "OK", "s", "", ""],
+            ["create", &make, "OK", "a", "s", a],
+            ["create", &make, "OK", "b", "s", b],
+            ["create", &make, "SET_EXISTS", "s", "", ""],
+            ["delete", &delete, "OK", "a", "", a],
+            ["delete", &end, "OK", "s", "", ""],
+            ["delete", &end, "OK", "b", "s", b],
+            ["create", &create, "OK", "t", "", t],
+            ["delete", "connection", "OK", "t", "", t],
+        ]
+    );
+    assert_eq!(lines[1]["call_id"], lines[0]["call_id"]);
+    assert_eq!(shown(&lines[8], &["tenant", "peer"]), ["default", "127.0.0.1"]);
     house.stop().await;
 }

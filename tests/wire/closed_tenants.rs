@@ -88,7 +88,7 @@ async fn a_closed_tenant_refuses_its_callers_ends_what_they_have_open_and_keeps_
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     refused(owner.list("").await, "CREDENTIALS_REFUSED", &[]);
     refused(client(&it.house, 0).await.read("w", 0, 1).await, "CREDENTIALS_REFUSED", &[]);
-    let scrape = it.house.daemon.server.may_scrape(authorization.as_bytes());
+    let scrape = it.house.daemon.server.may_scrape(Some(authorization.as_bytes()), None);
     assert!(scrape.is_err(), "its role of metrics too");
 
     // Operators look at it, at no byte.

@@ -24,19 +24,19 @@ use crate::contract::refused;
 use crate::harness::{House, eventually, pages, within};
 
 /// An authority, and the folder where the daemon finds what it has signed.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 /// A certificate and its key, PEM.
-struct Shown {
+pub(crate) struct Shown {
     certificate: String,
     key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -50,7 +50,7 @@ impl Authority {
         authority
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -61,7 +61,11 @@ impl Authority {
     }
 
     fn sign(&self, names: Vec<SanType>, serial: u64) -> Shown {
-        let mut params = CertificateParams::default();
+        self.sign_with(CertificateParams::default(), names, serial)
+    }
+
+    fn sign_with(&self, params: CertificateParams, names: Vec<SanType>, serial: u64) -> Shown {
+        let mut params = params;
         params.subject_alt_names = names;
         params.serial_number = Some(SerialNumber::from(serial));
         let key = KeyPair::generate().unwrap();
@@ -76,11 +80,18 @@ impl Authority {
         self.put("certificate.pem", &shown.certificate);
     }
 
-    fn client(&self, uri: &str, serial: u64) -> Shown {
+    pub(crate) fn client(&self, uri: &str, serial: u64) -> Shown {
         self.sign(vec![SanType::URI(uri.try_into().unwrap())], serial)
     }
 
-    fn revoke(&self, serial: u64) {
+    /// One whose time is over.
+    pub(crate) fn former_client(&self, uri: &str, serial: u64) -> Shown {
+        let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(2024, 1, 1);
+        self.sign_with(params, vec![SanType::URI(uri.try_into().unwrap())], serial)
+    }
+
+    pub(crate) fn revoke(&self, serial: u64) {
         let revoked = RevokedCertParams {
             serial_number: SerialNumber::from(serial),
             revocation_time: date_time_ymd(2024, 1, 1),
@@ -98,7 +109,7 @@ impl Authority {
         self.put("crl.pem", &params.signed_by(&self.issuer).unwrap().pem().unwrap());
     }
 
-    fn configure(&self, config: &mut Config) {
+    pub(crate) fn configure(&self, config: &mut Config) {
         config.tls.certificate = Some(self.path("certificate.pem"));
         config.tls.key = Some(self.path("key.pem"));
         config.tls.client_ca = Some(self.path("ca.pem"));
@@ -106,7 +117,7 @@ impl Authority {
         config.lease.sweep_interval = Duration::from_millis(10);
     }
 
-    fn options(&self, house: &House, shown: Option<&Shown>) -> ConnectOptions {
+    pub(crate) fn options(&self, house: &House, shown: Option<&Shown>) -> ConnectOptions {
         let endpoint = Endpoint::Https { host: "localhost".into(), port: house.grpc().port() };
         let pem = |text: &String| text.clone().into_bytes();
         let identity = shown.map(|shown| (pem(&shown.certificate), pem(&shown.key)));
@@ -121,7 +132,7 @@ impl Authority {
     }
 }
 
-fn by_uri(name: &str, uri: &str) -> Identity {
+pub(crate) fn by_uri(name: &str, uri: &str) -> Identity {
     Identity {
         name: name.to_owned(),
         tenant: "default".to_owned(),

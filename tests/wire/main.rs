@@ -14,6 +14,7 @@ mod contract;
 mod copies;
 mod deadlines;
 mod deciders;
+mod denials;
 mod discards;
 mod events;
 mod faults;

@@ -21,18 +21,27 @@ use crate::registry::waiters::Over;
 /// Names that are taken away in one moment: a fraction of a millisecond.
 const NAMES_AT_ONCE: usize = 256;
 
+/// Who is told of each that ends so.
+type Tell = dyn Fn(&Record) + Send + Sync;
+
 impl Registry {
     /// Ends the memories of a maker that is gone. From this moment nobody finds them; their charges
-    /// come back as their turn comes on the pool.
-    pub fn let_go(self: &Arc<Self>, tie: &Tie) {
+    /// come back as their turn comes on the pool, where each is told of.
+    pub fn let_go(self: &Arc<Self>, tie: &Tie, tell: impl Fn(&Record) + Send + Sync + 'static) {
+        let tied = tie.cut();
+        if tied.is_empty() {
+            return;
+        }
+        let tell: Arc<Tell> = Arc::new(tell);
         let mut lanes: BTreeMap<u32, Vec<Arc<Record>>> = BTreeMap::new();
-        for record in tie.cut() {
+        for record in tied {
             record.let_go();
             let lane = record.namespace().map_or(0, |namespace| namespace.lane());
             lanes.entry(lane).or_default().push(record);
         }
         for (lane, records) in lanes {
-            let mut end = Box::pin(Arc::clone(self).end_tied(lane, records.into()));
+            let mut end =
+                Box::pin(Arc::clone(self).end_tied(lane, records.into(), Arc::clone(&tell)));
             // On its way from here on; the sweep only looks whether the pool had room for it.
             if end.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
                 self.put_ending(end);
@@ -40,14 +49,15 @@ impl Registry {
         }
     }
 
-    async fn end_tied(self: Arc<Self>, lane: u32, records: Arc<[Arc<Record>]>) {
+    async fn end_tied(self: Arc<Self>, lane: u32, records: Arc<[Arc<Record>]>, tell: Arc<Tell>) {
         loop {
             let (registry, all) = (Arc::clone(&self), Arc::clone(&records));
+            let tell = Arc::clone(&tell);
             let job = async move {
                 onto_pool().await;
                 for some in all.chunks(NAMES_AT_ONCE) {
                     if let Some(namespace) = some.first().and_then(|one| one.namespace()) {
-                        namespace.leave_all(some);
+                        namespace.leave_all(some).iter().for_each(|record| tell(record));
                     }
                     some.iter().for_each(|record| registry.waiters.end(record.uid, Over::Gone));
                     turn().await;

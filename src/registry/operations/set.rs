@@ -108,7 +108,7 @@ impl Registry {
             namespace.sets.remove(&id, |set| {
                 job_gate.pass()?;
                 records.extend(set.members.iter().filter_map(|one| namespace.member(one)));
-                namespace.leave_all(&records);
+                let _gone = namespace.leave_all(&records);
                 Ok(())
             })?;
             for record in records {

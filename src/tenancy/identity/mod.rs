@@ -212,11 +212,21 @@ impl Identities {
         authorization: Option<&[u8]>,
         now: SystemTime,
     ) -> Result<Grant, Failure> {
-        let grant = match authorization {
-            Some(authorization) => self.bearer(authorization)?,
-            None => self.peer(peer)?,
-        };
+        let grant = self.shown(peer, authorization)?;
         if grant.has_expired(now) { Err(Failure::CredentialsExpired) } else { Ok(grant) }
+    }
+
+    /// Who shows this, whether it counts still or not; none where nobody who is mapped does.
+    #[must_use]
+    pub fn who(&self, peer: &Peer, authorization: Option<&[u8]>) -> Option<Arc<Identity>> {
+        self.shown(peer, authorization).ok()?.identity
+    }
+
+    fn shown(&self, peer: &Peer, authorization: Option<&[u8]>) -> Result<Grant, Failure> {
+        match authorization {
+            Some(authorization) => self.bearer(authorization),
+            None => self.peer(peer),
+        }
     }
 
     fn bearer(&self, authorization: &[u8]) -> Result<Grant, Failure> {

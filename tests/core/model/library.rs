@@ -58,7 +58,7 @@ impl Library {
             Deed::Grow { name: number, delta, expected } => {
                 let id = name(*number);
                 let occasion = occasion();
-                let grow = access.grow(&occasion, target(&id), *delta, *expected, None);
+                let grow = access.grow(&occasion, target(&id), *delta, *expected, None, |_| ());
                 let grown = block_on(grow)?;
                 Ok(Answer::Grown(grown.previous.get(), grown.current.get()))
             }
