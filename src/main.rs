@@ -5,7 +5,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn tell(config: &Config, confinement: &Confinement, json: bool) -> ExitCode {
 
 fn serve(loaded: &Loaded, confinement: Confinement, anew: Box<Source>) -> ExitCode {
     let config = &loaded.config;
-    logging::install(&config.log);
+    let last_words = logging::install(&config.log);
     // Afterwards it is not to be asked for any more.
     let at_terminal = io::stderr().is_terminal();
     let signals = match Signals::take() {
@@ -99,14 +99,16 @@ fn serve(loaded: &Loaded, confinement: Confinement, anew: Box<Source>) -> ExitCo
     }
     let exit = run(&daemon, signals, config.drain.limit);
     daemon.forget_socket();
-    // What was cut holds nothing that outlives the process: no need to wait for it.
-    match exit {
+    let code = match exit {
         Exit::Drained => {
             daemon.end_audit();
-            std::process::exit(0)
+            0
         }
-        Exit::Forced => std::process::exit(1),
-    }
+        Exit::Forced => 1,
+    };
+    drop(last_words);
+    // What was cut holds nothing that outlives the process: no need to wait for it.
+    std::process::exit(code)
 }
 
 /// Three commands to try next, for whoever started it by hand; `tests/readme.rs` runs them.
@@ -116,20 +118,18 @@ fn greet(addresses: &Addresses) {
         grpc => format!("--endpoint http://{grpc} "),
     };
     let run = "cargo run --release --bin linmemctl --";
-    // Nobody reads it where standard error is closed.
-    let _unread = writeln!(
-        io::stderr(),
+    logging::say(&format!(
         "\nContents live in RAM and end with this process. In another terminal, try:\n\n  \
          {run} {endpoint}create demo 1\n  \
          {run} {endpoint}write demo 0 --text hello\n  \
-         {run} {endpoint}dump demo 0 64\n"
-    );
+         {run} {endpoint}dump demo 0 64\n\n"
+    ));
 }
 
 /// Where linmemctl looks without being told.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:7420";
 
 fn fail(error: &impl std::fmt::Display) -> ExitCode {
-    let _unread = writeln!(io::stderr(), "linmemd: {error}");
+    logging::say(&format!("linmemd: {error}\n"));
     ExitCode::FAILURE
 }

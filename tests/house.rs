@@ -100,6 +100,7 @@ const FAMILIES: &[&str] = &[
     // Beside that list: what the contract leaves open.
     "tag_faults_total",
     "audit_lost_total",
+    "log_lines_dropped_total",
 ];
 
 struct Source {

@@ -6,6 +6,7 @@
 //! http ── /metrics …       │
 //! tick ── leases, quarantine, limits of the kernel, upkeep of the metrics, files and reloads
 //! audit ── who did what, written
+//! log ── what was told, written
 //! pressure ── volatile ranges purged while the host is short of memory
 //! pool-0, pool-1, …           slow kernel work, niced (registry/pool.rs)
 //! ```
@@ -33,6 +34,7 @@ mod http;
 mod json;
 mod ladder;
 mod listeners;
+mod log_queue;
 pub mod logging;
 mod named_files;
 mod page;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::daemon::logging;
 use crate::daemon::reload::Desk;
 use crate::metrics::{
     DaemonFigures, DaemonMeters, Metrics, OverloadMeters, PARTITIONS, ProcessFigures,
@@ -99,6 +100,7 @@ impl Page {
             draining: self.server.is_draining(),
             panics: self.server.panics(),
             each_dropped: self.server.tenants.each_memory().dropped(),
+            log_lines_dropped: logging::lost(),
         }
     }
 

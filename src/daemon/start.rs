@@ -31,7 +31,7 @@ use crate::daemon::runtime;
 use crate::daemon::start_error::StartError;
 use crate::daemon::tick::Tick;
 use crate::daemon::unix_socket::{self, BoundSocket};
-use crate::daemon::{capabilities, compose, hooks, named_files, partitions, pool};
+use crate::daemon::{capabilities, compose, hooks, logging, named_files, partitions, pool};
 use crate::memory::{Allocators, MmapAllocator};
 use crate::metrics::Metrics;
 use crate::model::Now;
@@ -327,6 +327,7 @@ impl Parts {
         let pressure = pressure::watch(config, kernel);
         let capabilities = capabilities::probe(kernel, &facts, pressure.as_ref(), fixed.is_some());
         confinement.begin(&**kernel, addresses.unix_socket.as_deref())?;
+        logging::start(confinement)?;
         let registry = Registry::new(
             compose::settings(config, facts.host_page_bytes),
             host,

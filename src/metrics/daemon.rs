@@ -8,9 +8,9 @@ use metrics::{Counter, Gauge};
 
 use crate::metrics::{
     CONFIG_RELOAD_SUCCESS, CONFIG_RELOAD_TIMESTAMP, CONNECTIONS, DRAINING, EACH_DROPPED_TOTAL,
-    HUGE_PAGES_FREE, IN_FLIGHT_BYTES, INSECURE_LISTENERS, Metrics, NUMA_NODE_FREE_BYTES,
-    PANICS_TOTAL, PLACEMENT_FALLBACKS_TOTAL, QUARANTINED_BYTES, QUARANTINED_MEMORIES,
-    RPC_IN_FLIGHT, TAG_FAULTS_TOTAL, TENANTS_FOLDED, VMAS, VMAS_LIMIT, float,
+    HUGE_PAGES_FREE, IN_FLIGHT_BYTES, INSECURE_LISTENERS, LOG_LINES_DROPPED_TOTAL, Metrics,
+    NUMA_NODE_FREE_BYTES, PANICS_TOTAL, PLACEMENT_FALLBACKS_TOTAL, QUARANTINED_BYTES,
+    QUARANTINED_MEMORIES, RPC_IN_FLIGHT, TAG_FAULTS_TOTAL, TENANTS_FOLDED, VMAS, VMAS_LIMIT, float,
 };
 
 impl Metrics {
@@ -31,6 +31,7 @@ impl Metrics {
             draining: gauge(DRAINING),
             panics: self.counter(PANICS_TOTAL, &[]),
             each_dropped: self.counter(EACH_DROPPED_TOTAL, &[]),
+            log_lines_dropped: self.counter(LOG_LINES_DROPPED_TOTAL, &[]),
         }
     }
 
@@ -93,6 +94,7 @@ pub struct DaemonMeters {
     draining: Gauge,
     panics: Counter,
     each_dropped: Counter,
+    log_lines_dropped: Counter,
 }
 
 /// What the daemon holds at a scrape.
@@ -122,6 +124,8 @@ pub struct DaemonFigures {
     pub panics: u64,
     /// Memories without series of their own.
     pub each_dropped: u64,
+    /// Lines of the log that were lost.
+    pub log_lines_dropped: u64,
 }
 
 impl DaemonMeters {
@@ -139,6 +143,7 @@ impl DaemonMeters {
         self.draining.set(if figures.draining { 1.0 } else { 0.0 });
         self.panics.absolute(figures.panics);
         self.each_dropped.absolute(figures.each_dropped);
+        self.log_lines_dropped.absolute(figures.log_lines_dropped);
     }
 }
 

@@ -98,6 +98,7 @@ families! {
     OVERLOAD_STEP Gauge "overload_step" "How short of memory the host is: 0 not at all, to 6, where calls are shed."
     AUTH_FAILURES_TOTAL Counter "auth_failures_total" "Callers refused for who they are or what they may do, by reason."
     AUDIT_LOST_TOTAL Counter "audit_lost_total" "Entries of the audit log that found no room or could not be written."
+    LOG_LINES_DROPPED_TOTAL Counter "log_lines_dropped_total" "Lines of the log that found no room or could not be written."
     TLS_EXPIRY Gauge "tls_certificate_expiry_timestamp_seconds" "When the daemon's certificate runs out, since the epoch."
     QUARANTINED_MEMORIES Gauge "quarantined_memories" "Memories that answer QUARANTINED."
     QUARANTINED_BYTES Gauge "quarantined_bytes" "Committed bytes of ranges that could not be wiped or given back."

@@ -40,7 +40,7 @@ fn every_thread_of_the_daemon_is_confined() {
         }
         names.push(name);
     }
-    for role in ["linmemd", "acceptor", "serving-0", "http", "pool-0", "tick", "pressure"] {
+    for role in ["linmemd", "acceptor", "serving-0", "http", "pool-0", "tick", "pressure", "log"] {
         assert!(names.iter().any(|name| name == role), "{role} is not among {names:?}");
     }
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();

@@ -35,6 +35,7 @@ mod lapses;
 mod leases;
 mod limits;
 mod lists;
+mod logs;
 mod moderation;
 mod numbers;
 mod operators;

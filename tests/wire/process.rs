@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -30,17 +30,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the real binary, perhaps with less of something, and waits until it serves.
     pub(crate) fn start(prepare: &str, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{prepare} exec \"$0\" \"$@\"")])
-            .args([env!("CARGO_BIN_EXE_linmemd"), "--listen", "127.0.0.1:0"])
-            .args(["--metrics-listen", "127.0.0.1:0"])
-            .env("LINMEMD_LOG__FORMAT", "json")
-            .env("LINMEMD_MEMORY__HOST_BUDGET", "64GiB")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = program(prepare, environment);
         let (sender, served) = std::sync::mpsc::channel();
         let streams: [Box<dyn std::io::Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -59,6 +49,21 @@ impl Process {
         }
         let (grpc, http) = served.recv_timeout(crate::harness::BOUND).expect("it serves");
         Self { child, grpc, http, log }
+    }
+
+    /// The same, of whose log nobody reads more than that it serves: the rest of it.
+    pub(crate) fn unread(environment: &[(&str, &str)]) -> (Self, BufReader<ChildStderr>) {
+        let mut child = program("", environment);
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        let (grpc, http) = loop {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it serves");
+            if let (Some(grpc), Some(http)) = (field(&line, "grpc"), field(&line, "http")) {
+                break (grpc, http);
+            }
+        };
+        (Self { child, grpc, http, log: Arc::default() }, log)
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -103,6 +108,20 @@ impl Drop for Process {
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }
+}
+
+fn program(prepare: &str, environment: &[(&str, &str)]) -> Child {
+    Command::new("sh")
+        .args(["-c", &format!("{prepare} exec \"$0\" \"$@\"")])
+        .args([env!("CARGO_BIN_EXE_linmemd"), "--listen", "127.0.0.1:0"])
+        .args(["--metrics-listen", "127.0.0.1:0"])
+        .env("LINMEMD_LOG__FORMAT", "json")
+        .env("LINMEMD_MEMORY__HOST_BUDGET", "64GiB")
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 fn field(line: &str, name: &str) -> Option<SocketAddr> {

@@ -28,6 +28,8 @@ pub enum Role {
     Pressure,
     /// Writes the audit log.
     Audit,
+    /// Writes the log.
+    Log,
 }
 
 /// A system call, and with what.
@@ -109,7 +111,7 @@ const EVERY: &[Allowed] = calls! {
     // Where the host's clock is none that can be read without a call.
     SYS_clock_gettime;
     SYS_getrandom;
-    // The log; bells of other threads; a signal is passed on to the main thread by either.
+    // The log before it has a thread; bells of other threads; a signal is passed on to the main thread by either.
     SYS_write; SYS_sendto; SYS_close;
     // One more of a descriptor: the acceptor's reserve, a watched file. A debug build looks at every
     // descriptor that it closes, and whether every socket waits.
@@ -192,7 +194,7 @@ const ENDS: &[Allowed] = calls! { SYS_unlinkat; SYS_exit_group; };
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Main,
         Self::Acceptor,
         Self::Serving,
@@ -201,6 +203,7 @@ impl Role {
         Self::Tick,
         Self::Pressure,
         Self::Audit,
+        Self::Log,
     ];
 
     /// Its name, as its threads' begin.
@@ -215,6 +218,7 @@ impl Role {
             Self::Tick => "tick",
             Self::Pressure => "pressure",
             Self::Audit => "audit",
+            Self::Log => "log",
         }
     }
 
@@ -230,7 +234,7 @@ impl Role {
             Self::Tick => &[FILES, OWNERS, FORMS],
             Self::Pressure => &[FILES, FORMS, TELLS],
             // What every thread may do is all that a writer needs.
-            Self::Audit => &[],
+            Self::Audit | Self::Log => &[],
         };
         let groups = groups.iter().chain([&EVERY, &NAMES]);
         let mut all: Vec<Allowed> = groups.flat_map(|group| group.iter().copied()).collect();
