@@ -8,9 +8,10 @@ use linmemd::client::proto::operation::Operation as Kind;
 use linmemd::client::proto::value::Value as Bits;
 use linmemd::client::proto::{
     Allocator, AtomicRmwOperation, Backing, CompareOperation, CopyOperation,
-    ExecuteOperationsRequest, FillOperation, GatherOperation, LoadOperation, MemorySpec, Opcode,
-    Operation, OperationResult, PackedOperations, ProtectMemoryRequest, Protection, ReadOperation,
-    ScatterOperation, StoreOperation, Value, Verification, WriteOperation,
+    ExecuteOperationsRequest, FenceOperation, FillOperation, GatherOperation, LoadOperation,
+    MemorySpec, Opcode, Operation, OperationResult, PackedOperations, ProtectMemoryRequest,
+    Protection, ReadOperation, ScatterOperation, StoreOperation, Value, Verification,
+    WriteOperation,
 };
 use linmemd::client::{Client, ClientError};
 use rand::rngs::StdRng;
@@ -347,6 +348,7 @@ async fn a_group_past_a_limit_is_too_large_and_names_the_limit() {
         let offsets = vec![0; count];
         vec![Kind::Gather(GatherOperation { width: 1, offsets }).into()]
     };
+    let fence = || Operation::from(Kind::Fence(FenceOperation {}));
     assert_eq!(client.gather("m", 1, vec![0; most]).await.unwrap().len(), most);
     let fill = |length| Operation::from(Kind::Fill(FillOperation { offset: 0, length, value: 1 }));
     client.execute("m", vec![fill(limits.max_group_bytes)]).await.unwrap();
@@ -354,6 +356,7 @@ async fn a_group_past_a_limit_is_too_large_and_names_the_limit() {
     client.execute("m", vec![read(0, limits.max_group_reply_bytes)]).await.unwrap();
     let rows: Vec<(&str, u64, u64, Vec<Operation>)> = vec![
         ("max_operations", most as u64, most as u64 + 1, gather(most + 1)),
+        ("max_operations", most as u64, most as u64 + 1, vec![fence(); most + 1]),
         (
             "max_group_bytes",
             limits.max_group_bytes,

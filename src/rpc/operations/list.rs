@@ -11,7 +11,7 @@ use crate::model::AccessKind;
 use crate::proto::v1::{self, operation::Operation as Kind, value::Value as Bits};
 use crate::rpc::operations::opcode::{Meaning, Number};
 use crate::rpc::operations::results::Shape;
-use crate::rpc::operations::{Segments, in_operation, invalid};
+use crate::rpc::operations::{MAX_OPERATIONS, Segments, in_operation, invalid, too_many};
 use crate::rpc::spec;
 
 /// Adds the operations of a list.
@@ -23,6 +23,10 @@ pub(crate) fn draft(
     list: v1::OperationList,
     segments: Segments<'_>,
 ) -> Result<Vec<Shape>, Failure> {
+    // Counted here, for a fence is no step of the group.
+    if list.operations.len() > MAX_OPERATIONS as usize {
+        return Err(too_many(list.operations.len()));
+    }
     draft.reserve(list.operations.len());
     let mut shapes = Vec::with_capacity(list.operations.len());
     for (place, operation) in list.operations.into_iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::memory::{Address, Draft, Width};
 use crate::model::AccessKind;
 use crate::proto::v1;
 use crate::rpc::operations::opcode::Meaning;
-use crate::rpc::operations::{Segments, in_operation, invalid};
+use crate::rpc::operations::{MAX_OPERATIONS, Segments, in_operation, invalid, too_many};
 
 /// Adds the operations of `packed`.
 ///
@@ -23,6 +23,9 @@ pub(crate) fn draft(
     segments: Segments<'_>,
 ) -> Result<(), Failure> {
     let mut rows = Rows::new(packed)?;
+    if rows.addresses.len() > MAX_OPERATIONS as usize {
+        return Err(too_many(rows.addresses.len()));
+    }
     draft.reserve(rows.addresses.len());
     while let Some(row) = rows.next() {
         let place = rows.place.saturating_sub(1);
