@@ -66,6 +66,28 @@ async fn a_session_hears_of_growth_and_of_the_end_of_what_it_has_attached() {
 }
 
 #[tokio::test]
+async fn a_handle_whose_memory_is_gone_says_so_until_another_memory_has_its_place() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    client.delete("m").await.unwrap();
+    detached(&mut raw, 1).await;
+    raw.say(attach(2, 1, "m"));
+    assert_eq!(reason(raw.result(2).await), "MEMORY_NOT_FOUND");
+    raw.say(single(3, read(0, 1)));
+    assert_eq!(reason(raw.result(3).await), "MEMORY_NOT_FOUND");
+    client.create(Some("m"), pages(1)).await.unwrap();
+    raw.say(attach(4, 1, "m"));
+    assert!(matches!(raw.result(4).await.outcome, Some(Outcome::Attached(_))));
+    raw.say(single(5, read(0, 1)));
+    assert_eq!(data(&raw.result(5).await), [0]);
+    raw.requests = None;
+    assert!(raw.ended().await.is_ok());
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_handle_that_was_given_back_hears_nothing() {
     let house = House::start();
     let client = house.client().await;

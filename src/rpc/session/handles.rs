@@ -87,24 +87,24 @@ impl Handles {
         Some(attached.found())
     }
 
-    /// Gives a memory a handle.
+    /// Gives a memory a handle, which may be that of one that is gone and has nothing left to do.
     ///
     /// # Errors
-    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory.
+    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory;
+    /// handles then are as they were.
     pub(super) fn attach(
         &mut self,
         handle: u32,
         attach: impl FnOnce() -> Result<Attachment, Failure>,
         read_only: bool,
     ) -> Result<&Attached, Failure> {
-        if self.all.get(&handle).is_some_and(|attached| attached.is_gone) {
-            self.detach(handle);
-        }
-        if self.all.contains_key(&handle) || self.leaving.contains_key(&handle) {
+        let own = self.all.get(&handle);
+        let is_in_use = own.is_some_and(|attached| !attached.is_gone || !attached.is_free());
+        if is_in_use || self.leaving.contains_key(&handle) {
             return Err(invalid("handle", "is in use"));
         }
         let count = self.all.len().saturating_add(self.leaving.len());
-        if count >= MAX_HANDLES as usize {
+        if own.is_none() && count >= MAX_HANDLES as usize {
             return Err(Failure::TooLarge {
                 field: "handle",
                 length: (count as u64).saturating_add(1),
