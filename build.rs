@@ -3,8 +3,11 @@
 //! message's length before a byte of it is buffered. The generated server that `benches/echo/` is
 //! goes to a folder of its own and shares the product's messages.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{env, fs};
+
+use protox::prost_reflect::prost_types::FileDescriptorSet;
 
 const FILES: [&str; 13] = [
     "linmem/v1/memory.proto",
@@ -33,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("linmem.bin"), protox::prost::Message::encode_to_vec(&descriptors))?;
+    fs::write(out.join("rpcs.rs"), rpcs(&descriptors)?)?;
     tonic_prost_build::configure()
         .build_server(false)
         .bytes(".")
@@ -48,4 +52,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Every RPC of the product, as `src/rpc/method.rs` must have it: an array of `(Method, path, Kind)`.
+fn rpcs(descriptors: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
+    let mut rows = String::from("[\n");
+    for file in descriptors.file.iter().filter(|file| file.package() == "linmem.v1") {
+        for service in &file.service {
+            for rpc in &service.method {
+                let (service, rpc, streams) =
+                    (service.name(), rpc.name(), rpc.client_streaming() || rpc.server_streaming());
+                let kind = if streams { "Stream" } else { "Unary" };
+                writeln!(rows, "(Method::{rpc}, \"linmem.v1.{service}/{rpc}\", Kind::{kind}),")?;
+            }
+        }
+    }
+    Ok(rows + "]\n")
 }

@@ -1,11 +1,11 @@
 //! [`need`]: what each RPC asks of its caller; the whole of authorization, in one table.
 //!
 //! Law: a row for every RPC of the protos, or this does not compile: [`Method`] is held to the
-//! descriptors by a test, and the match has no wildcard. What a message says can ask for more and
-//! never for less: a group that writes or wakes needs [`Need::Write`], a segment's bytes [`Need::Read`]. Health and reflection ask for nothing
-//! and show no tenant. What a share gives beside is asked where the memory is found
-//! (`tenancy/sharing.rs`): nothing, unless an operation says otherwise there; a test has the column of
-//! share-holders, RPC by RPC.
+//! descriptors as the build reads them, and the match has no wildcard. What a message says can ask for
+//! more and never for less: a group that writes or wakes needs [`Need::Write`], a segment's bytes
+//! [`Need::Read`]. Health and reflection ask for nothing and show no tenant. What a share gives beside is
+//! asked where the memory is found (`tenancy/sharing.rs`): nothing, unless an operation says otherwise
+//! there; a test has the column of share-holders, RPC by RPC.
 
 use crate::rpc::method::Method;
 use crate::tenancy::Need;
