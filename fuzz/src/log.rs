@@ -26,8 +26,11 @@ struct Listener;
 
 impl Write for Listener {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // Who names something by a token has told it.
-        let is_named = |at: usize| line[..at].ends_with(b"_id=");
+        // Who has a token in the name of something has told it.
+        let is_named = |at: usize| {
+            let word = line[..at].rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            word.windows(4).any(|part| part == b"_id=")
+        };
         let holds = |token: &str| {
             let mut parts = line.windows(token.len()).enumerate();
             parts.any(|(at, part)| part == token.as_bytes() && !is_named(at))
