@@ -29,8 +29,6 @@ const PAGES: u64 = 16;
 pub(crate) struct Latency {
     pub(crate) p50: u64,
     pub(crate) p99: u64,
-    pub(crate) max: u64,
-    pub(crate) calls: u64,
     pub(crate) failed: u64,
 }
 
@@ -38,8 +36,8 @@ impl Latency {
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let numbers: Option<Vec<u64>> =
             line.split_whitespace().map(|word| word.parse().ok()).collect();
-        let [p50, p99, max, calls, failed] = numbers?[..] else { return None };
-        Some(Self { p50, p99, max, calls, failed })
+        let [p50, p99, failed] = numbers?[..] else { return None };
+        Some(Self { p50, p99, failed })
     }
 }
 
@@ -100,8 +98,8 @@ pub(crate) fn run(target: &str, ca: Option<&Path>, time: Duration) -> bool {
         failed += failures;
     }
     let latencies = watch.end().latencies(&all).histogram;
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|q| latencies.value_at_quantile(q) / 1_000);
-    told(&format!("{p50} {p99} {max} {} {failed}", latencies.len()));
+    let [p50, p99] = [0.5, 0.99].map(|q| latencies.value_at_quantile(q) / 1_000);
+    told(&format!("{p50} {p99} {failed}"));
     failed == 0
 }
 

@@ -14,6 +14,7 @@
 //! | `HOSTILE_SEED` | what all randomness follows from | the time |
 //! | `HOSTILE_FROM` | the number of the first input, to make one again | 0 |
 //! | `HOSTILE_SECONDS` | each shape attacks for so long at least | 5 |
+//! | `HOSTILE_ROUNDS` | attacks of each shape; the median ratio counts | 3 |
 //! | `HOSTILE_RATIO` | the honest p99 beside a shape over that beside a spinner, at most | 2.0 |
 //! | `HOSTILE_GROWN` | hundredths of what was resident before a shape that may be so 30 s after | 105 |
 //!
@@ -60,6 +61,7 @@ const INPUTS: &str = "HOSTILE_INPUTS";
 /// The certificate of a daemon that speaks TLS.
 const CA: &str = "HOSTILE_CA";
 const SECONDS: &str = "HOSTILE_SECONDS";
+const ROUNDS: &str = "HOSTILE_ROUNDS";
 const GROWN: &str = "HOSTILE_GROWN";
 
 fn main() -> ExitCode {

@@ -1,9 +1,10 @@
 //! The siege: every shape against one daemon, each beside the honest tenant.
 //!
 //! Owns: the daemon, its config, the order of things and the table. Law: a round of each shape as a warm-up
-//! before anything is measured; each shape then from the same rest, and once more where the honest tenant
-//! was slow beside it, for what a loud machine adds is hardly there twice; the daemon must be the same
-//! process at the end, and must have counted no panic.
+//! before anything is measured; each shape then from the same rest, in rounds. A round measures the honest
+//! tenant beside a spinner and right after it beside the shape, for a loud machine is another one a minute
+//! later; the median of the rounds' ratios counts. The daemon must be the same process at the end, and must
+//! have counted no panic.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,8 +22,10 @@ use crate::resident::{Peak, resident};
 use crate::serving::Serving;
 use crate::shapes::Shape;
 use crate::stops;
-use crate::table::{Row, head};
-use crate::{CA, FROM, GROWN, INPUTS, ROLE, SECONDS, SEED, SHAPE, TARGET, number, say, text};
+use crate::table::{Round, Row, head};
+use crate::{
+    CA, FROM, GROWN, INPUTS, ROLE, ROUNDS, SECONDS, SEED, SHAPE, TARGET, number, say, text,
+};
 
 /// Times short enough to be seen within a shape's, and a tenant for the attackers that cannot have
 /// much: what it may have, in memories and in flight, is a part of the peak.
@@ -54,8 +57,6 @@ memories = 100
 const MILLION: u64 = 1_000_000;
 /// How long after a shape its memory is looked at.
 const AFTER: Duration = Duration::from_secs(30);
-/// The base figure is the median of so many.
-const BASES: usize = 3;
 
 struct Siege {
     serving: Serving,
@@ -63,6 +64,7 @@ struct Siege {
     group: Result<HalfACore, String>,
     seed: u64,
     seconds: u64,
+    rounds: u64,
     /// Hundredths of what was resident before a shape that may be so after it.
     grown: u64,
 }
@@ -85,6 +87,7 @@ pub(crate) fn run(
         group: HalfACore::new(),
         seed: number(SEED).unwrap_or(clock.as_secs()),
         seconds: number(SECONDS).unwrap_or(5),
+        rounds: number(ROUNDS).unwrap_or(3).max(1),
         grown: number(GROWN).unwrap_or(105),
     };
     let most = text("HOSTILE_RATIO").map_or(2.0, |ratio| ratio.parse().expect("a ratio"));
@@ -101,18 +104,13 @@ pub(crate) fn run(
     siege.clean();
     let _warm = siege.honest(1);
     stops::settle();
-    let base = siege.base();
     head();
     let (mut all, mut faults) = (0, Vec::new());
     for shape in shapes {
-        let attack = || siege.shape(shape, of(shape), base);
-        let first = attack();
-        let again = first.slow(most).map(|_first| attack());
-        faults.extend(again.as_ref().and_then(|again| again.slow(most)));
-        for row in [Some(first), again].into_iter().flatten() {
-            all += row.tally.inputs;
-            faults.extend(row.faults(siege.grown));
-        }
+        let row = siege.shape(shape, of(shape));
+        row.say();
+        all += row.inputs();
+        faults.extend(row.faults(most, siege.grown));
     }
     say(&format!("{all} inputs; the daemon lives"));
     for fault in &faults {
@@ -130,23 +128,24 @@ impl Siege {
     }
 
     /// One shape beside the honest tenant.
-    fn shape(&self, shape: &'static Shape, inputs: u64, base: Option<Latency>) -> Row {
-        let pid = self.serving.pid();
-        let before = resident(pid);
-        let peak = Peak::of(pid);
+    fn shape(&self, shape: &'static Shape, inputs: u64) -> Row {
+        let before = resident(self.serving.pid());
+        let inputs = inputs.div_ceil(self.rounds);
+        let rounds = (0..self.rounds).map(|_| self.round(shape, inputs)).collect();
+        let after = self.settled(before);
+        Row { name: shape.name, connections: shape.connections, rounds, before, after }
+    }
+
+    fn round(&self, shape: &'static Shape, inputs: u64) -> Round {
+        let base = self.base();
+        let peak = Peak::of(self.serving.pid());
         let attack = self.attacker(shape, inputs, self.seconds);
         thread::sleep(Duration::from_millis(300));
         let honest = self.honest(self.seconds);
         let (tally, bad) = self.told(attack);
         let peak = peak.end();
         self.clean();
-        let after = self.settled(before);
-        let ratio = base.filter(|base| base.p99 > 0).map(|base| quotient(honest.p99, base.p99));
-        let connections = shape.connections;
-        let resident = [before, peak, after];
-        let row = Row { name: shape.name, connections, tally, bad, honest, ratio, resident };
-        row.say();
-        row
+        Round { tally, bad, base, honest, peak }
     }
 
     /// Resident memory once it is what it was, or when the time is over.
@@ -161,22 +160,14 @@ impl Siege {
         }
     }
 
+    /// The honest tenant beside a spinner in the attackers' half of a core; none where there is no half.
     fn base(&self) -> Option<Latency> {
         self.group.as_ref().ok()?;
-        let mut bases: Vec<Latency> = (0..BASES)
-            .map(|_| {
-                let mut spinner = self.child("spinner", self.seconds + 1);
-                let latency = self.honest(self.seconds);
-                let _ended = spinner.kill();
-                let _reaped = spinner.wait();
-                latency
-            })
-            .collect();
-        bases.sort_by_key(|latency| latency.p99);
-        let base = bases[bases.len() / 2];
-        let Latency { p50, p99, max, calls, .. } = base;
-        say(&format!("beside a spinner: p50 {p50} p99 {p99} max {max} us of {calls} calls"));
-        Some(base)
+        let mut spinner = self.child("spinner", self.seconds + 1);
+        let latency = self.honest(self.seconds);
+        let _ended = spinner.kill();
+        let _reaped = spinner.wait();
+        Some(latency)
     }
 
     fn honest(&self, seconds: u64) -> Latency {
@@ -246,9 +237,4 @@ impl Siege {
             crate::shapes::clean(&client).await;
         });
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn quotient(one: u64, other: u64) -> f64 {
-    one as f64 / other as f64
 }
