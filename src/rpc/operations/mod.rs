@@ -3,6 +3,7 @@
 //! Law: both forms become one [`Group`]; what follows does not know which it
 //! was. A failure names the operation. The limits are in GetServerInfo.
 
+mod accesses;
 pub(crate) mod list;
 mod opcode;
 pub(crate) mod packed;

@@ -5,7 +5,8 @@
 //! OPERATION_UNKNOWN. Does nothing itself.
 
 use crate::error::Failure;
-use crate::memory::{Load, Operator, Widening, Width};
+use crate::memory::{Load, Operator, Width};
+use crate::rpc::operations::accesses::{ATOMIC_WIDTHS, LOADS, STORES, WIDE_LOADS};
 
 /// A type of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,83 +116,10 @@ fn atomic(place: u32) -> Option<Meaning> {
     })
 }
 
-const fn zero(width: Width, number: Number) -> (Load, Number) {
-    (Load::zero(width, number.width()), number)
-}
-
-const fn sign(width: Width, number: Number) -> (Load, Number) {
-    (Load { width, to: number.width(), widening: Widening::Sign }, number)
-}
-
-/// From 0x28 on: i32.load, i64.load, f32.load, f64.load, then the narrow ones.
-const LOADS: [(Load, Number); 14] = [
-    zero(Width::Four, Number::I32),
-    zero(Width::Eight, Number::I64),
-    zero(Width::Four, Number::F32),
-    zero(Width::Eight, Number::F64),
-    sign(Width::One, Number::I32),
-    zero(Width::One, Number::I32),
-    sign(Width::Two, Number::I32),
-    zero(Width::Two, Number::I32),
-    sign(Width::One, Number::I64),
-    zero(Width::One, Number::I64),
-    sign(Width::Two, Number::I64),
-    zero(Width::Two, Number::I64),
-    sign(Width::Four, Number::I64),
-    zero(Width::Four, Number::I64),
-];
-
-/// From 0x36 on.
-const STORES: [(Width, Number); 9] = [
-    (Width::Four, Number::I32),
-    (Width::Eight, Number::I64),
-    (Width::Four, Number::F32),
-    (Width::Eight, Number::F64),
-    (Width::One, Number::I32),
-    (Width::Two, Number::I32),
-    (Width::One, Number::I64),
-    (Width::Two, Number::I64),
-    (Width::Four, Number::I64),
-];
-
-const fn lanes(lane: Width, is_signed: bool) -> Load {
-    let widening = Widening::Lanes { lane, is_signed };
-    Load { width: Width::Eight, to: Width::Sixteen, widening }
-}
-
-const fn splat(width: Width) -> Load {
-    Load { width, to: Width::Sixteen, widening: Widening::Splat }
-}
-
-/// From 0xFD00 on: v128.load, its lanes, its splats.
-const WIDE_LOADS: [Load; 11] = [
-    Load::plain(Width::Sixteen),
-    lanes(Width::One, true),
-    lanes(Width::One, false),
-    lanes(Width::Two, true),
-    lanes(Width::Two, false),
-    lanes(Width::Four, true),
-    lanes(Width::Four, false),
-    splat(Width::One),
-    splat(Width::Two),
-    splat(Width::Four),
-    splat(Width::Eight),
-];
-
-/// i32, i64, i32 of 8 and 16 bits, i64 of 8, 16 and 32 bits.
-const ATOMIC_WIDTHS: [[Width; 2]; 7] = [
-    [Width::Four, Width::Four],
-    [Width::Eight, Width::Eight],
-    [Width::One, Width::Four],
-    [Width::Two, Width::Four],
-    [Width::One, Width::Eight],
-    [Width::Two, Width::Eight],
-    [Width::Four, Width::Eight],
-];
-
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
     use super::*;
+    use crate::memory::Widening;
     use crate::proto::v1::Opcode;
 
     /// Every value of the proto's enum, by trying all numbers.
