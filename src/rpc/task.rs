@@ -34,14 +34,31 @@ use crate::rpc::turns::{self, CALL, Place};
 const GRACE: Duration = Duration::from_millis(100);
 
 thread_local! {
-    /// The deadline of the call that was answered in the poll that is going on.
-    static ANSWERED: Cell<Option<Instant>> = const { Cell::new(None) };
-    /// When the caller of that call loses its right to it.
-    static LAPSE: Cell<Option<Lapse>> = const { Cell::new(None) };
-    /// What the reply did last in the poll that is going on.
-    static HANDED: Cell<Handed> = const { Cell::new(Handed::Nothing) };
+    /// By the call whose poll is going on.
+    static SAID: Cell<Said> = const { Cell::new(Said::NOTHING) };
     /// A call is being dropped because nobody takes its reply.
     static STALLED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What a call says of its answer while it is polled: nobody else's business, however that poll ends.
+#[derive(Default)]
+struct Said {
+    /// It was answered, and this is its deadline.
+    answered: Option<Instant>,
+    /// When its caller loses its right to it.
+    lapse: Option<Lapse>,
+    /// What the reply did last.
+    handed: Handed,
+}
+
+impl Said {
+    const NOTHING: Self = Self { answered: None, lapse: None, handed: Handed::Nothing };
+
+    fn add(more: impl FnOnce(&mut Self)) {
+        let mut said = SAID.take();
+        more(&mut said);
+        SAID.set(said);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,26 +74,28 @@ enum Handed {
 
 /// The call being served has its answer, which must have left by this deadline.
 pub(crate) fn answered_within(deadline: Option<Instant>) {
-    ANSWERED.set(deadline);
+    Said::add(|said| said.answered = deadline);
 }
 
 /// The call being served has its answer, which lasts, and must have left a little after this is ready;
 /// or after what was said so before.
 pub(crate) fn answered_unless(lapse: Lapse) {
-    LAPSE.set(Some(match LAPSE.take() {
-        None => lapse,
-        Some(other) => either(lapse, other),
-    }));
+    Said::add(|said| {
+        said.lapse = Some(match said.lapse.take() {
+            None => lapse,
+            Some(other) => either(lapse, other),
+        });
+    });
 }
 
 /// The reply being polled is asked for more.
 pub(crate) fn taken() {
-    HANDED.set(Handed::Taken);
+    Said::add(|said| said.handed = Handed::Taken);
 }
 
 /// The reply being polled hands something over, which must be taken within `limit`.
 pub(crate) fn handed_over(limit: Duration) {
-    HANDED.set(Handed::Over(limit));
+    Said::add(|said| said.handed = Handed::Over(limit));
 }
 
 /// Whether the call being dropped is dropped because nobody takes its reply.
@@ -134,8 +153,10 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
             return Poll::Pending;
         }
         let Some(task) = this.task.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        // One that panicked has left what it said.
+        drop(SAID.take());
         let outcome = task.poll(context);
-        let (answered, handed) = (ANSWERED.take(), HANDED.take());
+        let Said { answered, lapse, handed } = SAID.take();
         if outcome.is_ready() {
             return outcome;
         }
@@ -153,7 +174,7 @@ impl<F: Future<Output = ()>> Future for CallTask<F> {
         if let Some(deadline) = answered {
             *this.end = timer(deadline.checked_add(GRACE));
         }
-        if let Some(lapse) = LAPSE.take() {
+        if let Some(lapse) = lapse {
             *this.lapse = Some(lapse);
         }
         if this.lapse.as_mut().is_some_and(|lapse| lapse.as_mut().poll(context).is_ready()) {
@@ -232,6 +253,36 @@ mod tests {
             tell.send(waits_once.await).unwrap();
         });
         assert_eq!(told.await.unwrap(), 2, "polled again, though nobody woke it");
+    }
+
+    /// A lapse that tells when it is looked at.
+    fn watched() -> (Lapse, Arc<AtomicUsize>) {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let told = Arc::clone(&looks);
+        let lapse = poll_fn(move |_context| {
+            told.fetch_add(1, Ordering::Relaxed);
+            Poll::Pending
+        });
+        (Box::pin(lapse), looks)
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_callers_right_is_no_others_however_its_call_ended() {
+        let (of_done, done_looks) = watched();
+        let (of_broken, broken_looks) = watched();
+        let (own, own_looks) = watched();
+        tasks().execute(async move { answered_unless(of_done) });
+        tasks().execute(async move {
+            answered_unless(of_broken);
+            panic!("as told");
+        });
+        let (_keep, never) = oneshot::channel::<()>();
+        tasks().execute(async move {
+            answered_unless(own);
+            let _never = never.await;
+        });
+        let looks = [done_looks, broken_looks, own_looks].map(|it| it.load(Ordering::Relaxed));
+        assert_eq!(looks, [0, 0, 1]);
     }
 
     #[tokio::test]
