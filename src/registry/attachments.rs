@@ -1,12 +1,13 @@
 //! [`Attachments`]: what happens to the memories that one session has attached.
 //!
 //! ```text
-//! a record: who has it attached ──tell──> the session's inbox: what changed, by handle ──wake──> its poll
+//! a record: who has it attached ──tell──> the session's inbox: what changed, of which ──wake──> its poll
 //! ```
 //!
 //! Law: telling waits for nobody and costs a memory that nobody has attached one look. What a handle is
 //! told is what became of its memory in the end: many growths are one, and its end is the last. A handle
-//! that is given up is told nothing more. Does not know sessions.
+//! that is given up is told nothing more, and one that takes its place, even for the same memory, is
+//! another. Does not know sessions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,61 +33,74 @@ pub struct Attachments(Mutex<Inbox>);
 
 #[derive(Debug, Default)]
 struct Inbox {
-    changed: BTreeMap<u32, Changed>,
+    /// With their handles, by the numbers of the attachments.
+    changed: BTreeMap<u64, (u32, Changed)>,
     waker: Option<Waker>,
+    /// Attachments so far.
+    count: u64,
 }
+
+/// One attachment: the place of its inbox, and its number there.
+pub(super) type Place = (usize, u64);
 
 /// One memory that is attached. Given up when dropped.
 #[must_use = "given up when dropped"]
 #[derive(Debug)]
 pub struct Attachment {
     found: Found,
-    handle: u32,
+    number: u64,
     told: Arc<Attachments>,
 }
 
-/// Who has a memory attached: by the place of their inboxes and their handles.
+/// Who has a memory attached, and their handles for it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attached(BTreeMap<(usize, u32), Arc<Attachments>>);
+pub(super) struct Attached(BTreeMap<Place, (u32, Arc<Attachments>)>);
 
 impl Attached {
-    pub(super) fn insert(&mut self, place: (usize, u32), told: Arc<Attachments>) {
-        self.0.insert(place, told);
+    pub(super) fn insert(&mut self, place: Place, handle: u32, told: Arc<Attachments>) {
+        self.0.insert(place, (handle, told));
     }
 
-    pub(super) fn remove(&mut self, place: (usize, u32)) -> Option<Arc<Attachments>> {
-        self.0.remove(&place)
+    pub(super) fn remove(&mut self, place: Place) -> Option<Arc<Attachments>> {
+        self.0.remove(&place).map(|(_, told)| told)
     }
 
     /// Tells all of them.
     pub(super) fn tell(self, changed: Changed) {
-        self.0.into_iter().for_each(|((_, handle), told)| told.put(handle, changed));
+        for ((_, number), (handle, told)) in self.0 {
+            told.put(number, handle, changed);
+        }
     }
 }
 
 impl Attachments {
-    /// Hears of a memory from now on, by a handle that is free.
+    /// Hears of a memory from now on, as of this handle's.
     pub fn attach(self: &Arc<Self>, found: impl Into<Found>, handle: u32) -> Attachment {
-        let attachment = Attachment { found: found.into(), handle, told: Arc::clone(self) };
+        let attachment =
+            Attachment { found: found.into(), number: self.number(), told: Arc::clone(self) };
         let (found, place) = (&attachment.found, attachment.place());
-        found
-            .record()
-            .aside()
-            .rare
-            .get_or_insert_default()
-            .attached
-            .insert(place, Arc::clone(self));
+        found.record().aside().rare.get_or_insert_default().attached.insert(
+            place,
+            handle,
+            Arc::clone(self),
+        );
         if let Some(share) = found.share() {
-            share.attach(place, self);
+            share.attach(place, handle, self);
         }
         attachment
+    }
+
+    fn number(&self) -> u64 {
+        let mut inbox = self.inbox();
+        inbox.count = inbox.count.wrapping_add(1);
+        inbox.count
     }
 
     /// What became of the memory of a handle.
     pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<(u32, Changed)> {
         let mut inbox = self.inbox();
         match inbox.changed.pop_first() {
-            Some(changed) => Poll::Ready(changed),
+            Some((_, changed)) => Poll::Ready(changed),
             None => {
                 match &mut inbox.waker {
                     Some(waker) => waker.clone_from(context.waker()),
@@ -97,9 +111,9 @@ impl Attachments {
         }
     }
 
-    fn put(&self, handle: u32, changed: Changed) {
+    fn put(&self, number: u64, handle: u32, changed: Changed) {
         let mut inbox = self.inbox();
-        let last = inbox.changed.entry(handle).or_insert(changed);
+        let (_, last) = inbox.changed.entry(number).or_insert((handle, changed));
         *last = changed.max(*last);
         let waker = inbox.waker.take();
         drop(inbox);
@@ -121,8 +135,8 @@ impl Attachment {
         &self.found
     }
 
-    fn place(&self) -> (usize, u32) {
-        (Arc::as_ptr(&self.told).addr(), self.handle)
+    fn place(&self) -> Place {
+        (Arc::as_ptr(&self.told).addr(), self.number)
     }
 }
 
@@ -134,7 +148,7 @@ impl Drop for Attachment {
         if let Some(share) = self.found.share() {
             share.detach(self.place());
         }
-        self.told.inbox().changed.remove(&self.handle);
+        self.told.inbox().changed.remove(&self.number);
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::error::Failure;
 use crate::model::{Id, MemoryId, Now, Resource, ShareAccess, ShareId, TenantName};
-use crate::registry::attachments::{Attached, Attachments, Changed};
+use crate::registry::attachments::{Attached, Attachments, Changed, Place};
 use crate::registry::by_name::{Entry, not_found};
 use crate::registry::events::{Happening, ShareStep, Sharing};
 use crate::registry::gate::Gate;
@@ -252,14 +252,14 @@ impl Share {
     }
 
     /// Tells a session of its end, if that is to come.
-    pub(super) fn attach(&self, place: (usize, u32), told: &Arc<Attachments>) {
+    pub(super) fn attach(&self, place: Place, handle: u32, told: &Arc<Attachments>) {
         let mut life = self.life();
         if life.end.is_none() {
-            life.attached.insert(place, Arc::clone(told));
+            life.attached.insert(place, handle, Arc::clone(told));
         }
     }
 
-    pub(super) fn detach(&self, place: (usize, u32)) {
+    pub(super) fn detach(&self, place: Place) {
         let told = self.life().attached.remove(place);
         drop(told);
     }
