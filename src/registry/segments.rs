@@ -5,6 +5,7 @@
 //! no memory's pages. Does not know memories.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -25,7 +26,8 @@ pub(super) const SEGMENT_BYTES: u64 = 256;
 pub struct Segment {
     /// Its name.
     pub id: SegmentId,
-    /// Its bytes. Who keeps them longer than the segment keeps what nobody pays for.
+    /// Its bytes. Who keeps them longer than the segment keeps what nobody pays for; [`Self::part`] keeps
+    /// the segment too.
     pub bytes: Bytes,
     /// CRC-32C of them.
     pub crc32c: u32,
@@ -43,6 +45,15 @@ impl fmt::Debug for Segment {
     }
 }
 
+/// Its bytes with what pays for them.
+struct Paid(Arc<Segment>);
+
+impl AsRef<[u8]> for Paid {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
 impl Entry for Segment {
     const RESOURCE: Resource = Resource::Segment;
     const MOST: usize = MOST_SEGMENTS;
@@ -53,15 +64,16 @@ impl Entry for Segment {
 }
 
 impl Segment {
-    /// A part of its bytes, shared.
+    /// A part of its bytes, shared; the segment stays paid for as long as anyone has it.
     ///
     /// # Errors
     /// OUT_OF_BOUNDS, naming the segment.
-    pub fn part(&self, offset: u64, length: u64) -> Result<Bytes, Failure> {
+    pub fn part(self: &Arc<Self>, offset: u64, length: u64) -> Result<Bytes, Failure> {
         match ByteRange::within(offset, length, ByteCount::of(&self.bytes)) {
             Ok(part) => {
                 let start = ByteCount::new(part.start()).as_usize();
-                Ok(self.bytes.slice(start..ByteCount::new(part.end()).as_usize()))
+                let whole = Bytes::from_owner(Paid(Arc::clone(self)));
+                Ok(whole.slice(start..ByteCount::new(part.end()).as_usize()))
             }
             Err(part) => Err(Failure::OutOfSegment { segment_id: self.id.clone(), part }),
         }

@@ -82,9 +82,8 @@ impl Access {
         let source = record.source(&segment, part.offset, part.length);
         let source = source.inspect_err(|_trap| self.tenant.meters.trapped(Trap::OutOfBounds))?;
         self.tenant.rates.take(0, part.length)?;
-        // The segment stays paid for until its bytes are in place.
-        let paid = move |_written: &Sources| drop(segment);
-        let init = self.write_at(occasion, record, offset, source.into(), AccessKind::Init, paid);
+        let (source, kind) = (source.into(), AccessKind::Init);
+        let init = self.write_at(occasion, record, offset, source, kind, |_written| ());
         self.through(&found, ShareAccess::ReadWrite, &occasion.gate, init).await
     }
 }

@@ -90,7 +90,12 @@ impl Record {
     ///
     /// # Errors
     /// OUT_OF_BOUNDS, naming the segment and counted as this memory's trap.
-    pub fn source(&self, segment: &Segment, offset: u64, length: u64) -> Result<Bytes, Failure> {
+    pub fn source(
+        &self,
+        segment: &Arc<Segment>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, Failure> {
         segment.part(offset, length).inspect_err(|_trap| self.note_trap())
     }
 }
