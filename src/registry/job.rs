@@ -45,16 +45,32 @@ pub(super) async fn turn() {
     .await;
 }
 
+/// Whose turns a job takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane {
+    /// The tenant's number.
+    pub tenant: u32,
+    /// It keeps a memory of another tenant's, who may be waiting for it: its turns come before those of
+    /// the tenant's other jobs.
+    pub is_awaited: bool,
+}
+
+impl From<u32> for Lane {
+    fn from(tenant: u32) -> Self {
+        Self { tenant, is_awaited: false }
+    }
+}
+
 /// Where jobs wait for a thread.
 pub(super) trait Turns: Send + Sync {
-    /// Puts a job at the back of a lane, if there is room.
+    /// Puts a job in a lane, if there is room: at the back, or of those that are awaited.
     ///
     /// # Errors
     /// Why not.
-    fn enter(&self, lane: u32, job: Arc<dyn Runnable>) -> Result<(), Failure>;
+    fn enter(&self, lane: Lane, job: Arc<dyn Runnable>) -> Result<(), Failure>;
 
-    /// Puts a job that was admitted once at the back of a lane.
-    fn enter_again(&self, lane: u32, job: Arc<dyn Runnable>);
+    /// Puts a job that was admitted once in a lane again: at the back, or of those that are awaited.
+    fn enter_again(&self, lane: Lane, job: Arc<dyn Runnable>);
 
     /// A job panicked.
     fn panicked(&self);
@@ -106,7 +122,7 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Some work, its result, and who waits for it.
 pub(super) struct Job<T> {
     turns: Arc<dyn Turns>,
-    lane: u32,
+    lane: Lane,
     gate: Arc<Gate>,
     state: Mutex<State<T>>,
 }
@@ -145,7 +161,7 @@ impl<T: Send + 'static> Job<T> {
     /// Begins `work` on the calling thread. Its gate is the call's.
     pub(super) fn begin(
         turns: Arc<dyn Turns>,
-        lane: u32,
+        lane: Lane,
         gate: Arc<Gate>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Completion<T> {

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::memory::lock::Locked;
 use crate::memory::sync::{Mutex, lock};
 use crate::registry::gate::Gate;
-use crate::registry::job::{Completion, Job, Runnable, Turns, turn};
+use crate::registry::job::{Completion, Job, Lane, Runnable, Turns, turn};
 use crate::registry::pool::in_steps;
 
 fn explore(test: impl Fn() + Send + Sync + 'static) {
@@ -30,12 +30,12 @@ struct OneJob {
 }
 
 impl Turns for OneJob {
-    fn enter(&self, lane: u32, job: Arc<dyn Runnable>) -> Result<(), Failure> {
+    fn enter(&self, lane: Lane, job: Arc<dyn Runnable>) -> Result<(), Failure> {
         self.enter_again(lane, job);
         Ok(())
     }
 
-    fn enter_again(&self, _lane: u32, job: Arc<dyn Runnable>) {
+    fn enter_again(&self, _lane: Lane, job: Arc<dyn Runnable>) {
         assert!(lock(&self.queued).replace(job).is_none(), "queued once");
     }
 

@@ -6,8 +6,9 @@
 //! lanes   3: [job]  0: [job][job]  7: [job]   goes to the back
 //! ```
 //!
-//! Law: a job is a future; whenever it gives way it goes to the back of its tenant's lane, and while
-//! it waits for a memory it stands in none. What a job is and how its caller hears of it is in
+//! Law: a job is a future; whenever it gives way it goes to the back of its tenant's lane, or before it
+//! where another tenant waits for what it keeps, and while it waits for a memory it stands in none. A lane
+//! has no more room than it leaves: k tenants that fill theirs have k of k + 1 parts. What a job is and how its caller hears of it is in
 //! `job.rs`; no runtime is known here. Lock order: the queues are a leaf.
 
 use std::cell::Cell;
@@ -25,7 +26,9 @@ use crate::os::heap::give_back;
 use crate::registry::gate::Gate;
 use crate::registry::job::{Completion, Job, Runnable, Turns, turn};
 
-/// Jobs that may wait, over all tenants.
+pub(super) use crate::registry::job::Lane;
+
+/// Jobs that may wait, over all tenants; of one no more than would be left for the others.
 const MAX_QUEUED: usize = 16_384;
 /// Without a job for so long, a thread gives back what its jobs have left of its heap.
 const IDLE: Duration = Duration::from_secs(10);
@@ -68,17 +71,17 @@ impl Pool {
     /// waited for.
     pub fn run<T: Send + 'static>(
         &self,
-        lane: u32,
+        lane: impl Into<Lane>,
         gate: Arc<Gate>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Completion<T> {
-        Job::begin(Arc::clone(&self.shared) as Arc<dyn Turns>, lane, gate, work)
+        Job::begin(Arc::clone(&self.shared) as Arc<dyn Turns>, lane.into(), gate, work)
     }
 
     /// [`Self::run`] for work of one turn.
     pub fn run_once<T: Send + 'static>(
         &self,
-        lane: u32,
+        lane: impl Into<Lane>,
         gate: Arc<Gate>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Completion<T> {
@@ -149,28 +152,52 @@ struct Shared {
 
 #[derive(Default)]
 struct Queues {
-    lanes: HashMap<u32, VecDeque<Arc<dyn Runnable>>>,
+    lanes: HashMap<u32, Jobs>,
     /// The lanes that are not empty, in order of turn.
     turn: VecDeque<u32>,
     queued: usize,
     closed: bool,
 }
 
+/// One tenant's, in order.
+#[derive(Default)]
+struct Jobs {
+    /// Those that others wait for.
+    awaited: VecDeque<Arc<dyn Runnable>>,
+    usual: VecDeque<Arc<dyn Runnable>>,
+}
+
+impl Jobs {
+    fn len(&self) -> usize {
+        self.awaited.len().saturating_add(self.usual.len())
+    }
+
+    fn pop(&mut self) -> Option<Arc<dyn Runnable>> {
+        self.awaited.pop_front().or_else(|| self.usual.pop_front())
+    }
+}
+
 impl Queues {
-    fn push(&mut self, lane: u32, job: Arc<dyn Runnable>) {
-        let jobs = self.lanes.entry(lane).or_default();
-        if jobs.is_empty() {
-            self.turn.push_back(lane);
+    /// Whether a lane may have one more.
+    fn has_room(&self, lane: Lane) -> bool {
+        let own = self.lanes.get(&lane.tenant).map_or(0, Jobs::len);
+        own < MAX_QUEUED.saturating_sub(self.queued)
+    }
+
+    fn push(&mut self, tenant: u32, is_awaited: bool, job: Arc<dyn Runnable>) {
+        let jobs = self.lanes.entry(tenant).or_default();
+        if jobs.len() == 0 {
+            self.turn.push_back(tenant);
         }
-        jobs.push_back(job);
+        if is_awaited { &mut jobs.awaited } else { &mut jobs.usual }.push_back(job);
         self.queued = self.queued.saturating_add(1);
     }
 
     fn pop(&mut self) -> Option<Arc<dyn Runnable>> {
         let lane = self.turn.pop_front()?;
         let jobs = self.lanes.get_mut(&lane)?;
-        let job = jobs.pop_front()?;
-        if jobs.is_empty() {
+        let job = jobs.pop()?;
+        if jobs.len() == 0 {
             self.lanes.remove(&lane);
         } else {
             self.turn.push_back(lane);
@@ -188,8 +215,13 @@ impl Shared {
         }
     }
 
-    fn push(&self, mut queues: MutexGuard<'_, Queues>, lane: u32, job: Arc<dyn Runnable>) {
-        queues.push(lane, job);
+    fn push(
+        &self,
+        mut queues: MutexGuard<'_, Queues>,
+        Lane { tenant, is_awaited }: Lane,
+        job: Arc<dyn Runnable>,
+    ) {
+        queues.push(tenant, is_awaited, job);
         let alone = queues.queued == 1;
         drop(queues);
         // A pool thread looks for its next job itself, and soon: what it queued alone waits for it.
@@ -224,9 +256,9 @@ impl Shared {
 }
 
 impl Turns for Shared {
-    fn enter(&self, lane: u32, job: Arc<dyn Runnable>) -> Result<(), Failure> {
+    fn enter(&self, lane: Lane, job: Arc<dyn Runnable>) -> Result<(), Failure> {
         let queues = lock(&self.queues);
-        if queues.closed || queues.queued >= MAX_QUEUED {
+        if queues.closed || !queues.has_room(lane) {
             return Err(Failure::Overloaded {
                 limit_name: "queued_jobs",
                 limit: MAX_QUEUED as u64,
@@ -238,7 +270,7 @@ impl Turns for Shared {
         Ok(())
     }
 
-    fn enter_again(&self, lane: u32, job: Arc<dyn Runnable>) {
+    fn enter_again(&self, lane: Lane, job: Arc<dyn Runnable>) {
         self.push(lock(&self.queues), lane, job);
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use crate::error::Failure;
 use crate::registry::gate::Gate;
 use crate::registry::job::Completion;
-use crate::registry::pool::{Pool, in_steps};
+use crate::registry::pool::{Lane, Pool, in_steps};
 
 const OTHER_LANE: u32 = 99;
 
@@ -35,7 +35,12 @@ fn say(pool: &Pool, lane: u32, said: &Said, word: &'static str) -> Completion<()
     pool.run_once(lane, Gate::new(), move || said.lock().unwrap().push(word))
 }
 
-fn say_in_slices(pool: &Pool, lane: u32, said: &Said, words: [&'static str; 3]) -> Completion<()> {
+fn say_in_slices(
+    pool: &Pool,
+    lane: impl Into<Lane>,
+    said: &Said,
+    words: [&'static str; 3],
+) -> Completion<()> {
     let (said, mut words) = (Arc::clone(said), words.into_iter());
     let step = move || match words.next() {
         Some(word) => {
@@ -77,6 +82,45 @@ async fn between_slices_a_job_goes_behind_its_tenants_others_and_other_tenants()
         completion.await.unwrap();
     }
     assert_eq!(*said.lock().unwrap(), ["s1", "other", "own", "s2", "s3"]);
+}
+
+#[tokio::test]
+async fn a_job_that_keeps_what_is_anothers_goes_before_its_tenants_own_and_no_other_tenants() {
+    let (pool, said) = (one_thread(), Said::default());
+    let (go, held) = hold(&pool);
+    let own = say_in_slices(&pool, 0, &said, ["o1", "o2", "o3"]);
+    let awaited = Lane { tenant: 0, is_awaited: true };
+    let first = say_in_slices(&pool, awaited, &said, ["a1", "a2", "a3"]);
+    let other = say_in_slices(&pool, 1, &said, ["x1", "x2", "x3"]);
+    drop(go);
+    for completion in [held, own, first, other] {
+        completion.await.unwrap();
+    }
+    let words = ["a1", "x1", "a2", "x2", "a3", "x3", "o1", "o2", "o3"];
+    assert_eq!(*said.lock().unwrap(), words);
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_its_lane_leaves_room_for_others() {
+    let pool = one_thread();
+    let (go, held) = hold(&pool);
+    let is_refused = |completion: &mut Completion<()>| {
+        matches!(poll(completion), Poll::Ready(Err(Failure::Overloaded { .. })))
+    };
+    // As many as there are places, of which each tenant in turn gets half of what is left.
+    let mut kept = Vec::new();
+    for (lane, most) in [(0, 8_192), (1, 4_096), (2, 2_048)] {
+        let mut jobs = (0..16_384).map(|_| pool.run_once(lane, Gate::new(), || ()));
+        kept.extend(jobs.by_ref().take(most));
+        let first_refused = kept.iter_mut().position(is_refused);
+        assert_eq!(first_refused, None, "of lane {lane}");
+        assert!(is_refused(&mut jobs.next().unwrap()), "of lane {lane}");
+    }
+    drop(go);
+    held.await.unwrap();
+    for completion in kept {
+        completion.await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -188,7 +188,8 @@ async fn an_expired_memory_is_given_back_even_if_the_pool_had_no_room_for_its_en
     let held = floor.registry.pool.run_once(9, Gate::new(), move || wait.recv().is_err());
     let mut waiting = Vec::new();
     for _ in 0..20_000 {
-        waiting.push(floor.registry.pool.run_once(9, Gate::new(), || ()));
+        let lane = floor.namespace.lane();
+        waiting.push(floor.registry.pool.run_once(lane, Gate::new(), || ()));
     }
     floor.registry.sweep(floor.after(10), |_record| ());
     assert!(!floor.namespace.account.is_empty());

@@ -35,6 +35,7 @@ impl Registry {
             return Ok(out);
         }
         let job_gate = Arc::clone(gate);
+        let lane = record.lane(lane);
         let job = async move {
             let mut reading = reading(record, &job_gate).await?;
             onto_pool().await;
@@ -66,6 +67,7 @@ impl Registry {
             return Ok(then(&sources));
         }
         let job_gate = Arc::clone(gate);
+        let lane = record.lane(lane);
         let job = async move {
             let mut writing = writing(record, &job_gate).await?;
             onto_pool().await;
@@ -98,6 +100,7 @@ impl Registry {
             return Ok(());
         }
         let (job_gate, slice) = (Arc::clone(gate), self.settings.slice);
+        let lane = record.lane(lane);
         let job = async move {
             let mut writing = writing(record, &job_gate).await?;
             admit_whole(&mut writing, range)?;

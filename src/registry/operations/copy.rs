@@ -15,7 +15,7 @@ use crate::registry::lifecycle::{Reading, Why, Writing};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::{reading, settled, writing};
 use crate::registry::operations::hand;
-use crate::registry::pool::in_steps;
+use crate::registry::pool::{Lane, in_steps};
 use crate::registry::record::Record;
 use crate::registry::requests::{Begun, Led};
 use crate::registry::settings::Registry;
@@ -61,13 +61,15 @@ impl Registry {
             copy.end();
         } else {
             let job_gate = Arc::clone(gate);
+            let [lane, other] = [&from, &to].map(|part| part.record.lane(namespace.lane));
+            let lane = Lane { is_awaited: lane.is_awaited || other.is_awaited, ..lane };
             let job = async move {
                 let mut copy = Copy::begin(from, to, &job_gate).await?;
                 in_steps(|| copy.slice(&job_gate)).await?;
                 copy.end();
                 Ok::<_, Failure>(())
             };
-            self.pool.run(namespace.lane, Arc::clone(gate), job).await??;
+            self.pool.run(lane, Arc::clone(gate), job).await??;
         }
         running.led_to(Led::Copied);
         Ok(())

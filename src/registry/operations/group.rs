@@ -67,13 +67,13 @@ impl Registry {
         let (mut out, notices) = if group.touched() <= self.settings.inline {
             run(record, &group, out, gate, async {}).await?
         } else {
-            let job_gate = Arc::clone(gate);
+            let (job_gate, lane) = (Arc::clone(gate), record.lane(namespace.lane));
             let job = async move {
                 let ran = run(record, &group, out, &job_gate, onto_pool()).await;
                 // What it was made of goes back to be freed by the thread that allocated it.
                 (ran, group)
             };
-            self.pool.run(namespace.lane, Arc::clone(gate), job).await?.0?
+            self.pool.run(lane, Arc::clone(gate), job).await?.0?
         };
         if let Some(record) = notified {
             self.tell(&record, &notices, &mut out);

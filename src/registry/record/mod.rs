@@ -23,6 +23,7 @@ use crate::registry::ledger::{Charge, Payer, Traits};
 use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
 use crate::registry::namespace::{Home, Namespace};
 use crate::registry::packed::Packed;
+use crate::registry::pool::Lane;
 use crate::registry::presentation::{PresentationVersion, Said, after_1970, since_1970};
 use crate::registry::record::stats::Stats;
 use crate::registry::record::term::expire_time;
@@ -279,6 +280,12 @@ impl Record {
     /// Whose it is, while they are there.
     pub(super) fn namespace(&self) -> Option<Arc<Namespace>> {
         self.home.namespace.upgrade()
+    }
+
+    /// The lane of a tenant's job that keeps this memory, its own or another's.
+    pub(super) fn lane(&self, tenant: u32) -> Lane {
+        let is_own = self.namespace().is_some_and(|namespace| namespace.lane == tenant);
+        Lane { tenant, is_awaited: !is_own }
     }
 
     pub(super) fn aside(&self) -> MutexGuard<'_, Aside> {
