@@ -72,7 +72,7 @@ struct Collecting {
 }
 
 /// How a message's part of the in-flight budgets is taken.
-type Hold = fn(&Arc<Door>, u64) -> Result<InFlight, Failure>;
+pub(crate) type Hold = fn(&Arc<Door>, u64) -> Result<InFlight, Failure>;
 
 /// One message and its part of the in-flight budgets.
 #[derive(Debug)]
@@ -82,6 +82,9 @@ pub(crate) struct Incoming<M> {
     /// Given back when dropped.
     pub(crate) held: InFlight,
 }
+
+/// What [`Messages::poll_next`] says: a message and its part of the in-flight budgets, if it had one.
+pub(crate) type Came<M> = Result<Option<(M, Option<InFlight>)>, Failure>;
 
 impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     pub(crate) fn new(body: B, limit: MessageLimit, door: Arc<Door>) -> Self {
@@ -109,14 +112,15 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         Ok(Some(Incoming { message, held }))
     }
 
-    /// [`Self::next`], for who does other things as well meanwhile, and keeps no message. One that is
-    /// there whole and short is held by nobody between its first byte and its last, so that it is in
-    /// nobody's budget.
+    /// [`Self::next`], for who does other things as well meanwhile; after OVERLOADED it may be asked for
+    /// again. One that is there whole and short is held by nobody between its first byte and its last, so
+    /// that it is in nobody's budget yet.
     pub(crate) fn poll_next<M: Message + Default>(
         &mut self,
         gate: &Gate,
+        hold: Hold,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<M>, Failure>> {
+    ) -> Poll<Came<M>> {
         if self.collecting.is_none() {
             let Some(Header { length }) = ready!(self.poll_header(gate, context))? else {
                 return Poll::Ready(Ok(None));
@@ -127,12 +131,12 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 self.header = None;
                 self.drip.over();
                 self.buffered.advance(length);
-                return Poll::Ready(message.map(Some));
+                return Poll::Ready(message.map(|message| Some((message, None))));
             }
         }
-        let came = ready!(self.poll_bytes(gate, Door::hold, context))?;
-        let Some((bytes, _held)) = came else { return Poll::Ready(Ok(None)) };
-        Poll::Ready(decoded(bytes).map(Some))
+        let came = ready!(self.poll_bytes(gate, hold, context))?;
+        let Some((bytes, held)) = came else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(decoded(bytes).map(|message| Some((message, Some(held)))))
     }
 
     /// The same for a message with tenant bytes, which are left in the frames that they came in.

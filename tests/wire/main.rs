@@ -53,6 +53,7 @@ mod rates;
 mod reloads;
 mod request_ids;
 mod segments;
+mod session_bounds;
 mod session_ends;
 mod session_waits;
 mod sessions;

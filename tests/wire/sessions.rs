@@ -1,6 +1,10 @@
 //! Claims about OpenSession: groups of a handle happen and answer in order, every tag has one result,
 //! what is wrong is said of its tag, and the session ends where its order is not kept.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use linmemd::client::proto::open_session_request::Message as Asked;
 use linmemd::client::proto::open_session_response::Message as Word;
 use linmemd::client::proto::operation::Operation as Kind;
@@ -64,6 +68,12 @@ impl Raw {
                 other => panic!("the result of {tag} was due, not {other:?}"),
             }
         }
+    }
+
+    /// Whether it has something to say at once, which is then lost.
+    pub(crate) async fn has_more(&mut self) -> bool {
+        let mut next = pin!(self.answers.message());
+        poll_fn(|context| Poll::Ready(next.as_mut().poll(context).is_ready())).await
     }
 
     /// That it ends, and how.

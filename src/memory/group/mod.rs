@@ -104,6 +104,15 @@ impl Group {
         ByteCount::new(self.reply)
     }
 
+    /// How many bytes it takes until it happens, beside its operands.
+    #[must_use]
+    pub const fn kept_bytes(&self) -> usize {
+        let steps = self.steps.capacity().saturating_mul(size_of::<Step>());
+        let operations = self.operations.capacity().saturating_mul(size_of::<u32>());
+        let operands = self.operands.capacity().saturating_mul(size_of::<Bytes>());
+        steps.saturating_add(operations).saturating_add(operands)
+    }
+
     /// What is counted once it has happened.
     #[must_use]
     pub const fn tally(&self) -> &Tally {

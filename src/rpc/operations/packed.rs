@@ -13,6 +13,9 @@ use crate::proto::v1;
 use crate::rpc::operations::opcode::Meaning;
 use crate::rpc::operations::{MAX_OPERATIONS, Segments, in_operation, invalid, too_many};
 
+/// What a row takes where columns are kept: an address, an opcode and a length.
+pub(crate) const ROW_BYTES: usize = 16;
+
 /// Adds the operations of `packed`.
 ///
 /// # Errors

@@ -3,6 +3,8 @@
 //! Law: the start comes first and once; what is wrong with the order of messages, or with a message as
 //! such, ends the session, and what is wrong with what it asks is said of its tag.
 
+use std::sync::Arc;
+
 use crate::error::Failure;
 use crate::model::{Now, ShareAccess};
 use crate::proto::v1::open_session_request::Message as Asked;
@@ -13,6 +15,8 @@ use crate::proto::v1::session_notice::Notice;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionDone, SessionNotice};
 use crate::registry::{Changed, Found, Reads};
+use crate::rpc::admission::InFlight;
+use crate::rpc::message::Came;
 use crate::rpc::operations::invalid;
 use crate::rpc::operations::results::Shape;
 use crate::rpc::session::group::{self, Kind, Work};
@@ -25,15 +29,10 @@ use crate::tenancy::{Need, Target};
 const SHORT_READ: u64 = 4_096;
 
 impl Session {
-    pub(super) fn accept(
-        &mut self,
-        came: Result<Option<v1::OpenSessionRequest>, Failure>,
-        turn: &mut Turn,
-        now: Now,
-    ) {
+    pub(super) fn accept(&mut self, came: Came<v1::OpenSessionRequest>, turn: &mut Turn, now: Now) {
         self.received = self.received.saturating_add(1);
-        let asked = match came {
-            Ok(Some(request)) => request.message,
+        let (asked, held) = match came {
+            Ok(Some((request, held))) => (request.message, held),
             Ok(None) => {
                 self.stage = Stage::Closing;
                 return;
@@ -49,7 +48,7 @@ impl Session {
                 self.last_tag = Some(asked.tag);
                 if !self.read_at_once(&asked, turn, now) {
                     self.end_turn(turn);
-                    self.group(asked, now);
+                    self.group(asked, held, now);
                 }
             }
             (Some(Asked::Attach(attach)), _) => {
@@ -143,12 +142,13 @@ impl Session {
         if read.length > SHORT_READ || record.has_expired(now) {
             return false;
         }
-        if turn.as_ref().is_none_or(|(of, _)| of != handle) {
-            let next = Reads::begin(record).map(|reads| (*handle, reads));
+        // Not by the handle, which may be another memory's by now.
+        if turn.as_ref().is_none_or(|reads| !Arc::ptr_eq(reads.record(), record)) {
+            let next = Reads::begin(record);
             self.end_turn(turn);
             *turn = next;
         }
-        let Some((_, reads)) = turn else { return false };
+        let Some(reads) = turn else { return false };
         self.scratch.clear();
         if !reads.read(read.offset, read.length, &mut self.scratch) {
             return false;
@@ -163,17 +163,18 @@ impl Session {
         self.call.door.access.tenant().rates.owe_group(|| work.accesses());
     }
 
-    fn group(&mut self, asked: v1::SessionGroup, now: Now) {
+    fn group(&mut self, asked: v1::SessionGroup, held: Option<InFlight>, now: Now) {
         let (tag, handle) = (asked.tag, asked.handle);
         let Some(attached) = self.handles.get(handle) else {
             return self.refuse(tag, unknown_handle());
         };
         let (found, read_only) = (attached.found().clone(), attached.read_only);
         let is_free = attached.is_free();
-        if found.has_expired(now) {
-            return self.refuse(tag, found.gone(now));
-        }
-        let work = match Work::new(&self.call, asked, found.clone(), read_only) {
+        let work = match found.has_expired(now) {
+            true => Err(found.gone(now)),
+            false => Work::new(&self.call, asked, found.clone(), read_only),
+        };
+        let mut work = match work {
             Ok(work) => work,
             // In its turn: those before it answer first.
             Err(failure) => {
@@ -189,6 +190,7 @@ impl Session {
         if is_free && self.at_once(&work) {
             return;
         }
+        work.keep(&self.call.door, held);
         self.groups = self.groups.saturating_add(1);
         self.reply_bytes = self.reply_bytes.saturating_add(work.reply);
         self.handles.queue(handle, Box::new(work));
@@ -222,6 +224,7 @@ impl Session {
         match access.execute_now(&work.found, group, &mut self.scratch) {
             None => return false,
             Some(Ok(())) => {
+                self.pace.spend(work.accesses());
                 self.tally.merge(group.tally());
                 group::put_whole(&mut self.out, work.tag, form, &self.scratch);
             }

@@ -4,6 +4,8 @@
 //! one by itself, which stands or fails alone. What stores is refused before the memory is looked at: to
 //! a read-only handle, and where the host is too short of memory (OVERLOADED).
 
+use std::sync::Arc;
+
 use crate::error::Failure;
 use crate::memory::{Draft, Group, Sum};
 use crate::model::RequestKey;
@@ -11,12 +13,14 @@ use crate::proto::v1::session_group::Group as Form;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionFailure, SessionGroup, SessionResult};
 use crate::registry::{Found, Step};
+use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::operations::packed::Rows;
 use crate::rpc::operations::results::{Shape, list_length, put_list};
 use crate::rpc::operations::{self, in_operation, invalid, list, packed};
 use crate::rpc::session::outbound::{Outbound, message};
+use crate::rpc::session::pace::Pace;
 use crate::tenancy::Occasion;
 
 /// A group that can be carried out.
@@ -26,6 +30,8 @@ pub(super) struct Work {
     pub(super) kind: Kind,
     /// Bytes that its results may come to.
     pub(super) reply: u64,
+    /// Its part of the in-flight budgets, once it waits: that of its message, and what it keeps besides.
+    held: [Option<InFlight>; 2],
 }
 
 #[expect(clippy::large_enum_variant, reason = "the largest is the usual one")]
@@ -96,7 +102,7 @@ impl Work {
                     return Err(operations::too_many(operations.len()));
                 }
                 let kind = Kind::List { operations, read_only };
-                return Ok(Self { tag, found, kind, reply });
+                return Ok(Self { tag, found, kind, reply, held: [None, None] });
             }
             Some(Form::Packed(columns)) => {
                 if columns.addresses.len() > operations::MAX_OPERATIONS as usize {
@@ -105,14 +111,30 @@ impl Work {
                 let rows = Rows::new(columns)?;
                 rows.check()?;
                 let reply = call.door.server.limits.max_read_bytes;
-                return Ok(Self { tag, found, kind: Kind::Packed { rows, read_only }, reply });
+                let kind = Kind::Packed { rows, read_only };
+                return Ok(Self { tag, found, kind, reply, held: [None, None] });
             }
         };
         let form = made.inspect_err(|failure| access.trapped(found.record(), failure))?;
         let group = draft.finish();
         refuse_stores(call, &group, read_only)?;
         let reply = group.reply().get();
-        Ok(Self { tag, found, kind: Kind::Whole { group, form, key }, reply })
+        let kind = Kind::Whole { group, form, key };
+        Ok(Self { tag, found, kind, reply, held: [None, None] })
+    }
+
+    /// It waits for its turn, with the part of the budgets that its message had. So is in flight what its
+    /// operations are kept in, for in a message they may be of two bytes each.
+    pub(super) fn keep(&mut self, door: &Arc<Door>, message: Option<InFlight>) {
+        let operations = match &self.kind {
+            Kind::Whole { group, .. } => group.kept_bytes(),
+            Kind::List { operations, .. } => {
+                operations.len().saturating_mul(size_of::<v1::Operation>())
+            }
+            Kind::Packed { rows, .. } => rows.count().saturating_mul(packed::ROW_BYTES),
+        };
+        let kept = operations.saturating_add(size_of::<Self>());
+        self.held = [message, Some(door.hold_anyway(kept as u64))];
     }
 
     /// What it accesses, as far as that is known before it is carried out.
@@ -126,20 +148,28 @@ impl Work {
     }
 
     /// Carries it out, waiting where that is needed.
-    pub(super) async fn run(self, call: &Call, occasion: &Occasion) -> (u64, u64, Made) {
-        let Self { tag, found, kind, reply } = self;
+    pub(super) async fn run(
+        self,
+        call: &Call,
+        occasion: &Occasion,
+        pace: &Pace,
+    ) -> (u64, u64, Made) {
+        let Self { tag, found, kind, reply, held: _held } = self;
         let made = match kind {
             Kind::Whole { group, form, key } => {
+                pace.turn().await;
+                pace.spend(group.tally().whole());
+                let _reply = call.door.hold_anyway(reply);
                 let out = Vec::with_capacity(group.reply().as_usize());
                 let access = &call.door.access;
                 Made::Whole(form, access.execute(occasion, found, group, out, key).await)
             }
             Kind::List { operations, read_only } => {
-                let mut each = Each::new(call, occasion, found, read_only);
+                let mut each = Each::new(call, occasion, pace, found, read_only);
                 each.list(operations).await
             }
             Kind::Packed { rows, read_only } => {
-                let mut each = Each::new(call, occasion, found, read_only);
+                let mut each = Each::new(call, occasion, pace, found, read_only);
                 each.packed(rows).await
             }
         };
@@ -189,16 +219,25 @@ fn refuse_stores(call: &Call, group: &Group, read_only: bool) -> Result<(), Fail
 struct Each<'a> {
     call: &'a Call,
     occasion: &'a Occasion,
+    pace: &'a Pace,
     found: Found,
     read_only: bool,
-    /// Results so far, one after the other.
+    /// Results so far, one after the other, and their part of the in-flight budgets.
     raw: Vec<u8>,
+    held: InFlight,
     failures: Vec<(u32, Failure)>,
 }
 
 impl<'a> Each<'a> {
-    fn new(call: &'a Call, occasion: &'a Occasion, found: Found, read_only: bool) -> Self {
-        Self { call, occasion, found, read_only, raw: Vec::new(), failures: Vec::new() }
+    fn new(
+        call: &'a Call,
+        occasion: &'a Occasion,
+        pace: &'a Pace,
+        found: Found,
+        read_only: bool,
+    ) -> Self {
+        let (raw, held, failures) = (Vec::new(), call.door.hold_anyway(0), Vec::new());
+        Self { call, occasion, pace, found, read_only, raw, held, failures }
     }
 
     async fn list(&mut self, operations: Vec<v1::Operation>) -> Made {
@@ -248,6 +287,7 @@ impl<'a> Each<'a> {
         answers: u64,
         add: impl FnOnce(&mut Draft, operations::Segments<'_>) -> Result<Shape, Failure>,
     ) -> Result<Option<Shape>, Failure> {
+        self.pace.turn().await;
         let access = &self.call.door.access;
         let made = {
             let segments = |id: &str, from, length| access.segment_part(id, from, length);
@@ -261,7 +301,9 @@ impl<'a> Each<'a> {
         let done = match made {
             Ok((group, shape)) => {
                 self.fits(group.reply().get())?;
-                access.tenant().rates.owe_group(|| group.tally().whole());
+                let sum = group.tally().whole();
+                self.pace.spend(sum);
+                access.tenant().rates.owe_group(|| sum);
                 let (found, out) = (self.found.clone(), Vec::new());
                 let executed = access.execute(self.occasion, found, group, out, None).await;
                 executed.map(|results| {
@@ -270,6 +312,7 @@ impl<'a> Each<'a> {
                 })
             }
             Err(failure) => {
+                self.pace.spend(Sum { accesses: 1, bytes: 0 });
                 access.trapped(self.found.record(), &failure);
                 Err(access.unless_gone(&self.found, failure, self.occasion.now))
             }
@@ -290,10 +333,11 @@ impl<'a> Each<'a> {
         }
     }
 
-    fn fits(&self, more: u64) -> Result<(), Failure> {
+    fn fits(&mut self, more: u64) -> Result<(), Failure> {
         let limit = self.call.door.server.limits.max_read_bytes;
         let reply = (self.raw.len() as u64).saturating_add(more);
         if reply <= limit {
+            self.held.add(more);
             return Ok(());
         }
         Err(Failure::TooLarge {

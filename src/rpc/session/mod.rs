@@ -6,11 +6,12 @@
 //!                          └─ waits, beside the queues ─────────────────────────┘
 //! ```
 //!
-//! Law: everything of a session happens where its reply is polled, on one serving thread: messages are
-//! taken while there is room for what they lead to, results are joined into large frames while there are
-//! more, and handed over at once where there are none. Groups of a handle run and answer in order. A
-//! session that is dropped has its groups called off before their first effect, and its waits ended; so
-//! is one whose client takes nothing for a while (`task.rs`).
+//! Law: everything of a session happens where its reply is polled, on one serving thread, which others
+//! have in turns (`pace.rs`): messages are taken while there is room for what they lead to, results are
+//! joined into large frames while there are more, and handed over at once where there are none. Groups of
+//! a handle run and answer in order. What waits for its turn is in flight, and takes no more than half of
+//! what the tenant may have so. A session that is dropped has its groups called off before their first
+//! effect, and its waits ended; so is one whose client takes nothing for a while (`task.rs`).
 //! Every tag has one result. What is wrong with a message's framing, or with the order of messages, ends
 //! the session; what is wrong with a group is said of its tag.
 
@@ -18,6 +19,7 @@ mod accept;
 mod group;
 mod handles;
 mod outbound;
+mod pace;
 mod waits;
 
 use std::future::Future;
@@ -39,17 +41,18 @@ use crate::proto::v1::open_session_response::Message as Word;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionGoAway, SessionStarted};
 use crate::registry::{Attachments, Gate, Reads};
-use crate::rpc::admission::Place;
+use crate::rpc::admission::{Door, Place};
 use crate::rpc::call::Call;
 use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
-use crate::rpc::message::{MessageLimit, Messages};
+use crate::rpc::message::{Came, MessageLimit, Messages};
 use crate::rpc::operations;
 use crate::rpc::reply::ReplyStream;
 use crate::rpc::server::Phase;
 use crate::rpc::session::group::Made;
 use crate::rpc::session::handles::{Handles, MAX_HANDLES};
 use crate::rpc::session::outbound::{FRAME, Outbound};
+use crate::rpc::session::pace::Pace;
 use crate::rpc::session::waits::Waits;
 use crate::rpc::status::Refusal;
 use crate::rpc::task;
@@ -62,8 +65,8 @@ const MAX_REPLY_BYTES: u64 = 8 << 20;
 /// Frames handed over before other connections have their turn.
 const FRAMES_A_TURN: u32 = 8;
 
-/// Reads of the memory of a handle, as long as nothing else is asked for.
-type Turn = Option<(u32, Reads)>;
+/// Reads of one memory, as long as nothing else is asked for.
+type Turn = Option<Reads>;
 type Running = Pin<Box<dyn Future<Output = (u32, u64, u64, Made)> + Send>>;
 
 /// One session.
@@ -92,6 +95,7 @@ pub(crate) struct Session {
     scratch: Vec<u8>,
     last_tag: Option<u64>,
     frames: u32,
+    pace: Arc<Pace>,
     /// Until something is left of the tenant's rates.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -153,6 +157,7 @@ impl Session {
             scratch: Vec::new(),
             last_tag: None,
             frames: 0,
+            pace: Arc::default(),
             pause: None,
         }
     }
@@ -192,11 +197,16 @@ impl Session {
         while matches!(self.stage, Stage::New | Stage::Open)
             && self.has_room()
             && self.out.len() < FRAME
+            && !self.pace.is_over()
         {
             if !self.messages.is_coming() && self.is_held_up(context) {
                 break;
             }
             let Poll::Ready(came) = self.poll_message(context) else { break };
+            if self.groups > 0 && matches!(came, Err(Failure::Overloaded { .. })) {
+                // It is taken once something of what waits is done.
+                break;
+            }
             self.call.door.access.tenant().rates.owe(1, 0);
             did = true;
             self.accept(came, &mut turn, now);
@@ -206,14 +216,16 @@ impl Session {
     }
 
     fn end_turn(&mut self, turn: &mut Turn) {
-        if let Some((_, reads)) = turn.take() {
+        if let Some(reads) = turn.take() {
             self.tally.merge(&reads.end());
         }
     }
 
     fn has_room(&self) -> bool {
-        self.groups < self.limits.max_groups_in_flight
-            && (self.groups == 0 || self.reply_bytes < self.limits.max_reply_bytes_in_flight)
+        self.groups == 0
+            || (self.groups < self.limits.max_groups_in_flight
+                && self.reply_bytes < self.limits.max_reply_bytes_in_flight
+                && self.call.door.hold_ahead(0).is_ok())
     }
 
     /// Whether nothing is left of the tenant's rates, so that no further message is taken: each owes what
@@ -230,11 +242,9 @@ impl Session {
         false
     }
 
-    fn poll_message(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<v1::OpenSessionRequest>, Failure>> {
-        self.messages.poll_next(&self.call.occasion.gate, context)
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Came<v1::OpenSessionRequest>> {
+        let hold = if self.groups == 0 { Door::hold } else { Door::hold_ahead };
+        self.messages.poll_next(&self.call.occasion.gate, hold, context)
     }
 
     /// Begins the next group of a handle, unless one runs.
@@ -247,15 +257,12 @@ impl Session {
                     self.refuse(tag, failure);
                 }
                 handles::Next::Work(work) => {
-                    let call = self.call.clone();
-                    let gate = match work.found.share() {
-                        None => Arc::clone(&call.occasion.gate),
-                        // Of its own: what ends with the share is not the session.
-                        Some(_share) => Gate::new(),
-                    };
+                    let (call, pace) = (self.call.clone(), Arc::clone(&self.pace));
                     let running = async move {
-                        let occasion = Occasion { now, gate };
-                        let (tag, reply, made) = work.run(&call, &occasion).await;
+                        // A gate of its own: neither what ends with a share is the session, nor what one
+                        // group has begun the others' business.
+                        let occasion = Occasion { now, gate: Gate::new() };
+                        let (tag, reply, made) = work.run(&call, &occasion, &pace).await;
                         (handle, tag, reply, made)
                     };
                     self.running.push(Box::pin(running));
@@ -292,6 +299,14 @@ impl Session {
         self.stage = Stage::Closing;
     }
 
+    /// Others of this thread have theirs.
+    fn end_of_turn<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        self.frames = 0;
+        self.pace.begin();
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn count(&mut self) {
         if self.tally != Tally::default() {
             self.call.door.access.count(&std::mem::take(&mut self.tally));
@@ -322,11 +337,8 @@ impl ReplyStream for Session {
         context: &mut Context<'_>,
     ) -> Poll<Result<Bytes, Status>> {
         let this = &mut *self;
-        if this.frames >= FRAMES_A_TURN {
-            // Others of this thread have their turn.
-            this.frames = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        if this.frames >= FRAMES_A_TURN || this.pace.is_over() {
+            return this.end_of_turn(context);
         }
         let now = Now { steady: Instant::now(), wall: SystemTime::now() };
         if matches!(this.stage, Stage::New | Stage::Open)
@@ -337,7 +349,7 @@ impl ReplyStream for Session {
         while let Poll::Ready((handle, changed)) = this.inbox.poll_changed(context) {
             this.noticed(handle, changed, now);
         }
-        while this.out.len() < FRAME && this.step(now, context) {}
+        while this.out.len() < FRAME && !this.pace.is_over() && this.step(now, context) {}
         this.count();
         if let Some((bytes, messages)) = this.out.take() {
             this.frames = this.frames.saturating_add(1);
@@ -346,12 +358,14 @@ impl ReplyStream for Session {
             }
             return Poll::Ready(Ok(bytes));
         }
-        this.frames = 0;
-        match &mut this.stage {
-            Stage::Over(status) => {
-                Poll::Ready(Err(status.take().unwrap_or_else(|| Status::ok(""))))
-            }
-            _ => Poll::Pending,
+        if let Stage::Over(status) = &mut this.stage {
+            return Poll::Ready(Err(status.take().unwrap_or_else(|| Status::ok(""))));
         }
+        if this.pace.is_over() {
+            return this.end_of_turn(context);
+        }
+        this.frames = 0;
+        this.pace.begin();
+        Poll::Pending
     }
 }
