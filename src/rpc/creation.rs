@@ -17,21 +17,26 @@ use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{PLAIN_MESSAGE_BYTES, answer};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::status::Refusal;
+use crate::rpc::unfolding::{self, Parts};
 use crate::rpc::{capability, convert, set_service, spec};
 
 const INSTEAD: &str = "write the rest with WriteMemory, or PutSegment and InitMemory";
 
 /// The only message of an RPC that carries specs.
-async fn with_specs<M: Message + Default>(call: &Call, body: Body) -> Result<Incoming<M>, Failure> {
+async fn with_specs<M: Message + Default>(
+    call: &Call,
+    body: Body,
+    parts: Parts,
+) -> Result<Incoming<M>, Failure> {
     let limit = call.door.server.limits.max_write_bytes;
     let bytes = limit.saturating_add(PLAIN_MESSAGE_BYTES);
-    let limit = MessageLimit { bytes, name: "max_write_bytes", instead: INSTEAD };
+    let limit = MessageLimit { bytes, name: "max_write_bytes", instead: INSTEAD, parts };
     Messages::new(body, limit, Arc::clone(&call.door)).only(&call.occasion.gate).await
 }
 
 pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let Incoming { message: mut request, held: _held } =
-        with_specs::<v1::CreateMemoryRequest>(call, body).await?;
+        with_specs::<v1::CreateMemoryRequest>(call, body, unfolding::MEMORY).await?;
     let request_id = request.request_id.take();
     call.is_about(|it| it.named(request.memory_id.as_deref(), request_id.as_deref()));
     let spec = request.spec.take().unwrap_or_default();
@@ -52,7 +57,7 @@ pub(crate) async fn create(call: &Call, body: Body) -> Result<Reply, Refusal> {
 
 pub(crate) async fn create_set(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let Incoming { message: mut request, held: _held } =
-        with_specs::<v1::CreateMemorySetRequest>(call, body).await?;
+        with_specs::<v1::CreateMemorySetRequest>(call, body, unfolding::SET).await?;
     let request_id = request.request_id.take();
     call.is_about(|it| it.named(request.set_id.as_deref(), request_id.as_deref()));
     let mut specs = Vec::with_capacity(request.members.len());

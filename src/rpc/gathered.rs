@@ -15,7 +15,7 @@ const SMALL: usize = 4 * 1024;
 const JOINED: usize = 64 * 1024;
 
 /// Bytes in the frames that they came in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Gathered {
     frames: VecDeque<Bytes>,
     joined: BytesMut,

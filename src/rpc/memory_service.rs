@@ -19,6 +19,7 @@ use crate::rpc::front::Reply;
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{frame, framed};
 use crate::rpc::status::Refusal;
+use crate::rpc::unfolding;
 use crate::rpc::untaken::SHORT;
 use crate::rpc::{share_service, spec};
 use crate::units::ByteCount;
@@ -34,6 +35,7 @@ pub(crate) const PLAIN: MessageLimit = MessageLimit {
     bytes: PLAIN_MESSAGE_BYTES,
     name: "message_bytes",
     instead: "this RPC's messages are small",
+    parts: unfolding::NONE,
 };
 
 /// The only message of an RPC that carries no tenant bytes.
@@ -108,6 +110,7 @@ pub(crate) async fn write(call: &Call, body: Body) -> Result<Reply, Refusal> {
         bytes: limit.saturating_add(ENVELOPE_BYTES),
         name: "max_write_bytes",
         instead: "use UploadMemory",
+        parts: unfolding::NONE,
     };
     // Gone before the write, so that the future need not hold both.
     let Incoming { message: WithData { message: request, data }, held: _held } = {

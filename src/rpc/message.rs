@@ -25,6 +25,7 @@ use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::carrier::{Carrier, WithData, split};
 use crate::rpc::drip::Drip;
 use crate::rpc::gathered::Gathered;
+use crate::rpc::unfolding::{self, Parts};
 
 /// Bytes of a gRPC message's header.
 pub(crate) const HEADER: usize = 5;
@@ -41,6 +42,8 @@ pub(crate) struct MessageLimit {
     pub(crate) name: &'static str,
     /// What to use instead.
     pub(crate) instead: &'static str,
+    /// What can be many in it.
+    pub(crate) parts: Parts,
 }
 
 /// A request's messages.
@@ -108,7 +111,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         gate: &Gate,
     ) -> Result<Option<Incoming<M>>, Failure> {
         let Some((bytes, held)) = self.bytes(gate, Door::hold).await? else { return Ok(None) };
-        let message = decoded(bytes)?;
+        let message = decoded(bytes, self.limit.parts)?;
         Ok(Some(Incoming { message, held }))
     }
 
@@ -136,7 +139,8 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         }
         let came = ready!(self.poll_bytes(gate, hold, context))?;
         let Some((bytes, held)) = came else { return Poll::Ready(Ok(None)) };
-        Poll::Ready(decoded(bytes).map(|message| Some((message, Some(held)))))
+        let message = decoded(bytes, self.limit.parts);
+        Poll::Ready(message.map(|message| Some((message, Some(held)))))
     }
 
     /// The same for a message with tenant bytes, which are left in the frames that they came in.
@@ -364,7 +368,8 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
     }
 }
 
-fn decoded<M: Message + Default>(bytes: Gathered) -> Result<M, Failure> {
+fn decoded<M: Message + Default>(bytes: Gathered, parts: Parts) -> Result<M, Failure> {
+    unfolding::admit(&bytes, parts)?;
     // Columns of numbers are read much faster from one piece.
     let message = match bytes.into_whole() {
         Ok(whole) => M::decode(whole),

@@ -75,6 +75,7 @@ mod transfer;
 mod turns;
 #[cfg(all(test, not(linmemd_loom)))]
 mod turns_tests;
+mod unfolding;
 mod untaken;
 mod verify;
 mod view_service;

@@ -16,6 +16,7 @@ use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, answer_with, listed, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::status::Refusal;
+use crate::rpc::unfolding;
 use crate::tenancy::{Need, SegmentPart};
 use crate::units::ByteCount;
 
@@ -26,7 +27,8 @@ pub(crate) async fn put(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let limit = call.door.server.limits.max_write_bytes;
     let instead = "put it as several segments";
     let bytes = limit.saturating_add(ENVELOPE_BYTES);
-    let message_limit = MessageLimit { bytes, name: "max_write_bytes", instead };
+    let message_limit =
+        MessageLimit { bytes, name: "max_write_bytes", instead, parts: unfolding::NONE };
     let mut messages = Messages::new(body, message_limit, Arc::clone(&call.door));
     let Incoming { message: WithData { message: mut request, data }, held: _held } =
         messages.only_with_data::<v1::PutSegmentRequest>(&call.occasion.gate).await?;

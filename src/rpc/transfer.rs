@@ -36,6 +36,7 @@ use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
+use crate::rpc::unfolding;
 use crate::rpc::untaken::Departure;
 use crate::units::{ByteCount, ByteRange};
 
@@ -79,6 +80,7 @@ impl Upload {
             bytes: limit.saturating_add(ENVELOPE_BYTES),
             name: "max_chunk_bytes",
             instead: "send the data in more messages",
+            parts: unfolding::NONE,
         };
         let mut messages = Messages::new(body, message_limit, Arc::clone(&call.door));
         let Some(first) = messages.next_with_data(gate).await? else {

@@ -5,14 +5,47 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
+use linmemd::client::ClientError;
+use linmemd::client::proto::execute_operations_request::Group;
 use linmemd::client::proto::{
-    GetMemoryRequest, MemoryView, ReadMemoryRequest, UploadMemoryRequest, WriteMemoryRequest,
+    CreateMemorySetRequest, ExecuteOperationsRequest, GetMemoryRequest, MemoryView, NewMember,
+    Operation, OperationList, ReadMemoryRequest, UploadMemoryRequest, WriteMemoryRequest,
 };
 use linmemd::os::kernel::Call;
 
 use crate::contract::refused;
 use crate::grpc::{Wire, framed, header};
 use crate::harness::{House, PAGE, Witness, eventually, pages, tenant};
+
+#[tokio::test]
+async fn a_message_of_two_bytes_for_each_of_millions_is_refused_before_it_unfolds() {
+    let house = House::start();
+    let client = house.client().await;
+    let witness = Witness::of(&client, "m").await;
+    let wire = Wire::connect(house.grpc()).await;
+    let limit = 8 << 20;
+    let numbers: [(&str, &dyn Display); 3] =
+        [("field", &"message"), ("limit_name", &"max_unfolded_bytes"), ("limit", &limit)];
+    let operations = vec![Operation::default(); 2_000_000];
+    let group = Some(Group::List(OperationList { operations }));
+    let group = ExecuteOperationsRequest { memory_id: "m".to_owned(), group, ..Default::default() };
+    let members = vec![NewMember::default(); 2_000_000];
+    let set = CreateMemorySetRequest { members, ..Default::default() };
+    for (method, body) in [("ExecuteOperations", framed(&group)), ("CreateMemorySet", framed(&set))]
+    {
+        let refusal = match wire.call(method, &[], body).await.outcome() {
+            Err(ClientError::Refused(mut failure)) => {
+                let length: u64 = failure.metadata.remove("length").unwrap().parse().unwrap();
+                assert!(length > limit && length < limit * 2, "{method} counted {length}");
+                Err::<(), _>(ClientError::Refused(failure))
+            }
+            other => panic!("{method}: {other:?}"),
+        };
+        refused(refusal, "TOO_LARGE", &numbers);
+    }
+    witness.is_unharmed().await;
+    house.stop().await;
+}
 
 #[tokio::test]
 async fn a_unary_write_of_100_mb_is_refused_from_its_header_without_a_byte_of_it() {

@@ -23,6 +23,7 @@ use crate::rpc::front::Reply;
 use crate::rpc::message::{MessageLimit, Messages};
 use crate::rpc::operations::results::Shape;
 use crate::rpc::status::Refusal;
+use crate::rpc::unfolding;
 use crate::rpc::{capability, convert};
 use crate::tenancy::Need;
 use crate::units::ByteCount;
@@ -43,6 +44,7 @@ pub(crate) async fn execute(call: &Call, body: Body) -> Result<Reply, Refusal> {
         bytes: limits.max_write_bytes.saturating_add(BESIDE_DATA_BYTES),
         name: "max_group_message_bytes",
         instead: "send the operations in more groups",
+        parts: unfolding::GROUP,
     };
     let mut messages = Messages::new(body, limit, Arc::clone(&call.door));
     let incoming = messages.only::<v1::ExecuteOperationsRequest>(&call.occasion.gate).await?;

@@ -56,6 +56,7 @@ use crate::rpc::session::pace::Pace;
 use crate::rpc::session::waits::Waits;
 use crate::rpc::status::Refusal;
 use crate::rpc::task;
+use crate::rpc::unfolding;
 use crate::tenancy::Occasion;
 
 /// Groups without a result yet.
@@ -119,6 +120,7 @@ pub(crate) async fn open(call: &Call, body: Body) -> Result<Reply, Refusal> {
         bytes: limits.max_write_bytes.saturating_add(operations::BESIDE_DATA_BYTES),
         name: "max_message_bytes",
         instead: "send the operations in more groups",
+        parts: unfolding::SESSION,
     };
     let messages = Messages::new(body, limit, Arc::clone(&call.door));
     Ok(Reply::Session(Box::new(Session::new(call.clone(), place, messages, limit.bytes))))
