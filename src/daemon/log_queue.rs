@@ -6,8 +6,10 @@
 //!
 //! Law: telling never waits for the sink. Lines come out in the order in which they were told; what finds
 //! no room is lost and counted, and so is all that comes after it until the other end has taken what there
-//! is: a gap is one, and its place is known. Bounded in bytes. Writes nothing.
+//! is: a gap is one, and its place is known. Bounded in bytes; a line that is longer than that is cut, and
+//! says so. Whoever waits is woken by the first that there is to take, a line or a gap. Writes nothing.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,8 @@ use std::time::Duration;
 
 /// Half a second's lines of ten thousand creates a second.
 const ROOM: usize = 1 << 20;
+/// Of it, for what a line that was cut says of the rest.
+const MORE: usize = 64;
 
 /// The lines on their way.
 #[derive(Debug)]
@@ -64,16 +68,17 @@ impl LogQueue {
         if pending.stage == Stage::Direct {
             return false;
         }
+        let line = cut(line);
+        let was_idle = pending.is_empty();
         let is_full = pending.lost > 0 || pending.lines.len().saturating_add(line.len()) > ROOM;
         if is_full || pending.stage == Stage::Over {
             pending.lost = pending.lost.saturating_add(1);
             self.lose();
-            return true;
+        } else {
+            pending.lines.extend_from_slice(&line);
         }
-        let was_empty = pending.lines.is_empty();
-        pending.lines.extend_from_slice(line);
         drop(pending);
-        if was_empty {
+        if was_idle {
             self.changed.notify_all();
         }
         true
@@ -96,12 +101,10 @@ impl LogQueue {
 
     /// Waits for lines; none when it is over.
     pub(super) fn next(&self) -> Option<Batch> {
-        let is_idle = |pending: &mut Pending| {
-            pending.stage == Stage::Queued && pending.lines.is_empty() && pending.lost == 0
-        };
+        let is_idle = |pending: &mut Pending| pending.stage == Stage::Queued && pending.is_empty();
         let waited = self.changed.wait_while(self.pending(), is_idle);
         let mut pending = waited.unwrap_or_else(PoisonError::into_inner);
-        if pending.lines.is_empty() && pending.lost == 0 {
+        if pending.is_empty() {
             pending.stage = Stage::Over;
             drop(pending);
             self.changed.notify_all();
@@ -140,8 +143,33 @@ impl LogQueue {
     }
 }
 
+impl Pending {
+    /// Whether there is nothing to take.
+    const fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.lost == 0
+    }
+}
+
+/// A line as far as there is room for it in an empty queue, and how much is missing.
+fn cut(line: &[u8]) -> Cow<'_, [u8]> {
+    if line.len() <= ROOM {
+        return Cow::Borrowed(line);
+    }
+    let begin = line.get(..ROOM.saturating_sub(MORE)).unwrap_or_default();
+    // Not within a character.
+    let begin = match std::str::from_utf8(begin) {
+        Err(torn) => begin.get(..torn.valid_up_to()).unwrap_or_default(),
+        Ok(_) => begin,
+    };
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let more = format!("... ({} bytes more)\n", text.len().saturating_sub(begin.len()));
+    Cow::Owned([begin, more.as_bytes()].concat())
+}
+
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Instant;
 
@@ -163,6 +191,30 @@ mod tests {
         assert_eq!(queue.next(), batch(&[b"a\n", &large], 2), "short ones overtake nobody");
         queue.tell(b"c\n");
         assert_eq!((queue.next(), queue.lost()), (batch(&[b"c\n"], 0), 2));
+    }
+
+    #[test]
+    fn a_line_that_no_room_is_large_enough_for_is_cut_and_those_after_it_come_out() {
+        let (queue, (taken, batches)) = (Arc::new(LogQueue::new()), channel());
+        queue.open();
+        let other_end = Arc::clone(&queue);
+        let writer =
+            thread::spawn(
+                move || while other_end.next().is_some_and(|one| taken.send(one).is_ok()) {},
+            );
+        let next = || batches.recv_timeout(Duration::from_secs(60)).expect("the writer is woken");
+        let long = format!("a{}\n", "\u{e4}".repeat(ROOM));
+        queue.tell(long.as_bytes());
+        let cut = next();
+        assert!(cut.lines.len() <= ROOM && cut.lost == 0, "{} bytes", cut.lines.len());
+        let text = String::from_utf8(cut.lines).unwrap();
+        let (begin, rest) = text.split_once("... (").unwrap();
+        let more = rest.strip_suffix(" bytes more)\n").unwrap().parse::<usize>().unwrap();
+        assert!(long.starts_with(begin) && begin.len() + more + 1 == long.len(), "{rest}");
+        queue.tell(b"b\n");
+        assert_eq!(Some(next()), batch(&[b"b\n"], 0));
+        queue.end(Duration::from_secs(600));
+        writer.join().unwrap();
     }
 
     #[test]
