@@ -8,13 +8,16 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::error::Failure;
 use crate::memory::{MmapAllocator, ReleaseStep};
 use crate::model::{
-    Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Owner, Presentation, TenantName,
+    Form, Growth, Guard, Id, IndexType, MemorySpec, Now, Owner, Presentation, ShareAccess, ShareId,
+    TenantName,
 };
 use crate::os::failing::FailingKernel;
 use crate::os::kernel::{Advice, Call};
+use crate::registry::ledger::Charge;
+use crate::registry::share::End;
 use crate::registry::{
-    Account, Deletion, EventSettings, Gate, LabelSelector, Limits, Namespace, NamespaceLimits,
-    Pool, PresentationChange, Record, Registry, Settings,
+    Account, Amount, Deletion, EventSettings, Gate, LabelSelector, Limits, Namespace,
+    NamespaceLimits, NewShare, Pool, PresentationChange, Record, Registry, Settings, Share,
 };
 use crate::units::{ByteCount, PAGE_BYTES, WasmPages};
 
@@ -301,4 +304,37 @@ async fn a_memory_deleted_the_moment_it_appears_leaves_the_peak_as_it_was() {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     deleter.join().unwrap();
     assert_eq!(floor.namespace.peak_bytes(), PAGE_BYTES);
+}
+
+#[tokio::test]
+async fn a_share_whose_end_comes_while_it_is_put_where_it_is_found_is_found_nowhere() {
+    let floor = Floor::new();
+    let record = floor.create("m", None, floor.start).await.unwrap();
+    let grantee = TenantName::new("g").unwrap();
+    for ends_first in [true, false] {
+        let new = NewShare {
+            grantee: grantee.clone(),
+            access: ShareAccess::Read,
+            expire_time: Some(floor.after(1).wall),
+        };
+        let id = ShareId::random(7);
+        let charge = Charge::pay(&floor.namespace.home.payer, Amount::overhead(1)).unwrap();
+        let (owner, expiry) = (floor.namespace.name.clone(), Some(floor.after(1).steady));
+        let paid = (charge, floor.start);
+        let share = Share::new(id.clone(), owner, Arc::clone(&record), new, expiry, paid);
+        if ends_first {
+            share.end(End::Revoked);
+            share.settle();
+        } else {
+            share.settle();
+            assert!(floor.registry.shares.find(&grantee, id.as_str()).is_some());
+            share.end(End::Revoked);
+        }
+        assert!(floor.registry.shares.find(&grantee, id.as_str()).is_none(), "{ends_first}");
+        assert!(floor.registry.shares.run_out(floor.after(2)).is_empty(), "{ends_first}");
+        assert!(record.forget_share(&id).is_none(), "{ends_first}");
+        assert_eq!(Arc::strong_count(&share), 1, "{ends_first}");
+    }
+    floor.delete(&record).await.unwrap();
+    floor.sweep_until_empty(floor.start);
 }

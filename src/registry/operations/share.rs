@@ -55,8 +55,7 @@ impl Registry {
             record.tell(given, || !record.has_ended());
             Ok(())
         })?;
-        record.keep_share(&share);
-        self.shares.put(&share);
+        share.settle();
         // One whose memory goes from here on ends with it; one whose memory went just before does not.
         match namespace.find(record.id.as_str(), Some(record.uid), now) {
             Ok(_there) => Ok(share),

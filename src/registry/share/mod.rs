@@ -221,6 +221,19 @@ impl Share {
         }
     }
 
+    /// Puts it where it is found beside its owner's table, which has it. It may end at any moment, and its
+    /// end takes it only out of where it is by then: whichever of the two is later takes it out of the rest.
+    pub(super) fn settle(self: &Arc<Self>) {
+        let shares = self.record.shares();
+        self.record.keep_share(self);
+        shares.put(self);
+        if self.life().end.is_some() {
+            let share = self.record.forget_share(&self.id);
+            shares.forget(self);
+            drop(share);
+        }
+    }
+
     /// Takes it out of where it is found, and tells of it.
     fn forget(self: &Arc<Self>) {
         let share = self.record.forget_share(&self.id);

@@ -24,7 +24,8 @@ pub(in crate::registry) struct Shares {
 }
 
 impl Shares {
-    pub(in crate::registry) fn put(&self, share: &Arc<Share>) {
+    /// For [`Share::settle`] alone, which looks at its life afterwards.
+    pub(super) fn put(&self, share: &Arc<Share>) {
         if let Some(expiry) = share.expiry() {
             let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
             ends.insert((expiry, share.id.clone()), Arc::downgrade(share));
