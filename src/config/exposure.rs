@@ -1,7 +1,7 @@
 //! Owns what a listener shows beyond this host: who is asked, who may listen in, and the rules that
 //! refuse what nobody has allowed by name.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Config;
 use crate::config::contradictions::{Rule, rule};
@@ -30,7 +30,7 @@ impl Config {
         ]
         .into_iter()
         .filter(|(_, address, is_anonymous, is_plaintext)| {
-            !is_loopback(*address) && (*is_anonymous || *is_plaintext)
+            !is_loopback(address.ip()) && (*is_anonymous || *is_plaintext)
         })
         .map(|(key, address, is_anonymous, is_plaintext)| InsecureListener {
             key,
@@ -69,7 +69,7 @@ pub(super) fn note(config: &Config, rules: &mut Vec<Rule>) {
         rules.push(rule(
             format!("{section}.listen"),
             &format!("{section}.allow_anonymous"),
-            allowed || known || is_loopback(listen),
+            allowed || known || is_loopback(listen.ip()),
             format!(
                 "a loopback address, or an [[identity]]{role}, or {section}.allow_anonymous = true to \
                  let anyone who reaches this address call it without credentials"
@@ -84,7 +84,7 @@ pub(super) fn note(config: &Config, rules: &mut Vec<Rule>) {
         rules.push(rule(
             format!("{section}.listen"),
             &format!("{section}.allow_plaintext"),
-            allowed || secured || is_loopback(listen),
+            allowed || secured || is_loopback(listen.ip()),
             format!(
                 "a loopback address, or {tls}, or {section}.allow_plaintext = true to let everybody \
                  on the way read and change what is said"
@@ -94,6 +94,6 @@ pub(super) fn note(config: &Config, rules: &mut Vec<Rule>) {
 }
 
 /// Canonical first: `::ffff:127.0.0.1` is loopback too.
-pub(super) fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }

@@ -48,7 +48,7 @@ use std::path::Path;
 
 pub use crate::config::confinement::{Confinement, Measure, Seccomp};
 pub use crate::config::diff::Change;
-pub use crate::config::exposure::InsecureListener;
+pub use crate::config::exposure::{InsecureListener, is_loopback};
 pub use crate::config::growth::{FailurePolicy, GrowPolicy, Hook};
 pub use crate::config::identities::{Identity, JwtClaim, JwtIssuer, Tls};
 pub use crate::config::logs::{Audit, Log, LogFormat};

@@ -25,6 +25,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::config::is_loopback;
 use crate::daemon::page::Page;
 use crate::daemon::seats::{Asked, Seats};
 use crate::daemon::tls::Tls;
@@ -179,9 +180,8 @@ fn is_allowed(host: &str, address: IpAddr, allowed: &[String]) -> bool {
     if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
         return true;
     }
-    if address.is_loopback() {
-        return name.eq_ignore_ascii_case("localhost")
-            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_loopback(address) {
+        return name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback);
     }
     allowed.is_empty()
 }
@@ -218,6 +218,17 @@ mod tests {
             assert!(!is_allowed(host, loopback, &[]), "{host}");
         }
         assert!(is_allowed("Metrics.example:9420", loopback, &listed));
+    }
+
+    #[test]
+    fn loopback_in_the_words_of_ipv6_is_loopback() {
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        for host in ["evil.example", "evil.example:9420", "10.0.0.1", "[::ffff:10.0.0.1]"] {
+            assert!(!is_allowed(host, mapped, &[]), "{host}");
+        }
+        for host in ["localhost:9420", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]:9420"] {
+            assert!(is_allowed(host, mapped, &[]), "{host}");
+        }
     }
 
     #[test]
