@@ -2,10 +2,13 @@
 //!
 //! Law: all that is wrong is told at once, each with its key and path. Nothing is made, read or waited
 //! for. What cannot be had is refused; what others than the daemon's user and root could change is told of:
-//! whoever may write a key set or an authority decides who calls.
+//! whoever may write a key set or an authority decides who calls, and whoever may write the audit log decides
+//! what was done. So is a key that everybody may read, who can then be the daemon; its group may, as the
+//! config file's.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, eaccess};
@@ -20,7 +23,7 @@ use crate::daemon::unix_socket;
 pub(super) struct Found {
     /// What keeps the daemon from starting, a line each.
     pub(super) refused: Vec<String>,
-    /// What others could change, a line each.
+    /// What others could change, and the secrets that they could read, a line each.
     pub(super) untrusted: Vec<String>,
 }
 
@@ -39,10 +42,13 @@ pub(super) fn look(config: &Config) -> Found {
     for (index, issuer) in config.jwt_issuers.iter().enumerate() {
         found.read(&format!("jwt_issuer[{index}].jwks_file"), &issuer.jwks_file);
     }
-    if let Some(path) = &config.audit.file
-        && let Err(error) = can_append(path)
-    {
-        found.refuse(&StartError::Audit { path: path.clone(), error });
+    tls.key.iter().for_each(|path| found.secret("tls.key", path));
+    if let Some(path) = &config.audit.file {
+        match can_append(path) {
+            Err(error) => found.refuse(&StartError::Audit { path: path.clone(), error }),
+            Ok(()) if !is_standard(path) => found.trust("audit.file", path),
+            Ok(()) => {}
+        }
     }
     let socket = config.grpc.unix_socket.as_deref().map(unix_socket::examine);
     if let Some(Err(error)) = socket {
@@ -78,20 +84,34 @@ impl Found {
                      or name another"
                 ));
             }
-            // A pipe would be waited for.
-            Ok(there) if there.is_file() => {
-                let untrusted = config_file::examine(path).err();
-                self.untrusted.extend(untrusted.map(|untrusted| format!("{key}: {untrusted}")));
-            }
-            Ok(_) => {}
+            Ok(_) => self.trust(key, path),
+        }
+    }
+
+    /// A file that is to be nobody else's to change.
+    fn trust(&mut self, key: &str, path: &Path) {
+        // A pipe would be waited for.
+        if fs::metadata(path).is_ok_and(|there| there.is_file()) {
+            let untrusted = config_file::examine(path).err();
+            self.untrusted.extend(untrusted.map(|untrusted| format!("{key}: {untrusted}")));
+        }
+    }
+
+    /// A file that is not everybody's to read.
+    fn secret(&mut self, key: &str, path: &Path) {
+        let Ok(there) = fs::metadata(path) else { return };
+        if there.is_file() && there.mode() & 0o004 != 0 {
+            let (path, mode) = (path.display(), there.mode() & 0o7777);
+            self.untrusted.push(format!(
+                "{key}: {path}: everybody on this host may read it (mode {mode:04o}): chmod o-rwx {path}"
+            ));
         }
     }
 }
 
 /// Whether a file can be appended to, or made. A pipe is not opened: its reader would see the end of it.
 fn can_append(path: &Path) -> io::Result<()> {
-    // Open already, whatever it may be.
-    if ["/dev/stdout", "/dev/stderr"].map(Path::new).contains(&path) {
+    if is_standard(path) {
         return Ok(());
     }
     match fs::metadata(path) {
@@ -103,6 +123,11 @@ fn can_append(path: &Path) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Open already, whatever it may be: the word of whoever started the daemon.
+fn is_standard(path: &Path) -> bool {
+    ["/dev/stdout", "/dev/stderr"].map(Path::new).contains(&path)
 }
 
 #[cfg(test)]
@@ -151,10 +176,55 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_others_may_read_is_told_of_and_one_that_its_group_may_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        fs::write(&key, "").unwrap();
+        let mut config = Config::default();
+        config.tls.key = Some(key.clone());
+        for (mode, is_told) in
+            [(0o400, false), (0o600, false), (0o640, false), (0o604, true), (0o644, true)]
+        {
+            fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+            let found = look(&config);
+            assert!(found.refused.is_empty(), "{found:#?}");
+            assert_eq!(found.untrusted.len(), usize::from(is_told), "{mode:o}: {found:#?}");
+            for said in &found.untrusted {
+                assert!(said.starts_with("tls.key: ") && said.contains("chmod o-rwx"), "{said}");
+            }
+        }
+        // What it signs for is no secret.
+        config.tls.certificate = config.tls.key.take();
+        assert!(look(&config).untrusted.is_empty());
+    }
+
+    #[test]
+    fn an_audit_file_that_others_may_write_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log");
+        fs::write(&file, "").unwrap();
+        let mut config = Config::default();
+        config.audit.file = Some(file.clone());
+        for (mode, is_told) in [(0o600, false), (0o644, false), (0o660, true), (0o602, true)] {
+            fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            let found = look(&config);
+            assert!(found.refused.is_empty(), "{found:#?}");
+            assert_eq!(found.untrusted.len(), usize::from(is_told), "{mode:o}: {found:#?}");
+            for said in &found.untrusted {
+                assert!(said.starts_with("audit.file: ") && said.contains("chmod go-w"), "{said}");
+            }
+        }
+        config.audit.file = Some("/dev/stdout".into());
+        assert!(look(&config).untrusted.is_empty(), "whoever started the daemon gave it");
+    }
+
+    #[test]
     fn what_is_there_and_the_daemons_own_is_nothing_to_tell_of_and_nothing_is_made() {
         let folder = tempfile::tempdir().unwrap();
         for (_, name) in &KEYS[..5] {
-            fs::write(folder.path().join(name), "").unwrap();
+            let file = folder.path().join(name);
+            fs::write(&file, "").unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         }
         for (_, name) in &KEYS[5..] {
             fs::create_dir(folder.path().join(name)).unwrap();
