@@ -45,7 +45,8 @@ impl Kind for Sha256 {
     fn read(&self, raw: &Raw) -> Result<[u8; 32], Refusal> {
         let text = raw.text().ok_or(Refusal::WrongType)?;
         let mut hash = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        // What reads a number would take a sign for its first digit.
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(Refusal::Malformed);
         }
         for (index, byte) in hash.iter_mut().enumerate() {

@@ -98,8 +98,10 @@ fn what_an_identity_names_must_be_there() {
 
 #[test]
 fn values_of_credentials_are_held_to_their_form() {
+    let signed = format!("token_sha256 = \"{}\"", "+f".repeat(32));
     for (credential, words) in [
         ("token_sha256 = \"00\"", "64 hexadecimal digits"),
+        (signed.as_str(), "64 hexadecimal digits"),
         ("jwt = { issuer = \"i\", claim = \"c\" }", "a table {"),
         ("jwt = \"i\"", "a table {"),
         ("expire_time = \"tomorrow\"", "a moment in UTC"),
