@@ -75,7 +75,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Failure::DeadlinePassed`]: called off.
-    pub async fn wait(&self, wait: impl Future<Output = ()> + Unpin) -> Result<(), Failure> {
+    pub async fn wait<T>(&self, wait: impl Future<Output = T> + Unpin) -> Result<T, Failure> {
         self.guard(wait).await
     }
 

@@ -1,7 +1,8 @@
 //! Reload: the config anew, by whoever may read files, and what came of it.
 //!
-//! Law: a serving thread leaves the order and waits for the answer as a task; what takes effect is one
-//! thread's, one reload after the other. What is refused has changed nothing.
+//! Law: a serving thread leaves the order and waits for the answer as a task, until the call's gate closes;
+//! what takes effect is one thread's, one reload after the other, and passes that gate. What is refused has
+//! changed nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -71,7 +72,8 @@ pub(crate) async fn reload(call: &Call, body: Body) -> Result<Reply, Refusal> {
         outcome,
     });
     // Dropped unanswered: nobody is there to carry it out any more.
-    let reloaded = answered.await.map_err(|_dropped| Failure::Draining)??;
+    let answered = call.occasion.gate.wait(answered).await?;
+    let reloaded = answered.map_err(|_dropped| Failure::Draining)??;
     answer(&message(reloaded, asked.message.validate_only))
 }
 

@@ -4,17 +4,22 @@
 use std::time::{Duration, Instant};
 
 use linmemd::client::proto::{
-    DownloadMemoryRequest, FillMemoryRequest, GetMemoryRequest, MemoryView, UploadMemoryRequest,
+    DownloadMemoryRequest, FillMemoryRequest, GetMemoryRequest, MemoryView, ReloadRequest,
+    UploadMemoryRequest,
 };
 use linmemd::client::{Client, ClientError};
+use linmemd::config::{self, FlagLayer};
 use linmemd::os::kernel::{Advice, Call};
+use linmemd::token::Token;
 use tokio::sync::mpsc;
 use tonic::Code;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
+use crate::authorization::{client_of, identities};
 use crate::contract::refused;
 use crate::grpc::{Wire, framed};
 use crate::harness::{House, PAGE, Witness, eventually, pages};
+use crate::reloads::Reloading;
 
 const SOON: (&str, &str) = ("grpc-timeout", "50m");
 
@@ -147,6 +152,37 @@ async fn a_deadline_after_the_first_effect_is_plain_and_the_work_runs_to_its_end
     refused(client.memory("m").await, "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
     drop(pause);
     house.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_that_waits_keeps_its_deadline_and_has_changed_nothing() {
+    let it = Reloading::with(identities).await;
+    let operator = client_of(&it.house, "operator").await;
+    let hash = async || operator.host().await.unwrap().config_hash;
+    let before = hash().await;
+    // Whoever carries reloads out has not read the file yet.
+    let (free, is_held) = std::sync::mpsc::channel::<()>();
+    let path = it.path();
+    it.house.daemon.reload_from(Box::new(move || {
+        let _free = is_held.recv();
+        let loaded = config::load(Some(&path), [], &FlagLayer::default());
+        loaded.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }));
+    it.write(|config| config.log.filter = "warn".to_owned());
+    let wire = Wire::connect(it.house.grpc()).await;
+    let bearer = format!("Bearer {}", Token::new([6; 32]).reveal());
+    for validate_only in [true, false] {
+        let headers = [SOON, ("authorization", bearer.as_str())];
+        let mut started = wire.begin_path("/linmem.v1.AdminService/Reload", &headers).await;
+        let request = ReloadRequest { validate_only };
+        started.body.send_data(framed(&request).into(), true).unwrap();
+        refused(started.answer().await.outcome(), "DEADLINE_PASSED", &[]);
+    }
+    drop(free);
+    // It comes after those before it.
+    let answer = operator.reload(true).await.unwrap();
+    assert_eq!(answer.changes.len(), 1, "{answer:?}");
+    assert_eq!(hash().await, before);
 }
 
 #[tokio::test]
