@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use crate::error::{Failure, printable};
-use crate::registry::Record;
+use crate::registry::{Member, Record};
 use crate::rpc::admission::Door;
 use crate::rpc::audit_queue::Audit;
 use crate::rpc::call::{Call, CallId};
@@ -118,6 +118,11 @@ impl Subject {
         self.id = Some(record.id.to_string());
         self.uid = Some(record.uid);
         self.pages = Some(record.size().get());
+    }
+
+    /// A memory of a set that is to be made.
+    pub(crate) fn of_member(member: &Member) -> Self {
+        Self { id: Some(member.id.to_string()), uid: Some(member.uid), ..Self::default() }
     }
 
     /// What a refusal says of it, where the request has not been asked.
@@ -264,9 +269,7 @@ impl Audited {
         if is_denial(outcome) {
             entry.deed = Deed::Deny;
         }
-        // A failure did nothing to them.
-        let concerns_them = matches!(outcome, "OK" | CANCELLED);
-        let with_set = members.into_iter().filter(|_| concerns_them).map(|member| {
+        let with_set = members.into_iter().filter(|_| concerns_members(outcome)).map(|member| {
             let set = entry.subject.id.clone();
             let request_id = entry.subject.request_id.clone();
             AuditEntry { subject: Subject { set, request_id, ..member }, ..entry.clone() }
@@ -351,6 +354,12 @@ pub(crate) fn whereabouts(peer: &Peer, address: Option<IpAddr>) -> Option<String
         (Peer::User { uid, .. }, _) => Some(format!("uid {uid}")),
         (_, address) => address.map(|address| address.to_canonical().to_string()),
     }
+}
+
+/// Whether something was done to a set's memories, or may have been: a failure did nothing to them, but for
+/// those that leave it open.
+fn concerns_members(outcome: &str) -> bool {
+    matches!(outcome, "OK" | CANCELLED | "DEADLINE_EXCEEDED" | "INTERNAL_FAULT")
 }
 
 fn cut(text: &str) -> String {

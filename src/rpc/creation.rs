@@ -12,6 +12,8 @@ use prost::Message;
 use crate::checksum::crc64;
 use crate::error::Failure;
 use crate::proto::v1;
+use crate::registry::MemorySet;
+use crate::rpc::audit::Subject;
 use crate::rpc::call::Call;
 use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{PLAIN_MESSAGE_BYTES, answer};
@@ -77,7 +79,12 @@ pub(crate) async fn create_set(call: &Call, body: Body) -> Result<Reply, Refusal
         member.map_err(|failure| failure.of_member(number))
     });
     let members = members.collect::<Result<Vec<_>, Failure>>()?;
-    let set = call.door.access.create_set(&call.occasion, id, members, key).await?;
+    // Whatever becomes of the call: they may be made without it.
+    let say = |set: &MemorySet| {
+        call.is_about(|it| it.id = Some(set.id.to_string()));
+        call.is_about_all(|| set.members.iter().map(Subject::of_member).collect());
+    };
+    let set = call.door.access.create_set(&call.occasion, id, members, key, say).await?;
     call.is_about(|it| it.id = Some(set.id.to_string()));
     call.is_about_all(|| set_service::subjects(call, &set));
     tracing::info!(

@@ -10,7 +10,7 @@ use crate::registry::{Member, MemorySet, Record};
 use crate::tenancy::access::{Access, Occasion, Target, bytes_of};
 
 impl Access {
-    /// Makes memories, all of them or none, and a set of them.
+    /// Makes memories, all of them or none, and a set of them; `say` is told which before it does.
     ///
     /// # Errors
     /// As [`crate::registry::Registry::create_set`].
@@ -20,13 +20,15 @@ impl Access {
         id: Option<SetId>,
         members: Vec<(Option<MemoryId>, MemorySpec)>,
         request: Option<RequestKey>,
+        say: impl FnOnce(&MemorySet),
     ) -> Result<Arc<MemorySet>, Failure> {
         let Occasion { now, gate } = occasion;
         let bytes = members.iter().map(|(_, spec)| bytes_of(spec)).fold(0, u64::saturating_add);
         self.tenant.rates.take((members.len() as u64).saturating_sub(1), bytes)?;
         let (namespace, hooks) = (&self.tenant.namespace, &self.tenant.hooks);
         let (registry, tie) = (&self.registry, self.tie.as_ref());
-        let made = registry.create_set(namespace, id, members, request, hooks, tie, *now, gate);
+        let made =
+            registry.create_set(namespace, id, members, request, hooks, tie, *now, gate, say);
         let set = made.await?;
         let there = set.members.iter().filter_map(|member| self.member(member, *now));
         there.for_each(|record| self.each_memory.add(&self.tenant.label, &record));

@@ -20,7 +20,7 @@ fn create(floors: &Floors) -> Result<(), Failure> {
     };
     let members = NAMES.iter().map(member).collect();
     let id = Some(SetId::new("s").unwrap());
-    block_on(floors.access.create_set(&occasion(), id, members, None)).map(drop)
+    block_on(floors.access.create_set(&occasion(), id, members, None, |_set| ())).map(drop)
 }
 
 fn delete(floors: &Floors) -> Result<(), Failure> {

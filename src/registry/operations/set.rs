@@ -28,7 +28,7 @@ use crate::registry::tie::Tie;
 
 impl Registry {
     /// Makes memories, all of them or none, and a set of them. A repeat of a remembered request gets
-    /// that set as it is now.
+    /// that set as it is now. `say` is told which it will be before the first of them is made.
     ///
     /// # Errors
     /// SET_EXISTS, and as [`Self::create`] of each memory; nothing is left behind.
@@ -43,6 +43,7 @@ impl Registry {
         tie: Option<&Arc<Tie>>,
         now: Now,
         gate: &Arc<Gate>,
+        say: impl FnOnce(&MemorySet),
     ) -> Result<Arc<MemorySet>, Failure> {
         let home = &namespace.home.payer;
         tied(tie, members.iter().map(|(_, spec)| spec))?;
@@ -76,6 +77,7 @@ impl Registry {
             uid: uuid::Builder::from_random_bytes(random_bits().to_le_bytes()).into_uuid(),
             _charge: charge,
         });
+        say(&set);
         let birth = Birth::of(self, namespace, tie);
         let job_gate = Arc::clone(gate);
         let job = move || {
