@@ -29,7 +29,7 @@ use crate::daemon::start_error::StartError;
 use crate::metrics::Metrics;
 use crate::os::confine::Role;
 use crate::os::process::unblocked;
-use crate::rpc::{Audit, AuditEntry, AuditQueue};
+use crate::rpc::{Audit, AuditEntry, AuditLine, AuditQueue};
 
 /// For what is queued when the daemon ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -80,26 +80,74 @@ impl AuditLog {
         Ok(Auditor { audit, written: when_written, thread: Some(thread) })
     }
 
-    fn run(mut self) {
-        let mut failed = false;
-        while let Some(entry) = self.queue.next() {
-            let mut text = String::with_capacity(512);
-            let lost = self.queue.lost();
-            if lost > 0 {
-                lost_line(&mut text, entry.time, lost);
+    fn run(self) {
+        let mut writer = Writer { sink: self.sink, missing: None, has_failed: false };
+        while let Some(line) = self.queue.next() {
+            let lost = writer.write(&line);
+            self.queue.lose(lost);
+        }
+        writer.tell_missing();
+    }
+}
+
+/// Lines on their way into a sink.
+#[derive(Debug)]
+struct Writer<W> {
+    sink: W,
+    /// What is missing behind what is written: since when, and how many entries.
+    missing: Option<(SystemTime, u64)>,
+    has_failed: bool,
+}
+
+impl<W: Write> Writer<W> {
+    /// One more line; how many entries are lost by it that were not.
+    fn write(&mut self, line: &AuditLine) -> u64 {
+        match line {
+            AuditLine::Lost { since, entries } => {
+                self.miss(*since, *entries);
+                self.tell_missing();
+                0
             }
-            line(&mut text, &entry);
-            match self.sink.write_all(text.as_bytes()) {
-                Ok(()) => failed = false,
-                Err(error) => {
-                    self.queue.owe(lost);
-                    self.queue.lose();
-                    if !std::mem::replace(&mut failed, true) {
-                        tracing::error!(%error, "the audit log cannot be written; entries are lost");
-                    }
+            AuditLine::Entry(entry) => {
+                let mut text = String::with_capacity(512);
+                entry_line(&mut text, entry);
+                // Not without what is missing before it.
+                if self.tell_missing() && self.append(&text) {
+                    self.has_failed = false;
+                    return 0;
                 }
+                self.miss(entry.time, 1);
+                1
             }
         }
+    }
+
+    /// Whether nothing is missing that is not told.
+    fn tell_missing(&mut self) -> bool {
+        let Some((since, entries)) = self.missing else { return true };
+        let mut text = String::new();
+        lost_line(&mut text, since, entries);
+        let is_told = self.append(&text);
+        if is_told {
+            self.missing = None;
+        }
+        is_told
+    }
+
+    fn miss(&mut self, since: SystemTime, entries: u64) {
+        let (_, missing) = self.missing.get_or_insert((since, 0));
+        *missing = missing.saturating_add(entries);
+    }
+
+    /// Whether it is there.
+    fn append(&mut self, line: &str) -> bool {
+        let appended = self.sink.write_all(line.as_bytes());
+        if let Err(error) = &appended
+            && !std::mem::replace(&mut self.has_failed, true)
+        {
+            tracing::error!(%error, "the audit log cannot be written; entries are lost");
+        }
+        appended.is_ok()
     }
 }
 
@@ -138,7 +186,7 @@ fn open(path: &Path) -> io::Result<File> {
     unblocked(file)
 }
 
-fn line(out: &mut String, entry: &AuditEntry) {
+fn entry_line(out: &mut String, entry: &AuditEntry) {
     begin(out, entry.time, entry.deed.word());
     text(out, "method", Some(entry.method));
     text(out, "outcome", Some(entry.outcome));
@@ -206,7 +254,7 @@ mod tests {
         };
         let mut out = String::new();
         lost_line(&mut out, entry.time, 3);
-        line(&mut out, &entry);
+        entry_line(&mut out, &entry);
         assert!(out.is_ascii() && out.lines().count() == 2, "{out}");
         let lines: Vec<serde_json::Value> =
             out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

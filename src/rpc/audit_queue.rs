@@ -1,12 +1,13 @@
 //! [`Audit`]: the queue between those who make entries and the one who writes them.
 //!
 //! Law: telling never waits: where the queue is full the entry is lost and counted, and the other end
-//! learns how many. Refusals, of which strangers can make as many as they like, have half of the queue at
-//! most, so that they cover nothing up.
+//! learns how many where they are missing: a gap is one, behind what was there before it. Refusals, of which
+//! strangers can make as many as they like, have half of the queue at most, so that they cover nothing up.
+//! Bounded: no two gaps are neighbours, so there is at most one more of them than of entries.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use metrics::Counter;
 
@@ -14,123 +15,136 @@ use crate::rpc::audit::{AuditEntry, Deed};
 
 /// Where entries go.
 #[derive(Debug)]
-pub struct Audit {
-    queue: SyncSender<Queued>,
-    shared: Arc<Shared>,
-    /// Refusals in the queue at most.
-    refusals: usize,
-}
+pub struct Audit(Arc<Shared>);
 
 /// Where they come out.
 #[derive(Debug)]
-pub struct AuditQueue {
-    queue: Receiver<Queued>,
-    shared: Arc<Shared>,
-}
+pub struct AuditQueue(Arc<Shared>);
 
+/// What comes out.
 #[derive(Debug)]
-enum Queued {
+pub enum AuditLine {
+    /// One thing that was done.
     Entry(Box<AuditEntry>),
-    /// Nothing: look whether it is over.
-    Bell,
+    /// So many are missing here.
+    Lost {
+        /// When the first of them was told.
+        since: SystemTime,
+        /// How many.
+        entries: u64,
+    },
 }
 
 #[derive(Debug)]
 struct Shared {
+    /// Of what is lost.
     counter: Counter,
-    /// In the queue.
-    refusals: AtomicUsize,
-    /// Lost and not told.
-    lost: AtomicU64,
-    over: AtomicBool,
+    /// Entries in the queue at most; refusals, half of them.
+    most: usize,
+    pending: Mutex<Pending>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    lines: VecDeque<AuditLine>,
+    /// Among them.
+    entries: usize,
+    /// Among those.
+    refusals: usize,
+    over: bool,
 }
 
 impl Audit {
     /// A queue of so many entries, and its other end.
     #[must_use]
     pub fn new(entries: usize, lost: Counter) -> (Self, AuditQueue) {
-        let (sender, receiver) = sync_channel(entries);
         let shared = Arc::new(Shared {
             counter: lost,
-            refusals: AtomicUsize::new(0),
-            lost: AtomicU64::new(0),
-            over: AtomicBool::new(false),
+            most: entries,
+            pending: Mutex::default(),
+            changed: Condvar::new(),
         });
-        let queue = AuditQueue { queue: receiver, shared: Arc::clone(&shared) };
-        (Self { queue: sender, shared, refusals: entries / 2 }, queue)
+        (Self(Arc::clone(&shared)), AuditQueue(shared))
     }
 
     /// One more entry, or one more that is lost.
     pub fn tell(&self, entry: AuditEntry) {
-        let is_refusal = entry.deed == Deed::Deny;
-        let refusals = &self.shared.refusals;
-        if is_refusal && refusals.fetch_add(1, Ordering::AcqRel) >= self.refusals {
-            refusals.fetch_sub(1, Ordering::AcqRel);
-            return self.shared.lose();
+        let entry = Box::new(entry);
+        let mut pending = self.0.pending();
+        let was_idle = pending.lines.is_empty();
+        let refusals = pending.refusals.saturating_add(usize::from(entry.is_refusal()));
+        let is_crowded = entry.is_refusal() && refusals > self.0.most / 2;
+        if is_crowded || pending.entries >= self.0.most {
+            pending.lose(entry.time);
+            self.0.counter.increment(1);
+        } else {
+            pending.refusals = refusals;
+            pending.entries = pending.entries.saturating_add(1);
+            pending.lines.push_back(AuditLine::Entry(entry));
         }
-        if self.queue.try_send(Queued::Entry(Box::new(entry))).is_err() {
-            if is_refusal {
-                refusals.fetch_sub(1, Ordering::AcqRel);
-            }
-            self.shared.lose();
+        drop(pending);
+        if was_idle {
+            self.0.changed.notify_all();
         }
     }
 
     /// No more are told: the other end gives what there is, and then none.
     pub fn end(&self) {
-        self.shared.over.store(true, Ordering::Release);
-        // Whoever takes from a full queue looks anyway.
-        let _full_or_gone = self.queue.try_send(Queued::Bell);
+        self.0.pending().over = true;
+        self.0.changed.notify_all();
     }
 }
 
 impl Shared {
-    fn lose(&self) {
-        self.lost.fetch_add(1, Ordering::AcqRel);
-        self.counter.increment(1);
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Nobody panics in the middle of a change.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// One more is missing behind all there is.
+    fn lose(&mut self, time: SystemTime) {
+        match self.lines.back_mut() {
+            Some(AuditLine::Lost { entries, .. }) => *entries = entries.saturating_add(1),
+            _ => self.lines.push_back(AuditLine::Lost { since: time, entries: 1 }),
+        }
+    }
+
+    fn take(&mut self) -> Option<AuditLine> {
+        let line = self.lines.pop_front()?;
+        if let AuditLine::Entry(entry) = &line {
+            self.entries = self.entries.saturating_sub(1);
+            self.refusals = self.refusals.saturating_sub(usize::from(entry.is_refusal()));
+        }
+        Some(line)
+    }
+}
+
+impl AuditEntry {
+    fn is_refusal(&self) -> bool {
+        self.deed == Deed::Deny
     }
 }
 
 impl AuditQueue {
-    /// Waits for the next entry; none when it is over.
+    /// Waits for what is next; none when it is over.
     #[must_use]
-    pub fn next(&self) -> Option<AuditEntry> {
-        loop {
-            let queued = if self.shared.over.load(Ordering::Acquire) {
-                self.queue.try_recv().ok()?
-            } else {
-                self.queue.recv().ok()?
-            };
-            if let Queued::Entry(entry) = queued {
-                if entry.deed == Deed::Deny {
-                    self.shared.refusals.fetch_sub(1, Ordering::AcqRel);
-                }
-                return Some(*entry);
-            }
-        }
+    pub fn next(&self) -> Option<AuditLine> {
+        let is_idle = |pending: &mut Pending| pending.lines.is_empty() && !pending.over;
+        let waited = self.0.changed.wait_while(self.0.pending(), is_idle);
+        waited.unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// How many were lost since this was last asked.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.shared.lost.swap(0, Ordering::AcqRel)
-    }
-
-    /// One that came out could not be kept either.
-    pub fn lose(&self) {
-        self.shared.lose();
-    }
-
-    /// Those were not told after all: they are still to be.
-    pub fn owe(&self, lost: u64) {
-        self.shared.lost.fetch_add(lost, Ordering::AcqRel);
+    /// So many that came out could not be kept either.
+    pub fn lose(&self, entries: u64) {
+        self.0.counter.increment(entries);
     }
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::rpc::audit::Subject;
 
@@ -148,17 +162,43 @@ mod tests {
         }
     }
 
+    /// What there is, a word each.
+    fn all(queue: &AuditQueue) -> Vec<String> {
+        let word = |line| match line {
+            AuditLine::Entry(entry) => entry.deed.word().to_owned(),
+            AuditLine::Lost { entries, .. } => format!("lost {entries}"),
+        };
+        std::iter::from_fn(|| queue.next()).map(word).collect()
+    }
+
     #[test]
     fn refusals_have_half_of_the_queue_and_what_does_not_fit_is_counted() {
         let (audit, queue) = Audit::new(8, Counter::noop());
         (0..20).for_each(|_| audit.tell(entry(Deed::Deny)));
         (0..20).for_each(|_| audit.tell(entry(Deed::Create)));
-        assert_eq!(queue.lost(), 16 + 16);
         audit.end();
-        let deeds: Vec<Deed> = std::iter::from_fn(|| queue.next()).map(|one| one.deed).collect();
-        assert_eq!(deeds, [[Deed::Deny; 4], [Deed::Create; 4]].concat());
-        assert_eq!(queue.lost(), 0, "told once");
+        let (deny, create) = (["deny"; 4], ["create"; 4]);
+        assert_eq!(all(&queue), [&deny[..], &["lost 16"], &create, &["lost 16"]].concat());
         audit.tell(entry(Deed::Deny));
-        assert!(queue.next().is_some(), "what was taken makes room");
+        assert_eq!(all(&queue), ["deny"], "what was taken makes room");
+    }
+
+    #[test]
+    fn what_is_lost_is_told_where_it_is_missing() {
+        let (audit, queue) = Audit::new(2, Counter::noop());
+        let tell = |deed| audit.tell(entry(deed));
+        for deed in [Deed::Deny, Deed::Deny, Deed::Deny, Deed::Create, Deed::Grow] {
+            tell(deed);
+        }
+        let next = || match queue.next() {
+            Some(AuditLine::Entry(entry)) => entry.deed.word(),
+            Some(AuditLine::Lost { entries: 2, .. }) => "two",
+            Some(AuditLine::Lost { entries: 1, .. }) => "one",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([next(), next()], ["deny", "two"]);
+        tell(Deed::Delete);
+        audit.end();
+        assert_eq!(all(&queue), ["create", "lost 1", "delete"], "after what was queued before it");
     }
 }

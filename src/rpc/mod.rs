@@ -83,7 +83,7 @@ mod waits;
 mod wire;
 
 pub use audit::{AuditEntry, Deed, Subject};
-pub use audit_queue::{Audit, AuditQueue};
+pub use audit_queue::{Audit, AuditLine, AuditQueue};
 pub use capability::Capability;
 pub use clock::ServingClock;
 pub use connection::{ConnectionLimits, serve};

@@ -191,6 +191,52 @@ async fn a_sink_that_takes_nothing_holds_up_no_call_and_what_was_lost_is_told() 
 }
 
 #[tokio::test]
+async fn what_was_lost_is_told_in_its_place() {
+    const MADE: u64 = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let mut reader = pipe(&path);
+    let house = House::with(|config| {
+        config.audit.file = Some(path);
+        config.audit.queue = 16;
+    });
+    let client = house.client().await;
+    let make = async |number: u64| {
+        client.create(Some(&format!("m{number}")), pages(1)).await.unwrap();
+    };
+    for number in 0..MADE {
+        make(number).await;
+    }
+    let (mut text, mut bytes) = (String::new(), vec![0; 1 << 20]);
+    let mut made = MADE;
+    eventually("one made since is told", async || {
+        if let Ok(count) = reader.read(&mut bytes) {
+            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+        make(made).await;
+        made += 1;
+        // Each of them may find the queue full still.
+        (MADE..made).any(|number| text.contains(&format!("\"m{number}\"")))
+    })
+    .await;
+    let (mut next, mut gaps) = (0, 0);
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["event"] == "lost" {
+            next += line["entries"].as_u64().unwrap();
+            gaps += 1;
+        } else {
+            assert_eq!(line["id"], format!("m{next}"));
+            next += 1;
+        }
+    }
+    assert!(next > MADE && gaps > 0, "{next} {gaps}");
+    drop(reader);
+    drop(client);
+    within("ended", house.stop()).await;
+}
+
+#[tokio::test]
 async fn what_is_told_last_is_written_before_the_end_and_a_full_sink_does_not_keep_the_daemon() {
     let (house, folder) = house(|_| {});
     let client = house.client().await;
