@@ -7,7 +7,8 @@
 //! {"time":"…","event":"lost","entries":12}                                 where that many are missing
 //! ```
 //!
-//! Law: JSON in ASCII, a line an entry: whatever a caller wrote can end no line and forge no field. Only
+//! Law: JSON in ASCII, a line an entry: whatever a caller wrote can end no line and forge no field. What a
+//! sink took in part is lost, and spoils no line after it (`audit_sink.rs`). Only
 //! appended to; opened once, before the daemon is confined, which cannot open it again: rotate it by
 //! copying and truncating. At the end what is queued is written, for a second at most.
 
@@ -23,6 +24,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
+use crate::daemon::audit_sink::Sink;
 use crate::daemon::confinement::Confinement;
 use crate::daemon::json::quoted;
 use crate::daemon::start_error::StartError;
@@ -81,7 +83,7 @@ impl AuditLog {
     }
 
     fn run(self) {
-        let mut writer = Writer { sink: self.sink, missing: None, has_failed: false };
+        let mut writer = Writer::new(self.sink);
         while let Some(line) = self.queue.next() {
             let lost = writer.write(&line);
             self.queue.lose(lost);
@@ -93,13 +95,17 @@ impl AuditLog {
 /// Lines on their way into a sink.
 #[derive(Debug)]
 struct Writer<W> {
-    sink: W,
+    sink: Sink<W>,
     /// What is missing behind what is written: since when, and how many entries.
     missing: Option<(SystemTime, u64)>,
     has_failed: bool,
 }
 
 impl<W: Write> Writer<W> {
+    const fn new(to: W) -> Self {
+        Self { sink: Sink::new(to), missing: None, has_failed: false }
+    }
+
     /// One more line; how many entries are lost by it that were not.
     fn write(&mut self, line: &AuditLine) -> u64 {
         match line {
@@ -141,7 +147,7 @@ impl<W: Write> Writer<W> {
 
     /// Whether it is there.
     fn append(&mut self, line: &str) -> bool {
-        let appended = self.sink.write_all(line.as_bytes());
+        let appended = self.sink.append(line);
         if let Err(error) = &appended
             && !std::mem::replace(&mut self.has_failed, true)
         {
@@ -236,6 +242,42 @@ fn text(out: &mut String, name: &str, value: Option<&str>) {
 mod tests {
     use super::*;
     use crate::rpc::{Deed, Subject};
+
+    /// Takes so many bytes, and then none until there is room again.
+    struct Full(Vec<u8>, usize);
+
+    impl Write for &mut Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.1);
+            self.0.extend_from_slice(&bytes[..count]);
+            self.1 -= count;
+            if count == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(count) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_the_entries_that_found_no_room_and_they_are_counted() {
+        let entry = AuditEntry::uncalled(Deed::Admin, "SIGHUP", "OK");
+        let entry = AuditLine::Entry(Box::new(entry));
+        for room in 0..300 {
+            let mut disk = Full(Vec::new(), room);
+            let mut writer = Writer::new(&mut disk);
+            let mut lost: u64 = (0..5).map(|_| writer.write(&entry)).sum();
+            writer.sink.to().1 = 10_000;
+            lost += writer.write(&entry);
+            let text = String::from_utf8(disk.0).unwrap();
+            let lines = || text.lines().map(serde_json::from_str::<serde_json::Value>);
+            let whole: Vec<_> = lines().filter_map(Result::ok).collect();
+            let told: u64 = whole.iter().filter_map(|line| line["entries"].as_u64()).sum();
+            let kept = whole.iter().filter(|line| line["event"] == "admin").count() as u64;
+            assert_eq!((told, kept + lost), (lost, 6), "{room}: {text}");
+            assert!(lines().count() - whole.len() <= 1 && text.ends_with("}\n"), "{text}");
+        }
+    }
 
     #[test]
     fn whatever_is_in_a_field_a_line_is_one_object_in_ascii() {

@@ -21,6 +21,7 @@ mod accept;
 mod arena;
 mod arrivals;
 mod audit;
+mod audit_sink;
 mod capabilities;
 pub mod check;
 mod compose;
