@@ -5,6 +5,7 @@
 //!  "outcome":"OK","tenant":"default","caller":"web","peer":"10.0.0.7","call_id":"…","id":"m",
 //!  "uid":"…","request_id":"…","pages":1}                                            one line an entry
 //! {"time":"…","event":"lost","entries":12}                                 where that many are missing
+//! {"time":"…","event":"denials","entries":240,"peer":"10.0.0.7"}           so many more `deny` since then
 //! ```
 //!
 //! Law: JSON in ASCII, a line an entry: whatever a caller wrote can end no line and forge no field. What a
@@ -31,7 +32,7 @@ use crate::daemon::start_error::StartError;
 use crate::metrics::Metrics;
 use crate::os::confine::Role;
 use crate::os::process::unblocked;
-use crate::rpc::{Audit, AuditEntry, AuditLine, AuditQueue};
+use crate::rpc::{Audit, AuditEntry, AuditLine, AuditQueue, Untold};
 
 /// For what is queued when the daemon ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -117,15 +118,25 @@ impl<W: Write> Writer<W> {
             AuditLine::Entry(entry) => {
                 let mut text = String::with_capacity(512);
                 entry_line(&mut text, entry);
-                // Not without what is missing before it.
-                if self.tell_missing() && self.append(&text) {
-                    self.has_failed = false;
-                    return 0;
-                }
-                self.miss(entry.time, 1);
-                1
+                self.add(&text, entry.time, 1)
+            }
+            AuditLine::Denials(untold) => {
+                let mut text = String::new();
+                denials_line(&mut text, untold);
+                self.add(&text, untold.since, untold.entries)
             }
         }
+    }
+
+    /// The line of so many entries; how many of them are lost.
+    fn add(&mut self, line: &str, time: SystemTime, entries: u64) -> u64 {
+        // Not without what is missing before it.
+        if self.tell_missing() && self.append(line) {
+            self.has_failed = false;
+            return 0;
+        }
+        self.miss(time, entries);
+        entries
     }
 
     /// Whether nothing is missing that is not told.
@@ -198,7 +209,7 @@ fn entry_line(out: &mut String, entry: &AuditEntry) {
     text(out, "outcome", Some(entry.outcome));
     text(out, "tenant", entry.tenant.as_deref());
     text(out, "caller", entry.caller.as_deref());
-    text(out, "peer", entry.peer.as_deref());
+    text(out, "peer", entry.peer.map(|peer| peer.to_string()).as_deref());
     text(out, "call_id", entry.call_id.as_deref());
     let subject = &entry.subject;
     text(out, "id", subject.id.as_deref());
@@ -216,6 +227,13 @@ fn entry_line(out: &mut String, entry: &AuditEntry) {
 fn lost_line(out: &mut String, time: SystemTime, entries: u64) {
     begin(out, time, "lost");
     number(out, "entries", entries);
+    out.push_str("}\n");
+}
+
+fn denials_line(out: &mut String, untold: &Untold) {
+    begin(out, untold.since, "denials");
+    number(out, "entries", untold.entries);
+    text(out, "peer", untold.peer.map(|peer| peer.to_string()).as_deref());
     out.push_str("}\n");
 }
 

@@ -28,6 +28,7 @@ use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
 use crate::rpc::server::Server;
 use crate::rpc::status::reason;
+use crate::rpc::whereabouts::Whereabouts;
 use crate::tenancy::{Identity, Peer, Shown};
 
 /// Characters of anything that a caller wrote: as many as the longest id has.
@@ -162,7 +163,7 @@ pub struct AuditEntry {
     /// The identity that called; none where none is known.
     pub caller: Option<String>,
     /// Where from: an address, or a user of this host.
-    pub peer: Option<String>,
+    pub peer: Option<Whereabouts>,
     /// Whom it is about.
     pub subject: Subject,
     /// OK or the failure's reason; CANCELLED where the caller did not wait for it.
@@ -180,7 +181,7 @@ impl AuditEntry {
             call_id: Some(id.to_string()),
             tenant: Some(door.access.tenant().namespace.name.to_string()),
             caller: identity.map(|identity| cut(&identity.name)),
-            peer: whereabouts(door.shown.borrow().peer, door.address),
+            peer: Whereabouts::of(door.shown.borrow().peer, door.address),
             subject: Subject::default(),
             outcome: CANCELLED,
         }
@@ -337,7 +338,7 @@ pub(crate) fn turned_away(
 ) {
     if let Some(audit) = &server.audit {
         let mut entry = AuditEntry::uncalled(Deed::Deny, method, reason(failure));
-        entry.peer = whereabouts(&Peer::Anonymous, stranger.address);
+        entry.peer = Whereabouts::of(&Peer::Anonymous, stranger.address);
         entry.is_by(stranger.who.as_deref());
         audit.tell(entry);
     }
@@ -346,14 +347,6 @@ pub(crate) fn turned_away(
 /// Whether a reason is about who calls.
 pub(crate) fn is_denial(reason: &str) -> bool {
     ["CREDENTIALS_", "GRANT_", "ROLE_", "TENANT_"].iter().any(|begin| reason.starts_with(begin))
-}
-
-/// Where a caller is, in words.
-pub(crate) fn whereabouts(peer: &Peer, address: Option<IpAddr>) -> Option<String> {
-    match (peer, address) {
-        (Peer::User { uid, .. }, _) => Some(format!("uid {uid}")),
-        (_, address) => address.map(|address| address.to_canonical().to_string()),
-    }
 }
 
 /// Whether something was done to a set's memories, or may have been: a failure did nothing to them, but for

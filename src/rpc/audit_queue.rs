@@ -2,16 +2,19 @@
 //!
 //! Law: telling never waits: where the queue is full the entry is lost and counted, and the other end
 //! learns how many where they are missing: a gap is one, behind what was there before it. Refusals, of which
-//! strangers can make as many as they like, have half of the queue at most, so that they cover nothing up.
+//! strangers can make as many as they like, have half of the queue at most, so that they cover nothing up, and
+//! are told at a pace (`denials.rs`), so that they fill no disk. What they are beyond it is a number, a second
+//! later at most, of which none is lost here.
 //! Bounded: no two gaps are neighbours, so there is at most one more of them than of entries.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use metrics::Counter;
 
 use crate::rpc::audit::{AuditEntry, Deed};
+use crate::rpc::denials::{Denials, Untold};
 
 /// Where entries go.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub enum AuditLine {
         /// How many.
         entries: u64,
     },
+    /// So many refusals were not told one by one.
+    Denials(Untold),
 }
 
 #[derive(Debug)]
@@ -52,6 +57,7 @@ struct Pending {
     entries: usize,
     /// Among those.
     refusals: usize,
+    denials: Denials,
     over: bool,
 }
 
@@ -73,6 +79,17 @@ impl Audit {
         let entry = Box::new(entry);
         let mut pending = self.0.pending();
         let was_idle = pending.lines.is_empty();
+        if entry.is_refusal() {
+            let was_due = pending.denials.next().is_some();
+            if !pending.denials.is_told(entry.peer, entry.time, Instant::now()) {
+                drop(pending);
+                // Who waits for lines waits for its moment too from now on.
+                if !was_due {
+                    self.0.changed.notify_all();
+                }
+                return;
+            }
+        }
         let refusals = pending.refusals.saturating_add(usize::from(entry.is_refusal()));
         let is_crowded = entry.is_refusal() && refusals > self.0.most / 2;
         if is_crowded || pending.entries >= self.0.most {
@@ -132,9 +149,26 @@ impl AuditQueue {
     /// Waits for what is next; none when it is over.
     #[must_use]
     pub fn next(&self) -> Option<AuditLine> {
-        let is_idle = |pending: &mut Pending| pending.lines.is_empty() && !pending.over;
-        let waited = self.0.changed.wait_while(self.0.pending(), is_idle);
-        waited.unwrap_or_else(PoisonError::into_inner).take()
+        let mut pending = self.0.pending();
+        loop {
+            let now = Instant::now();
+            // Not behind lines that never end; but at the end, when each may be the last.
+            let due = if pending.over { None } else { pending.denials.take(Some(now)) };
+            if let Some(line) = due.map(AuditLine::Denials).or_else(|| pending.take()) {
+                return Some(line);
+            }
+            if pending.over {
+                return pending.denials.take(None).map(AuditLine::Denials);
+            }
+            pending = match pending.denials.next() {
+                None => self.0.changed.wait(pending).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let left = due.saturating_duration_since(now);
+                    let waited = self.0.changed.wait_timeout(pending, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
     }
 
     /// So many that came out could not be kept either.
@@ -167,6 +201,7 @@ mod tests {
         let word = |line| match line {
             AuditLine::Entry(entry) => entry.deed.word().to_owned(),
             AuditLine::Lost { entries, .. } => format!("lost {entries}"),
+            AuditLine::Denials(untold) => format!("{} more", untold.entries),
         };
         std::iter::from_fn(|| queue.next()).map(word).collect()
     }
@@ -200,5 +235,29 @@ mod tests {
         tell(Deed::Delete);
         audit.end();
         assert_eq!(all(&queue), ["create", "lost 1", "delete"], "after what was queued before it");
+    }
+
+    #[test]
+    fn refusals_beyond_their_pace_take_no_room_and_their_number_comes_by_itself() {
+        let (audit, queue) = Audit::new(1_024, Counter::noop());
+        let begin = Instant::now();
+        (0..300).for_each(|_| audit.tell(entry(Deed::Deny)));
+        audit.tell(entry(Deed::Create));
+        let mut lines = std::iter::from_fn(|| queue.next());
+        let (mut told, mut counted, mut has_created) = (0, 0, false);
+        while told + counted < 300 || !has_created {
+            match lines.next() {
+                Some(AuditLine::Entry(entry)) if entry.deed == Deed::Create => has_created = true,
+                Some(AuditLine::Entry(_)) => told += 1,
+                Some(AuditLine::Denials(untold)) => counted += untold.entries,
+                other => panic!("{other:?}"),
+            }
+        }
+        // Nothing woke the other end for it.
+        assert!(counted > 0 && begin.elapsed() >= std::time::Duration::from_secs(1));
+        (0..100).for_each(|_| audit.tell(entry(Deed::Deny)));
+        audit.end();
+        let last = all(&queue);
+        assert!(last.last().is_some_and(|last| last.ends_with(" more")), "{last:?}");
     }
 }

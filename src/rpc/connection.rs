@@ -21,7 +21,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::error::Failure;
 use crate::registry::Tie;
 use crate::rpc::admission::{Door, ShownForIt};
-use crate::rpc::audit::whereabouts;
 use crate::rpc::front;
 use crate::rpc::moderation::{Moderation, Rest, SetMark};
 use crate::rpc::newcomer::Newcomer;
@@ -31,6 +30,7 @@ use crate::rpc::polls;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::untaken::{Untaken, patience};
+use crate::rpc::whereabouts::Whereabouts;
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Peer, Tenant};
 
@@ -185,9 +185,9 @@ impl Connection {
         Ok(door)
     }
 
-    /// Where it is from, in words.
-    pub(crate) fn whereabouts(&self) -> Option<String> {
-        whereabouts(&self.peer, self.place.peer())
+    /// Where it is from.
+    pub(crate) fn whereabouts(&self) -> Option<Whereabouts> {
+        Whereabouts::of(&self.peer, self.place.peer())
     }
 
     /// The door of the last call that was let in, where that showed the same.

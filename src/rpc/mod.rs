@@ -39,6 +39,7 @@ mod convert;
 mod creation;
 mod deadline;
 mod deciding;
+mod denials;
 mod details;
 mod drip;
 mod event_service;
@@ -80,6 +81,7 @@ mod untaken;
 mod verify;
 mod view_service;
 mod waits;
+mod whereabouts;
 mod wire;
 
 pub use audit::{AuditEntry, Deed, Subject};
@@ -87,6 +89,7 @@ pub use audit_queue::{Audit, AuditLine, AuditQueue};
 pub use capability::Capability;
 pub use clock::ServingClock;
 pub use connection::{ConnectionLimits, serve};
+pub use denials::Untold;
 pub use host::{
     Fallback, HostLimit, HostSource, HostView, HugePagePool, Listener, Measure, NumaNode,
 };
@@ -97,3 +100,4 @@ pub use reload::{ConfigChange, ReloadWish, Reloaded, Reloads};
 pub use server::{Limits, Phase, Server};
 pub use status::DOMAIN;
 pub use turns::give_turns;
+pub use whereabouts::Whereabouts;

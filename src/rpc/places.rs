@@ -105,7 +105,8 @@ impl Drop for Place {
     }
 }
 
-fn whose(address: IpAddr) -> IpAddr {
+/// Whom it stands for.
+pub(super) fn whose(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
         address => address,

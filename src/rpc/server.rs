@@ -21,13 +21,14 @@ use crate::metrics::{AuthMeters, Metrics};
 use crate::model::Uuid;
 use crate::proto::DESCRIPTORS;
 use crate::registry::{Record, Registry, Tie};
-use crate::rpc::audit::{AuditEntry, Deed, Stranger, turned_away, whereabouts};
+use crate::rpc::audit::{AuditEntry, Deed, Stranger, turned_away};
 use crate::rpc::audit_queue::Audit;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
 use crate::rpc::places::{Crowded, MostConnections, Place, Places};
 use crate::rpc::status::reason;
+use crate::rpc::whereabouts::Whereabouts;
 use crate::tenancy::{Budget, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
 
 const ADMIN: &str = "linmem.v1.AdminService";
@@ -337,7 +338,7 @@ impl Server {
         let audit = self.audit.clone();
         self.registry.let_go(tie, move |record| {
             if let Some(audit) = &audit {
-                let peer = whereabouts(&peer, address);
+                let peer = Whereabouts::of(&peer, address);
                 audit.tell(AuditEntry { peer, ..AuditEntry::ended(record, "connection") });
             }
         });

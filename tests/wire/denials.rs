@@ -181,3 +181,33 @@ async fn who_is_refused_the_metrics_page_is_told_and_who_reads_it_is_not() {
     );
     assert!(lines(&folder).iter().all(|line| line["peer"] == "127.0.0.1"));
 }
+
+#[tokio::test]
+async fn a_stranger_that_is_refused_without_end_fills_no_disk_and_hides_nothing() {
+    const CALLS: u64 = 400;
+    let (house, folder) = house(identities);
+    let wire = Wire::connect(house.grpc()).await;
+    for _ in 0..CALLS {
+        let request = framed(&GetMemoryRequest::default());
+        let answer = wire.call("GetMemory", &[], request).await.outcome();
+        assert!(matches!(answer, Err(ClientError::Refused(_))), "{answer:?}");
+    }
+    let owner = client_of(&house, "owner").await;
+    owner.create(Some("m"), pages(1)).await.unwrap();
+    let of = |event: &str| {
+        let all = lines(&folder).into_iter().filter(|line| line["event"] == event);
+        all.collect::<Vec<_>>()
+    };
+    let counted =
+        || -> u64 { of("denials").iter().filter_map(|one| one["entries"].as_u64()).sum() };
+    eventually("each is told or counted", async || {
+        of("deny").len() as u64 + counted() == CALLS && of("create").len() == 1
+    })
+    .await;
+    assert!(of("denials").iter().all(|line| line["peer"] == "127.0.0.1"), "{:?}", of("denials"));
+    assert!(of("deny").len() >= 64 && of("lost").is_empty());
+    // However long it took.
+    let seconds = of("denials").len() as u64 + 1;
+    assert!(counted() > 0 && of("deny").len() as u64 <= 64 + 32 * seconds, "{}", counted());
+    owner.delete("m").await.unwrap();
+}
