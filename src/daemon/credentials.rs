@@ -169,10 +169,7 @@ impl Credentials {
 }
 
 fn put_in_force(tls: &Tls, fresh: Current, server: &Server) {
-    let withdrawn = tls.put_in_force(fresh);
-    if withdrawn > 0 {
-        server.judge_anew();
-    }
+    let withdrawn = tls.put_in_force(fresh, || server.judge_anew());
     tracing::info!(
         withdrawn,
         "TLS files changed; new connections and clients' certificates go by them"

@@ -108,11 +108,16 @@ impl Tls {
     }
 
     /// The next connections are made with it, and those that stand by a certificate that it would refuse
-    /// stand by none; how many those are.
-    pub(super) fn put_in_force(&self, fresh: Current) -> usize {
+    /// stand by none; how many those are. `tell` is called while more may follow, and after the last.
+    pub(super) fn put_in_force(&self, fresh: Current, tell: impl FnMut()) -> usize {
         let verifier = fresh.verifier.clone();
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        self.presented.judge(&verifier)
+        let before = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, fresh)
+        };
+        // A revocation list may be long: nobody waits for the end of the one of before.
+        drop(before);
+        self.presented.judge(&verifier, tell)
     }
 
     /// Who is at the other end of a handshake that is over, and was made with that.

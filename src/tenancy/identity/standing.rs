@@ -27,10 +27,10 @@ impl Standing {
 }
 
 impl Withdrawal {
-    /// Whether nobody goes by it any more.
+    /// Whether nothing is left to withdraw: nobody goes by it any more, or it stands no more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.0.strong_count() == 0
+        self.0.upgrade().is_none_or(|withdrawn| withdrawn.load(Ordering::Acquire))
     }
 
     /// It stands no more.
