@@ -29,7 +29,7 @@ use crate::rpc::method::Method;
 use crate::rpc::server::Server;
 use crate::rpc::status::reason;
 use crate::rpc::whereabouts::Whereabouts;
-use crate::tenancy::{Identity, Peer, Shown};
+use crate::tenancy::{Denied, Identity, Peer};
 
 /// Characters of anything that a caller wrote: as many as the longest id has.
 const TEXT: usize = 128;
@@ -304,28 +304,29 @@ pub(crate) fn refused(call: &Call, failure: &Failure) {
 }
 
 /// A call is refused at the door. Its tenant is the one that it came to, else its caller's own, as far as
-/// what it showed says.
+/// what it showed was found to say.
 pub(crate) fn shut_out(
     connection: &Connection,
     id: CallId,
     method: Method,
     headers: &HeaderMap,
-    outcome: &'static str,
+    denied: &Denied,
 ) {
-    let server = &connection.server;
-    let Some(audit) = server.audit.as_ref().filter(|_| is_denial(outcome)) else { return };
+    let outcome = reason(&denied.failure);
+    let Some(audit) = connection.server.audit.as_ref().filter(|_| is_denial(outcome)) else {
+        return;
+    };
     let shown = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let (authorization, tenant) = (shown("authorization"), shown("linmem-tenant"));
     if let Some(door) = connection.last_door(authorization, tenant) {
         let entry = AuditEntry::of(Deed::Deny, id, method, &door);
         return audit.tell(AuditEntry { outcome, ..entry });
     }
-    let who = server.tenants.who(Shown { peer: connection.peer(), authorization, tenant });
     let mut entry = AuditEntry::uncalled(Deed::Deny, method.name(), outcome);
     entry.call_id = Some(id.to_string());
     entry.peer = connection.whereabouts();
     entry.subject.named_tenant = tenant.map(printable);
-    entry.is_by(who.as_deref());
+    entry.is_by(denied.who.as_deref());
     audit.tell(entry);
 }
 

@@ -32,7 +32,7 @@ use crate::rpc::task::CallTasks;
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::whereabouts::Whereabouts;
 use crate::rpc::wire::{Owed, Progress, Watched};
-use crate::tenancy::{Peer, Tenant};
+use crate::tenancy::{Denied, Peer, Tenant};
 
 /// Room for one connection's unread bytes: h2's budget for small frames follows from it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -158,13 +158,13 @@ impl Connection {
     /// The door of a call that shows this and names that tenant.
     ///
     /// # Errors
-    /// As [`Tenants::access`](crate::tenancy::Tenants::access).
+    /// As [`Tenants::judge`](crate::tenancy::Tenants::judge).
     pub(crate) fn door(
         &self,
         authorization: Option<&[u8]>,
         tenant: Option<&[u8]>,
         now: SystemTime,
-    ) -> Result<Arc<Door>, Failure> {
+    ) -> Result<Arc<Door>, Denied> {
         let tenants = &self.server.tenants;
         // Read before the identities are: a change between the two is noticed by the next call.
         let generation = tenants.generation();
@@ -176,7 +176,7 @@ impl Connection {
             return Ok(Arc::clone(door));
         }
         let shown = ShownForIt::new(&self.peer, authorization, tenant);
-        let access = tenants.access(shown.borrow(), now)?.tied_to(&self.tie);
+        let access = tenants.judge(shown.borrow(), now, || Ok(()))?.tied_to(&self.tie);
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
         let untaken = Arc::clone(&self.untaken);
         let address = self.place.peer();
@@ -198,11 +198,6 @@ impl Connection {
     ) -> Option<Arc<Door>> {
         let recent = self.recent();
         recent.as_ref().filter(|door| door.shown.is(authorization, tenant)).map(Arc::clone)
-    }
-
-    /// How it came.
-    pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
     }
 
     fn recent(&self) -> MutexGuard<'_, Option<Arc<Door>>> {

@@ -40,7 +40,7 @@ use crate::rpc::{
     partition_service, reload, segment_service, server_info, session, set_service, share_service,
     transfer, verify, view_service,
 };
-use crate::tenancy::Occasion;
+use crate::tenancy::{Denied, Occasion};
 
 /// Who asks about services has the answer in a moment, and the streams for it are few.
 const LONGEST_REFLECTION: Duration = Duration::from_secs(60);
@@ -87,11 +87,12 @@ pub(crate) fn handle(
         let (call, deadline) = match admit(&connection, id, method, &request, started, &mut served)
         {
             Ok(admitted) => admitted,
-            Err(failure) => {
+            Err(denied) => {
+                let failure = &denied.failure;
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
-                connection.server.note_refused(&failure);
-                shut_out(&connection, id, method, request.headers(), reason(&failure));
-                let status = status::status(&Refusal::from(failure), &id.to_string());
+                connection.server.note_refused(failure);
+                shut_out(&connection, id, method, request.headers(), &denied);
+                let status = status::status(&Refusal::from(denied.failure), &id.to_string());
                 return Ok(refuse(&status, served));
             }
         };
@@ -111,10 +112,10 @@ fn admit(
     request: &Request<Body>,
     started: Instant,
     served: &mut Served,
-) -> Result<(Call, Option<Instant>), Failure> {
+) -> Result<(Call, Option<Instant>), Denied> {
     let server = &connection.server;
     if server.is_draining() {
-        return Err(Failure::Draining);
+        return Err(Failure::Draining.into());
     }
     let headers = request.headers();
     let now = Now { steady: started, wall: SystemTime::now() };

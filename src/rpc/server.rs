@@ -29,7 +29,7 @@ use crate::rpc::observe::MethodMeters;
 use crate::rpc::places::{Crowded, MostConnections, Place, Places};
 use crate::rpc::status::reason;
 use crate::rpc::whereabouts::Whereabouts;
-use crate::tenancy::{Budget, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
+use crate::tenancy::{Budget, Denied, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
 
 const ADMIN: &str = "linmem.v1.AdminService";
 /// What the audit log and a refusal call a look at the metrics page.
@@ -310,14 +310,17 @@ impl Server {
     ) -> Result<(), Failure> {
         let shown = Shown { authorization, ..Shown::by(&Peer::Anonymous) };
         let judged = match authorization {
-            None => Err(Failure::CredentialsMissing),
+            None => Err(Failure::CredentialsMissing.into()),
             Some(_) => self.tenants.grant(shown, SystemTime::now()),
         };
-        let judged = judged.and_then(|grant| grant.require(Need::Scrape, SCRAPE));
-        judged.inspect_err(|failure| {
-            self.note_refused(failure);
-            let who = authorization.and_then(|_| self.tenants.who(shown));
-            turned_away(self, SCRAPE, failure, Stranger { who, address });
+        let judged = judged.and_then(|grant| {
+            let may = grant.require(Need::Scrape, SCRAPE);
+            may.map_err(|failure| Denied::of(&grant, failure))
+        });
+        judged.map_err(|Denied { failure, who, .. }| {
+            self.note_refused(&failure);
+            turned_away(self, SCRAPE, &failure, Stranger { who, address });
+            failure
         })
     }
 

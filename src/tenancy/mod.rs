@@ -49,8 +49,8 @@ pub use hooks::{
     MAX_ANSWER_TIMEOUT, MAX_HOOK_STREAMS, MAX_HOOKS, MIN_ANSWER_TIMEOUT, Moment, Saying,
 };
 pub use identity::{
-    Certificate, Credential, Grant, Identities, Identity, Issuer, IssuerSettings, JwtAlgorithm,
-    KeySetError, Mapping, Peer, Standing, TwiceMapped, Unasked, Withdrawal,
+    Certificate, Credential, Denied, Grant, Identities, Identity, Issuer, IssuerSettings,
+    JwtAlgorithm, KeySetError, Mapping, Peer, Standing, TwiceMapped, Unasked, Withdrawal,
 };
 pub use rate::RateLimit;
 pub use rates::{RateLimits, Rates};

@@ -15,7 +15,7 @@ use crate::model::{HookId, TenantName};
 use crate::registry::{Namespace, Registry};
 use crate::tenancy::folded::Folded;
 use crate::tenancy::hooks::{Clock, HookSpec};
-use crate::tenancy::identity::{Grant, Identities};
+use crate::tenancy::identity::{Denied, Grant, Identities};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
 use crate::tenancy::tenants::{Shown, Tenants};
 
@@ -46,11 +46,18 @@ impl Table {
     /// What a caller is given.
     ///
     /// # Errors
-    /// As [`Identities::grant`]; [`Failure::CredentialsRefused`] too where its tenant is closed.
-    pub(super) fn grant(&self, shown: Shown<'_>, now: SystemTime) -> Result<Grant, Failure> {
-        let grant = self.identities.grant(shown.peer, shown.authorization, now)?;
+    /// As [`Identities::judge`]; [`Failure::CredentialsRefused`] too where its tenant is closed.
+    pub(super) fn grant(
+        &self,
+        shown: Shown<'_>,
+        now: SystemTime,
+        leave: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Grant, Denied> {
+        let grant = self.identities.judge(shown.peer, shown.authorization, now, leave)?;
         match &grant.identity {
-            Some(known) if self.closed.contains(&known.tenant) => Err(Failure::CredentialsRefused),
+            Some(known) if self.closed.contains(&known.tenant) => {
+                Err(Denied::of(&grant, Failure::CredentialsRefused))
+            }
             _ => Ok(grant),
         }
     }

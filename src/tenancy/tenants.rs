@@ -16,7 +16,7 @@ use crate::registry::Registry;
 use crate::tenancy::access::Access;
 use crate::tenancy::each_memory::EachMemory;
 use crate::tenancy::hooks::Clock;
-use crate::tenancy::identity::{Grant, Identities, Identity, Peer};
+use crate::tenancy::identity::{Denied, Grant, Identities, Peer};
 use crate::tenancy::roles::{Role, Roles};
 use crate::tenancy::table::{Founder, Table};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
@@ -105,11 +105,28 @@ impl Tenants {
     /// nobody that is known; and to look at the one that it names, where it is an operator.
     ///
     /// # Errors
-    /// As [`Identities::grant`]; [`Failure::CredentialsRefused`] too where its tenant is closed;
+    /// As [`Identities::judge`]; [`Failure::CredentialsRefused`] too where its tenant is closed;
     /// [`Failure::TenantMismatch`] where it may not name that tenant, or there is none.
     pub fn access(&self, shown: Shown<'_>, now: SystemTime) -> Result<Access, Failure> {
+        self.judge(shown, now, || Ok(())).map_err(|denied| denied.failure)
+    }
+
+    /// The same; a signature is verified only with `leave`.
+    ///
+    /// # Errors
+    /// As [`Self::access`], with all that was found out; as `leave`.
+    pub fn judge(
+        &self,
+        shown: Shown<'_>,
+        now: SystemTime,
+        leave: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Access, Denied> {
         let table = self.table();
-        let mut grant = table.grant(shown, now)?;
+        let grant = table.grant(shown, now, leave)?;
+        self.admit(&table, shown, grant.clone()).map_err(|failure| Denied::of(&grant, failure))
+    }
+
+    fn admit(&self, table: &Table, shown: Shown<'_>, mut grant: Grant) -> Result<Access, Failure> {
         let mismatch = || Failure::TenantMismatch {
             tenant: printable(shown.tenant.unwrap_or(DEFAULT.as_bytes())),
         };
@@ -141,15 +158,9 @@ impl Tenants {
     /// What a caller of something that is no tenant's is given.
     ///
     /// # Errors
-    /// As [`Identities::grant`].
-    pub fn grant(&self, shown: Shown<'_>, now: SystemTime) -> Result<Grant, Failure> {
-        self.table().grant(shown, now)
-    }
-
-    /// Who shows this, let in or not; none where that is nobody who is mapped.
-    #[must_use]
-    pub fn who(&self, shown: Shown<'_>) -> Option<Arc<Identity>> {
-        self.table().identities.who(shown.peer, shown.authorization)
+    /// As [`Identities::judge`].
+    pub fn grant(&self, shown: Shown<'_>, now: SystemTime) -> Result<Grant, Denied> {
+        self.table().grant(shown, now, || Ok(()))
     }
 
     pub(super) fn table(&self) -> Arc<Table> {

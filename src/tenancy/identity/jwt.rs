@@ -4,6 +4,8 @@
 //! is both on the issuer's list and the key's kind; names this issuer and this audience; and has an
 //! expiry that has not passed. Shared secrets (HS256 and its kin) and `none` are on no list. A token
 //! that wants an extension understood (`crit`) is refused. Nothing is fetched: keys come from a file.
+//! Whoever shows a token has one signature verified and no second: what it says of itself ([`Outline`])
+//! names one issuer and, by its `kid` or for want of another, one key.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +14,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+/// Characters of a token's header at most: an algorithm, a key's name and room for a certificate.
+const HEADER: usize = 4_096;
 /// How far an issuer's clock may be before this host's: a token counts so much before its `nbf`. None
 /// counts after its `exp`.
 const LEEWAY: Duration = Duration::from_secs(30);
@@ -26,7 +31,14 @@ pub struct JwtAlgorithm(Algorithm);
 pub struct Issuer {
     name: String,
     audience: String,
-    keys: Vec<(Option<String>, Algorithm, DecodingKey)>,
+    keys: Vec<Key>,
+}
+
+/// A key, and what a token must say to be verified by it.
+pub(super) struct Key {
+    id: Option<String>,
+    algorithm: Algorithm,
+    decoding: DecodingKey,
 }
 
 /// What an issuer is configured with.
@@ -55,6 +67,17 @@ pub enum KeySetError {
         /// How many it holds.
         keys: usize,
     },
+    /// Of two of its keys no token says by which of them it is signed.
+    #[error(
+        "holds two keys for {algorithm} {}; give each a `kid` of its own, which the issuer's tokens name, \
+         or leave one out", id.as_ref().map_or("without a `kid`".to_owned(), |id| format!("with the `kid` {id:?}"))
+    )]
+    Alike {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// What both are called.
+        id: Option<String>,
+    },
 }
 
 /// A token that counts.
@@ -68,12 +91,45 @@ struct KeySet {
     keys: Vec<Value>,
 }
 
+/// What a token says of itself, whoever wrote it: who is said to have signed it, and with which key.
+#[derive(Debug)]
+pub(super) struct Outline {
+    issuer: String,
+    algorithm: Algorithm,
+    key_id: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Header {
+    alg: String,
     #[serde(default)]
     kid: Option<String>,
     #[serde(default)]
     crit: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Says {
+    iss: String,
+}
+
+impl Outline {
+    /// None where it is no token that anybody's could be.
+    pub(super) fn read(token: &str) -> Option<Self> {
+        let (header, rest) = token.split_once('.')?;
+        if header.len() > HEADER {
+            return None;
+        }
+        let header: Header = part(header)?;
+        let Says { iss } = part(rest.split_once('.')?.0)?;
+        let JwtAlgorithm(algorithm) = JwtAlgorithm::of(&header.alg)?;
+        let outline = Self { issuer: iss, algorithm, key_id: header.kid };
+        header.crit.is_none().then_some(outline)
+    }
+}
+
+fn part<T: DeserializeOwned>(encoded: &str) -> Option<T> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()
 }
 
 impl JwtAlgorithm {
@@ -122,6 +178,13 @@ impl Issuer {
         if keys.is_empty() {
             return Err(KeySetError::NoKey { keys: count });
         }
+        for (index, key) in keys.iter().enumerate() {
+            let before = keys.iter().take(index);
+            if before.clone().any(|other| key.is_like(other)) {
+                let (algorithm, id) = (JwtAlgorithm(key.algorithm).name(), key.id.clone());
+                return Err(KeySetError::Alike { algorithm, id });
+            }
+        }
         let IssuerSettings { issuer, audience, .. } = settings.clone();
         Ok(Self { name: issuer, audience, keys })
     }
@@ -132,23 +195,28 @@ impl Issuer {
         &self.name
     }
 
-    /// What a token says, if it is this issuer's and counts; whether it has run out is the caller's to
-    /// judge, for those that have by less than the leeway.
-    pub(super) fn claims(&self, token: &str) -> Result<Claims, Unclaimed> {
-        let header = header(token).ok_or(Unclaimed::Refused)?;
-        let named = |kid: &Option<String>| header.kid.is_none() || *kid == header.kid;
-        let mut expired = false;
-        for (_, algorithm, key) in self.keys.iter().filter(|(kid, ..)| named(kid)) {
-            match jsonwebtoken::decode(token, key, &self.validation(*algorithm)) {
-                Ok(decoded) => return claims(decoded.claims).ok_or(Unclaimed::Refused),
-                // Told only of a token whose signature was right.
-                Err(error) => {
-                    use jsonwebtoken::errors::ErrorKind::ExpiredSignature;
-                    expired |= matches!(error.kind(), ExpiredSignature);
-                }
-            }
+    /// The one key that a token of this outline can be signed with: that of its `kid`, or where it names
+    /// none, the only one of its algorithm.
+    pub(super) fn key(&self, outline: &Outline) -> Option<&Key> {
+        if outline.issuer != self.name {
+            return None;
         }
-        Err(if expired { Unclaimed::Expired } else { Unclaimed::Refused })
+        let of_algorithm = self.keys.iter().filter(|key| key.algorithm == outline.algorithm);
+        let mut fitting =
+            of_algorithm.filter(|key| outline.key_id.is_none() || key.id == outline.key_id);
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
+    /// What a token says, if it is signed with this key and counts; whether it has run out is the caller's
+    /// to judge, for those that have by less than the leeway.
+    pub(super) fn claims(&self, token: &str, key: &Key) -> Result<Claims, Unclaimed> {
+        use jsonwebtoken::errors::ErrorKind::ExpiredSignature;
+        match jsonwebtoken::decode(token, &key.decoding, &self.validation(key.algorithm)) {
+            Ok(decoded) => claims(decoded.claims).ok_or(Unclaimed::Refused),
+            // Told only of a token whose signature was right.
+            Err(error) if matches!(error.kind(), ExpiredSignature) => Err(Unclaimed::Expired),
+            Err(_) => Err(Unclaimed::Refused),
+        }
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -159,6 +227,13 @@ impl Issuer {
         validation.validate_nbf = true;
         validation.leeway = LEEWAY.as_secs();
         validation
+    }
+}
+
+impl Key {
+    /// Whether no token can tell them apart.
+    fn is_like(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.id == other.id
     }
 }
 
@@ -184,20 +259,16 @@ impl Claims {
 }
 
 /// A key under each algorithm of the list that is of its kind, and its own where it names one.
-fn fitting(key: &Jwk, listed: &[JwtAlgorithm]) -> Vec<(Option<String>, Algorithm, DecodingKey)> {
+fn fitting(key: &Jwk, listed: &[JwtAlgorithm]) -> Vec<Key> {
     let own = key.common.key_algorithm.map(|own| own.to_string());
-    let fits = |algorithm: &&JwtAlgorithm| match &own {
-        Some(own) => own == algorithm.name(),
-        None => true,
-    };
     let Ok(decoding) = DecodingKey::from_jwk(key) else { return Vec::new() };
-    let kind = kind(key);
-    listed
-        .iter()
-        .filter(fits)
-        .filter(|algorithm| kind.contains(&algorithm.0))
-        .map(|algorithm| (key.common.key_id.clone(), algorithm.0, decoding.clone()))
-        .collect()
+    // Each once, however often it is listed.
+    let fits = kind(key).iter().copied().filter(|algorithm| {
+        let name = JwtAlgorithm(*algorithm).name();
+        listed.contains(&JwtAlgorithm(*algorithm)) && own.as_ref().is_none_or(|own| own == name)
+    });
+    let id = || key.common.key_id.clone();
+    fits.map(|algorithm| Key { id: id(), algorithm, decoding: decoding.clone() }).collect()
 }
 
 /// What a key of that kind can sign under.
@@ -214,13 +285,6 @@ fn kind(key: &Jwk) -> &'static [Algorithm] {
         AlgorithmParameters::OctetKeyPair(_) => &[EdDSA],
         AlgorithmParameters::OctetKey(_) => &[],
     }
-}
-
-fn header(token: &str) -> Option<Header> {
-    let (header, _) = token.split_once('.')?;
-    let header = URL_SAFE_NO_PAD.decode(header).ok()?;
-    let header: Header = serde_json::from_slice(&header).ok()?;
-    header.crit.is_none().then_some(header)
 }
 
 fn claims(all: Map<String, Value>) -> Option<Claims> {

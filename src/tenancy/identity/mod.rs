@@ -13,6 +13,7 @@
 //! refused, and so is who shows what two mappings match; who shows nothing is let in where a listener
 //! asks for nothing. User 0 is a user like any other, once anyone is mapped. Does not read files.
 
+mod denied;
 mod jwt;
 mod standing;
 #[cfg(all(test, not(linmemd_loom)))]
@@ -22,12 +23,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use denied::Denied;
 pub use jwt::{Issuer, IssuerSettings, JwtAlgorithm, KeySetError};
 pub use standing::{Standing, Withdrawal};
 
 use crate::error::Failure;
 use crate::model::TenantName;
-use crate::tenancy::identity::jwt::Unclaimed;
+use crate::tenancy::identity::jwt::{Outline, Unclaimed};
 use crate::tenancy::roles::{Role, Roles};
 use crate::token::{Token, TokenHash};
 
@@ -113,6 +115,8 @@ pub struct Grant {
     pub roles: Roles,
     /// Until when.
     pub expires: Option<SystemTime>,
+    /// Whether a signature was verified for it.
+    is_signed: bool,
 }
 
 /// Where nothing need be shown.
@@ -202,43 +206,41 @@ impl Identities {
     }
 
     /// What a caller is given for what it shows: its connection's peer, and what the call's
-    /// `authorization` says.
+    /// `authorization` says. A signature is verified only with `leave`.
     ///
     /// # Errors
-    /// CREDENTIALS_MISSING, CREDENTIALS_REFUSED, CREDENTIALS_EXPIRED.
-    pub fn grant(
+    /// CREDENTIALS_MISSING, CREDENTIALS_REFUSED, CREDENTIALS_EXPIRED; as `leave`.
+    pub fn judge(
         &self,
         peer: &Peer,
         authorization: Option<&[u8]>,
         now: SystemTime,
-    ) -> Result<Grant, Failure> {
-        let grant = self.shown(peer, authorization)?;
-        if grant.has_expired(now) { Err(Failure::CredentialsExpired) } else { Ok(grant) }
-    }
-
-    /// Who shows this, whether it counts still or not; none where nobody who is mapped does.
-    #[must_use]
-    pub fn who(&self, peer: &Peer, authorization: Option<&[u8]>) -> Option<Arc<Identity>> {
-        self.shown(peer, authorization).ok()?.identity
-    }
-
-    fn shown(&self, peer: &Peer, authorization: Option<&[u8]>) -> Result<Grant, Failure> {
-        match authorization {
-            Some(authorization) => self.bearer(authorization),
-            None => self.peer(peer),
+        leave: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Grant, Denied> {
+        let grant = match authorization {
+            Some(authorization) => self.bearer(authorization, leave)?,
+            None => self.peer(peer)?,
+        };
+        if grant.has_expired(now) {
+            return Err(Denied::of(&grant, Failure::CredentialsExpired));
         }
+        Ok(grant)
     }
 
-    fn bearer(&self, authorization: &[u8]) -> Result<Grant, Failure> {
+    fn bearer(
+        &self,
+        authorization: &[u8],
+        leave: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Grant, Denied> {
         let text = std::str::from_utf8(authorization).map_err(|_| Failure::CredentialsRefused)?;
         let (scheme, shown) = text.split_once(' ').ok_or(Failure::CredentialsRefused)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Failure::CredentialsRefused);
+            return Err(Failure::CredentialsRefused.into());
         }
         let shown = shown.trim();
         match Token::read(shown) {
-            Some(token) => self.token(&token.hash()),
-            None => self.jwt(shown),
+            Some(token) => Ok(self.token(&token.hash())?),
+            None => self.jwt(shown, leave),
         }
     }
 
@@ -250,23 +252,25 @@ impl Identities {
         }
     }
 
-    fn jwt(&self, token: &str) -> Result<Grant, Failure> {
-        let mut failure = Failure::CredentialsRefused;
-        for issuer in &self.issuers {
-            let claims = match issuer.claims(token) {
-                Ok(claims) => claims,
-                Err(Unclaimed::Expired) => {
-                    failure = Failure::CredentialsExpired;
-                    continue;
-                }
-                Err(Unclaimed::Refused) => continue,
-            };
-            let mapped = self.by_claim.get(issuer.name()).map(Vec::as_slice).unwrap_or_default();
-            let says = |one: &&(String, String, _)| claims.text(&one.0) == Some(one.1.as_str());
-            let found = mapped.iter().filter(says).map(|(_, _, identity)| identity);
-            return one(found).map(|identity| Grant::of(identity, Some(claims.expires)));
-        }
-        Err(failure)
+    fn jwt(
+        &self,
+        token: &str,
+        leave: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Grant, Denied> {
+        let outline = Outline::read(token).ok_or(Failure::CredentialsRefused)?;
+        let signs = |issuer| Some((issuer, Issuer::key(issuer, &outline)?));
+        let (issuer, key) =
+            self.issuers.iter().find_map(signs).ok_or(Failure::CredentialsRefused)?;
+        leave()?;
+        let claims = issuer.claims(token, key).map_err(|unclaimed| match unclaimed {
+            Unclaimed::Expired => Denied::verified(Failure::CredentialsExpired),
+            Unclaimed::Refused => Denied::verified(Failure::CredentialsRefused),
+        })?;
+        let mapped = self.by_claim.get(issuer.name()).map(Vec::as_slice).unwrap_or_default();
+        let says = |one: &&(String, String, _)| claims.text(&one.0) == Some(one.1.as_str());
+        let found = mapped.iter().filter(says).map(|(_, _, identity)| identity);
+        let grant = one(found).map(|identity| Grant::of(identity, Some(claims.expires)));
+        grant.map(Grant::verified).map_err(Denied::verified)
     }
 
     fn peer(&self, peer: &Peer) -> Result<Grant, Failure> {
@@ -298,11 +302,16 @@ impl Identities {
 impl Grant {
     fn of(identity: &Arc<Identity>, expires: Option<SystemTime>) -> Self {
         let expires = [identity.expires, expires].into_iter().flatten().min();
-        Self { identity: Some(Arc::clone(identity)), roles: identity.roles, expires }
+        let (identity, roles) = (Some(Arc::clone(identity)), identity.roles);
+        Self { identity, roles, expires, is_signed: false }
+    }
+
+    fn verified(self) -> Self {
+        Self { is_signed: true, ..self }
     }
 
     const fn of_anyone(roles: Roles) -> Self {
-        Self { identity: None, roles, expires: None }
+        Self { identity: None, roles, expires: None, is_signed: false }
     }
 
     /// Whether what it was given for has run out.

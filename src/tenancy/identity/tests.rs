@@ -10,6 +10,12 @@ use super::*;
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
+impl Identities {
+    fn grant(&self, peer: &Peer, shown: Option<&[u8]>, now: SystemTime) -> Result<Grant, Failure> {
+        self.judge(peer, shown, now, || Ok(())).map_err(|denied| denied.failure)
+    }
+}
+
 fn identity(name: &str, roles: Roles) -> Identity {
     let tenant = TenantName::new(name).unwrap();
     Identity { name: name.to_owned(), tenant, roles, expires: None }
@@ -267,4 +273,124 @@ fn a_set_without_a_key_that_fits_is_told_at_once() {
     let keys = json!({ "keys": [Signer::new("one").jwk()] }).to_string();
     assert_eq!(Issuer::new(&settings, &keys).unwrap_err(), KeySetError::NoKey { keys: 1 });
     assert!(matches!(Issuer::new(&settings, "[]"), Err(KeySetError::Form(_))));
+}
+
+/// What is found out about who shows this token, and how often leave was asked to verify it.
+fn judged(all: &Identities, token: &str) -> (Result<Grant, Denied>, u32) {
+    let mut asked = 0;
+    let shown = format!("Bearer {token}");
+    let leave = || {
+        asked += 1;
+        Ok(())
+    };
+    let judged = all.judge(&Peer::Anonymous, Some(shown.as_bytes()), SystemTime::now(), leave);
+    (judged, asked)
+}
+
+fn issuer(name: &str, signers: &[&Signer]) -> Issuer {
+    let settings = IssuerSettings {
+        issuer: name.to_owned(),
+        audience: "linmemd".to_owned(),
+        algorithms: vec![JwtAlgorithm::of("ES256").unwrap(); 2],
+    };
+    let keys: Vec<Value> = signers.iter().map(|signer| signer.jwk()).collect();
+    Issuer::new(&settings, &json!({ "keys": keys }).to_string()).unwrap()
+}
+
+#[test]
+fn a_token_is_verified_with_the_one_key_that_it_can_be_signed_with_or_with_none() {
+    let signers = [Signer::new("one"), Signer::new("two")];
+    let [one, two] = &signers;
+    let jwt = |issuer: &str| Credential::Jwt {
+        issuer: issuer.to_owned(),
+        claim: "sub".to_owned(),
+        value: "alice".to_owned(),
+    };
+    let issuers = vec![issuer("https://issuer", &[one, two]), issuer("https://other", &[one])];
+    let mappings =
+        vec![mapping("alice", jwt("https://issuer")), mapping("b", jwt("https://other"))];
+    let all = Identities::new(mappings, issuers, Unasked::default()).unwrap();
+    let header = |kid: &str| json!({ "alg": "ES256", "kid": kid });
+    let of_other = || claims(|claims| claims["iss"] = json!("https://other"));
+    let let_in = [
+        ("its key", one.sign(header("one"), claims(|_| ())), "alice"),
+        ("its key", two.sign(header("two"), claims(|_| ())), "alice"),
+        ("the only key of its issuer", one.sign(json!({ "alg": "ES256" }), of_other()), "b"),
+    ];
+    for (why, token, who) in let_in {
+        let (found, asked) = judged(&all, &token);
+        let found = name(found.map_err(|denied| denied.failure));
+        assert_eq!((found, asked), (Ok(who.to_owned()), 1), "{why}");
+    }
+    let long = json!({ "alg": "ES256", "kid": "one", "x": "x".repeat(4_096) });
+    let refused = [
+        ("another's key", two.sign(header("one"), claims(|_| ())), 1),
+        ("no key's name, of two", one.sign(json!({ "alg": "ES256" }), claims(|_| ())), 0),
+        ("a name that no key has", one.sign(header("three"), claims(|_| ())), 0),
+        ("a name that no key of its issuer has", two.sign(header("two"), of_other()), 0),
+        (
+            "an issuer that nobody is",
+            { one.sign(header("one"), claims(|claims| claims["iss"] = json!("https://third"))) },
+            0,
+        ),
+        (
+            "an algorithm of no key",
+            one.sign(json!({ "alg": "ES384", "kid": "one" }), claims(|_| ())),
+            0,
+        ),
+        ("a header as long as a letter", one.sign(long, claims(|_| ())), 0),
+    ];
+    for (why, token, verified) in refused {
+        let (found, asked) = judged(&all, &token);
+        let denied = found.expect_err(why);
+        assert_eq!((&denied.failure, asked), (&Failure::CredentialsRefused, verified), "{why}");
+        assert_eq!((denied.is_signed, denied.who.is_none()), (verified == 1, true), "{why}");
+    }
+}
+
+#[test]
+fn a_verdict_says_who_is_refused_and_nothing_is_verified_without_leave() {
+    let signer = Signer::new("one");
+    let mut all = with_issuer(&signer);
+    let header = || json!({ "alg": "ES256", "kid": "one" });
+    let late = signer.sign(header(), claims(|claims| claims["exp"] = json!(now() - 5)));
+    let (found, _asked) = judged(&all, &late);
+    let denied = found.expect_err("it is over");
+    assert_eq!((denied.who.as_ref().unwrap().name.as_str(), denied.is_signed), ("alice", true));
+    assert!(!denied.is_of_a_stranger() && matches!(denied.failure, Failure::CredentialsExpired));
+    let long_over = signer.sign(header(), claims(|claims| claims["exp"] = json!(now() - 600)));
+    assert!(!judged(&all, &long_over).0.expect_err("so is this").is_of_a_stranger());
+    let unmapped = signer.sign(header(), claims(|claims| claims["sub"] = json!("bob")));
+    let denied = judged(&all, &unmapped).0.expect_err("nobody who is mapped");
+    assert!(denied.is_of_a_stranger() && denied.is_signed);
+    let good = format!("Bearer {}", signer.sign(header(), claims(|_| ())));
+    let shown = Some(good.as_bytes());
+    let without = all.judge(&Peer::Anonymous, shown, NOW, || Err(Failure::Draining));
+    assert_eq!(without.unwrap_err(), Denied::from(Failure::Draining));
+    all.by_claim.clear();
+    assert!(judged(&all, "a.b.c").0.is_err_and(|denied| !denied.is_signed));
+}
+
+#[test]
+fn a_set_with_two_keys_that_no_token_tells_apart_is_told_at_once() {
+    let settings = IssuerSettings {
+        issuer: "i".to_owned(),
+        audience: "a".to_owned(),
+        algorithms: vec![JwtAlgorithm::of("ES256").unwrap()],
+    };
+    let told = |keys: &[Value]| {
+        let refused = Issuer::new(&settings, &json!({ "keys": keys }).to_string());
+        refused.map(drop).map_err(|error| error.to_string())
+    };
+    let unnamed = || {
+        let mut key = Signer::new("").jwk();
+        key.as_object_mut().unwrap().remove("kid");
+        key
+    };
+    let named = |kid| Signer::new(kid).jwk();
+    assert!(
+        told(&[named("one"), named("one")]).unwrap_err().contains("ES256 with the `kid` \"one\"")
+    );
+    assert!(told(&[unnamed(), unnamed()]).unwrap_err().contains("ES256 without a `kid`"));
+    told(&[named("one"), named("two"), unnamed()]).unwrap();
 }
