@@ -248,6 +248,9 @@
 //! - A download is read one message ahead of its taker while half of the budget is free, else none.
 //! - A peer's frames are worth what they bring: resets, pings and their like are paid for out of a credit
 //!   that calls earn (`rpc/manners.rs`). It is slowed first, so that an honest client's burst is not ended.
+//! - A signature that is verified in vain costs its connection what a TLS handshake costs its address, and a
+//!   stranger's its address or tenant too, which is answered OVERLOADED, unverified, while it owes much. Whose
+//!   token has run out was somebody: a fleet of them is told so (`rpc/verdicts.rs`).
 //! - Of a serving thread who comes with little is served as it comes, and who comes with much stands in a
 //!   line, a tenant beside the other (`rpc/turns.rs`). Before its first call a connection is its address's.
 //! - A connection counts for each tenant that it has called for, until it ends.

@@ -135,10 +135,15 @@ static MADE: LazyLock<([String; 4], [[String; 2]; 2])> = LazyLock::new(|| {
 /// The files of [`PEM`], in order.
 const FILES: [&str; 4] = ["certificate.pem", "key.pem", "ca.pem", "crl.pem"];
 
+/// What is shown in vain is paid for by its connection: no stranger's is asked so often that it waits.
+const FEW: u32 = 8;
+
 /// The daemon.
 pub(crate) struct Gate {
     runtime: Runtime,
     stranger: SendRequest<Bytes>,
+    /// What strangers have asked.
+    asked: u32,
     operator: SendRequest<Bytes>,
     folder: PathBuf,
     config: Config,
@@ -170,11 +175,16 @@ impl Gate {
         let stranger = runtime.block_on(connect(&daemon.server, Peer::Anonymous));
         let operator = runtime.block_on(connect(&daemon.server, OWN));
         let is_changed = false;
-        Self { runtime, stranger, operator, folder, config, written, is_changed, daemon }
+        let asked = 0;
+        Self { runtime, stranger, asked, operator, folder, config, written, is_changed, daemon }
     }
 
     /// Whom the daemon takes a stranger for that shows this; all who are refused are told the same.
     pub(crate) fn shown(&mut self, authorization: Option<&[u8]>) -> Result<String, Refusal> {
+        self.asked = self.asked.wrapping_add(1);
+        if self.asked.is_multiple_of(FEW) {
+            self.stranger = self.runtime.block_on(connect(&self.daemon.server, Peer::Anonymous));
+        }
         let client = self.stranger.clone();
         self.ask(client, authorization)
     }

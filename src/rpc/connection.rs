@@ -30,6 +30,7 @@ use crate::rpc::polls;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::untaken::{Untaken, patience};
+use crate::rpc::verdicts::{Verdicts, leave};
 use crate::rpc::whereabouts::Whereabouts;
 use crate::rpc::wire::{Owed, Progress, Watched};
 use crate::tenancy::{Denied, Peer, Tenant};
@@ -125,6 +126,8 @@ pub(crate) struct Connection {
     tie: Arc<Tie>,
     /// The door of the last call that was let in: most connections need no other.
     recent: Mutex<Option<Arc<Door>>>,
+    /// Of calls that were not.
+    verdicts: Verdicts,
     calls_ever: AtomicU64,
     calls: AtomicUsize,
     epoch: Instant,
@@ -147,6 +150,7 @@ impl Connection {
             last_seat: AtomicUsize::new(0),
             tie: Arc::default(),
             recent: Mutex::new(None),
+            verdicts: Verdicts::default(),
             calls_ever: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             epoch: Instant::now(),
@@ -158,7 +162,7 @@ impl Connection {
     /// The door of a call that shows this and names that tenant.
     ///
     /// # Errors
-    /// As [`Tenants::judge`](crate::tenancy::Tenants::judge).
+    /// As [`Tenants::judge`](crate::tenancy::Tenants::judge), and as [`leave`].
     pub(crate) fn door(
         &self,
         authorization: Option<&[u8]>,
@@ -175,8 +179,17 @@ impl Connection {
         {
             return Ok(Arc::clone(door));
         }
+        if let Some(denied) = self.verdicts.known(generation, authorization, tenant, now) {
+            return Err(denied);
+        }
         let shown = ShownForIt::new(&self.peer, authorization, tenant);
-        let access = tenants.judge(shown.borrow(), now, || Ok(()))?.tied_to(&self.tie);
+        let access = match tenants.judge(shown.borrow(), now, || leave(&self.party)) {
+            Ok(access) => access.tied_to(&self.tie),
+            Err(denied) => {
+                self.verdicts.refused(&denied, shown, generation, now, &self.party);
+                return Err(denied);
+            }
+        };
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
         let untaken = Arc::clone(&self.untaken);
         let address = self.place.peer();

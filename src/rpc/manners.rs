@@ -8,14 +8,15 @@
 //! that calls earn and time gives back:
 //!
 //! ```text
-//! a call's HEADERS +1      RST_STREAM -2      the others -1
+//! a call's HEADERS +1      RST_STREAM -2      the others -1      what a call showed in vain -64
 //! a connection             a second +1,000    at most 1,000
 //! a party, on each thread  a second +8,000    at most 8,000, of which turns of more cost than worth take
 //! ```
 //!
 //! Law: who has no credit waits until there is some, unread; who must wait again and again
 //! is ended, and so is, while its party owes much, a connection that has cost more than it was worth in
-//! all its life. A call that is answered is never charged, and a client that cancels every other call
+//! all its life. A call that is answered is never charged, but where a signature was verified for it in
+//! vain (`verdicts.rs`, which charges the party). A client that cancels every other call
 //! stays even. Knows frame headers only.
 
 use std::future::Future;
@@ -71,6 +72,8 @@ pub(crate) struct Manners {
     place: Option<Place>,
     /// What the frames of this turn were worth, less what they cost.
     worth: i64,
+    /// Of those, what calls took in vain.
+    vain: i64,
     /// The same of all frames ever.
     worth_ever: i64,
     credit: Allowance,
@@ -89,6 +92,7 @@ impl Manners {
             poll: polls::number(),
             place: None,
             worth: 0,
+            vain: 0,
             worth_ever: 0,
             credit: Allowance::whole(&CREDIT, Instant::now()),
             rudeness: 0,
@@ -137,6 +141,7 @@ impl Manners {
             std::task::ready!(place.poll(context));
             self.place = None;
         } else if self.frames >= TURN || (self.is_over && self.frames > 0) {
+            self.bear();
             if self.worth >= 0 {
                 let worth = self.earn();
                 self.credit.give(&CREDIT, worth);
@@ -162,8 +167,16 @@ impl Manners {
         Poll::Ready(Ok(()))
     }
 
+    /// What calls took in vain since the last turn is of this one.
+    fn bear(&mut self) {
+        let vain = i64::from(self.party.owed());
+        self.vain = self.vain.saturating_add(vain);
+        self.worth = self.worth.saturating_sub(vain);
+    }
+
     /// What the frames of this turn were worth.
     const fn earn(&mut self) -> i64 {
+        self.vain = 0;
         let worth = std::mem::replace(&mut self.worth, 0);
         self.worth_ever = self.worth_ever.saturating_add(worth);
         worth
@@ -171,6 +184,7 @@ impl Manners {
 
     /// How long the peer must wait for what its frames cost beyond what they were worth.
     fn settle(&mut self, now: Instant) -> io::Result<Option<Duration>> {
+        let vain = self.vain;
         let cost = self.earn().saturating_neg();
         let left = self.credit.take(&CREDIT, cost, now);
         if left.saturating_add(cost) >= CREDIT.most {
@@ -179,7 +193,8 @@ impl Manners {
         if left <= RUDE.saturating_neg() {
             self.rudeness = self.rudeness.saturating_sub(left);
         }
-        let owes = turns::charge(&self.party, cost, now);
+        // Of what was in vain it has had its part.
+        let owes = turns::charge(&self.party, cost.saturating_sub(vain).max(0), now);
         let is_one_of_many = owes.is_some_and(|owes| owes.is_deep) && self.worth_ever < 0;
         if is_one_of_many || self.rudeness >= ENOUGH {
             return Err(io::Error::other("too many frames that bring nothing"));
@@ -260,6 +275,36 @@ mod tests {
             }
         };
         assert!(rounds < 100, "{rounds}: {ended}");
+    }
+
+    /// A call that came by this many frames' worth of what nobody is.
+    fn forge(manners: &mut Manners, now: Instant) -> io::Result<Option<Duration>> {
+        manners.frame(HEADERS, 4, 500);
+        manners.party.owe(turns::HANDSHAKE);
+        manners.bear();
+        manners.settle(now)
+    }
+
+    #[test]
+    fn who_forges_now_and_then_waits_for_nothing_and_a_flood_of_forgeries_is_ended() {
+        let (mut seldom, mut flooder, mut burst) = (manners(), manners(), manners());
+        let mut now = Instant::now();
+        for _forgery in 0..1_000 {
+            assert!(matches!(forge(&mut seldom, now), Ok(None)));
+            now += Duration::from_millis(100);
+        }
+        let mut count = 0;
+        while let Ok(wait) = forge(&mut flooder, now) {
+            (now, count) = (now + wait.unwrap_or_default(), count + 1);
+            assert!(count < 100, "it is not ended");
+        }
+        assert!(count > 15, "{count}: a few are no flood");
+        (0..96).for_each(|_| {
+            burst.frame(HEADERS, 4, 500);
+            burst.party.owe(turns::HANDSHAKE);
+        });
+        burst.bear();
+        assert!(burst.settle(now).is_err(), "as many as come in one poll");
     }
 
     #[tokio::test]

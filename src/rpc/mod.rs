@@ -78,6 +78,7 @@ mod turns;
 mod turns_tests;
 mod unfolding;
 mod untaken;
+mod verdicts;
 mod verify;
 mod view_service;
 mod waits;

@@ -1,14 +1,19 @@
 //! [`Party`]: for whom what a connection takes of its thread is counted.
 //!
-//! Law: an address, until it has called for a tenant, and that tenant from then on. Counts nothing.
+//! Law: an address, until it has called for a tenant, and that tenant from then on. What the connection's
+//! calls took in vain is noted here until `manners.rs` has it paid. Counts nothing else.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Whom a connection's turns are counted for.
 #[derive(Debug)]
-pub(crate) struct Party(AtomicU64);
+pub(crate) struct Party {
+    key: AtomicU64,
+    /// Frames that its connection has yet to pay for.
+    owed: AtomicU32,
+}
 
 impl Party {
     /// Before it is known whose it is: an address's, which stands for whose it is as in `places.rs`, or
@@ -21,17 +26,30 @@ impl Party {
             Some(IpAddr::V6(address)) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
             None => connection,
         };
-        Arc::new(Self(AtomicU64::new(key << 1 | 1)))
+        Arc::new(Self { key: AtomicU64::new(key << 1 | 1), owed: AtomicU32::new(0) })
     }
 
     /// It is the tenant that is at this address.
     pub(crate) fn belongs_to(&self, address: usize) {
-        self.0.store(address as u64 & !1, Ordering::Relaxed);
+        self.key.store(address as u64 & !1, Ordering::Relaxed);
     }
 
     /// As who it is now.
     pub(crate) fn key(&self) -> Key {
-        Key(self.0.load(Ordering::Relaxed))
+        Key(self.key.load(Ordering::Relaxed))
+    }
+
+    /// A call of its connection took as much as so many frames, in vain.
+    pub(crate) fn owe(&self, frames: u32) {
+        self.owed.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// What calls took in vain since this was last asked.
+    pub(crate) fn owed(&self) -> u32 {
+        match self.owed.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.owed.swap(0, Ordering::Relaxed),
+        }
     }
 }
 

@@ -45,6 +45,8 @@ const FRAMES: Terms = Terms { most: 128, each: Duration::from_nanos(31_250), dee
 /// Frames of a party that bring nothing, as `manners.rs` counts them, on each thread: 8,000 a second.
 /// It is told of no more than two seconds' worth.
 const IDLE: Terms = Terms { most: 8_000, each: Duration::from_micros(125), deepest: 16_000 };
+/// How many of them that is.
+pub(crate) const PER_SECOND: u32 = 8_000;
 /// A debt of them that is no accident.
 const DEEP: i64 = 1_000;
 /// Connections of one address that each thread takes up: 500 a second.
@@ -53,8 +55,8 @@ const CONNECTIONS: Terms = Terms { most: 500, each: Duration::from_millis(2), de
 const LOOK: Duration = Duration::from_millis(50);
 /// What taking a connection up costs, in frames.
 const CONNECTION: u32 = 16;
-/// What a TLS handshake costs, in frames: a key, a signature.
-const HANDSHAKE: u32 = 64;
+/// What a TLS handshake costs, in frames: a key, a signature. So does a signature that is forged.
+pub(crate) const HANDSHAKE: u32 = 64;
 /// How often parties that are quiet are looked for.
 const SWEEP: Duration = Duration::from_millis(50);
 /// Who has been quiet at so many such looks, a second's, is forgotten. Beside somebody who calls now and

@@ -18,6 +18,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::contract::refused;
+use crate::grpc::Wire;
 use crate::harness::{House, eventually, pages, tenant, within};
 
 const ISSUER: &str = "https://issuer.example";
@@ -137,5 +138,31 @@ async fn a_token_of_another_key_by_the_same_name_lets_nobody_in() {
     let house = issuer.house();
     house.client_by(&known.token()).await.list("").await.unwrap();
     assert!(is_refused(&house.client_by(&stranger.token()).await.list("").await));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_forged_tokens_ends_its_connection_and_is_in_nobodys_way() {
+    let known = Key::new("known");
+    let issuer = Issuer::of(&[&known]);
+    let house = issuer.house();
+    let honest = house.client_by(&known.token()).await;
+    honest.create(Some("m"), pages(1)).await.unwrap();
+    let token = known.token();
+    let said = token.rsplit_once('.').unwrap().0;
+    let wire = Wire::connect(house.grpc()).await;
+    let mut calls = Vec::new();
+    // As many as come in one poll, each signed otherwise.
+    for number in 0..96 {
+        let signature = URL_SAFE_NO_PAD.encode([number; 64]);
+        let forged = format!("Bearer {said}.{signature}");
+        calls.push(wire.begin("GetServerInfo", &[("authorization", &forged)]).await);
+    }
+    let ended = within("its connection is ended", wire.connection).await.unwrap();
+    drop((ended, calls));
+    honest.memory("m").await.unwrap();
+    let another = house.client_by(&token).await;
+    eventually("who comes from the same address", async || another.memory("m").await.is_ok()).await;
+    honest.delete("m").await.unwrap();
     house.close().await;
 }
