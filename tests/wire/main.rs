@@ -6,6 +6,7 @@
 
 mod allocators;
 mod audit;
+mod audit_sets;
 mod authorization;
 mod besieged;
 mod bounds;
