@@ -126,13 +126,18 @@ impl Door {
         take: fn(&Budget, u64) -> Result<(), Failure>,
         bytes: u64,
     ) -> Result<InFlight, Failure> {
+        self.take_by(take, bytes)?;
+        Ok(InFlight { door: Arc::clone(self), bytes })
+    }
+
+    fn take_by(
+        &self,
+        take: fn(&Budget, u64) -> Result<(), Failure>,
+        bytes: u64,
+    ) -> Result<(), Failure> {
         let tenant = &self.access.tenant().in_flight_bytes;
         take(tenant, bytes)?;
-        if let Err(refusal) = take(&self.server.in_flight_bytes, bytes) {
-            tenant.give_back(bytes);
-            return Err(refusal);
-        }
-        Ok(InFlight { door: Arc::clone(self), bytes })
+        take(&self.server.in_flight_bytes, bytes).inspect_err(|_refusal| tenant.give_back(bytes))
     }
 
     /// Takes a place among the tenant's running calls.
@@ -171,7 +176,17 @@ impl Drop for Place {
 }
 
 impl InFlight {
-    /// Takes so much more, whatever the budgets.
+    /// Takes so much more.
+    ///
+    /// # Errors
+    /// OVERLOADED naming the limit.
+    pub(crate) fn take(&mut self, more: u64) -> Result<(), Failure> {
+        self.door.take_by(Budget::take, more)?;
+        self.bytes = self.bytes.saturating_add(more);
+        Ok(())
+    }
+
+    /// The same, whatever the budgets.
     pub(crate) fn add(&mut self, more: u64) {
         self.door.access.tenant().in_flight_bytes.take_anyway(more);
         self.door.server.in_flight_bytes.take_anyway(more);

@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::memory::Sources;
 use crate::proto::v1;
 use crate::rpc::gathered::Gathered;
-use crate::rpc::message::malformed;
+use crate::rpc::misshapen::{MALFORMED, wrong};
 
 /// A message one of whose fields is tenant bytes.
 pub(crate) trait Carrier: Message + Default {
@@ -45,19 +45,19 @@ pub(crate) fn split<M: Carrier>(mut bytes: Gathered) -> Result<WithData<M>, Fail
     let mut message = M::default();
     let mut data = Sources::default();
     while bytes.has_remaining() {
-        let (tag, wire_type) = decode_key(&mut bytes).map_err(|_malformed| malformed())?;
+        let (tag, wire_type) = decode_key(&mut bytes).map_err(|_malformed| wrong(MALFORMED))?;
         if tag == M::DATA_FIELD && wire_type == WireType::LengthDelimited {
-            let length = decode_varint(&mut bytes).map_err(|_malformed| malformed())?;
+            let length = decode_varint(&mut bytes).map_err(|_malformed| wrong(MALFORMED))?;
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             if length > bytes.remaining() {
-                return Err(malformed());
+                return Err(wrong(MALFORMED));
             }
             // Of a field that comes twice the last counts.
             data = Sources::new(bytes.take_frames(length));
         } else {
             message
                 .merge_field(tag, wire_type, &mut bytes, DecodeContext::default())
-                .map_err(|_malformed| malformed())?;
+                .map_err(|_malformed| wrong(MALFORMED))?;
         }
     }
     Ok(WithData { message, data })

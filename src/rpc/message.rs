@@ -25,6 +25,7 @@ use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::carrier::{Carrier, WithData, split};
 use crate::rpc::drip::Drip;
 use crate::rpc::gathered::Gathered;
+use crate::rpc::misshapen::{MALFORMED, MISSING, REPEATED, TORN, wrong};
 use crate::rpc::unfolding::{self, Parts};
 
 /// Bytes of a gRPC message's header.
@@ -111,8 +112,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         gate: &Gate,
     ) -> Result<Option<Incoming<M>>, Failure> {
         let Some((bytes, held)) = self.bytes(gate, Door::hold).await? else { return Ok(None) };
-        let message = decoded(bytes, self.limit.parts)?;
-        Ok(Some(Incoming { message, held }))
+        self.unfold(bytes, held).map(Some)
     }
 
     /// [`Self::next`], for who does other things as well meanwhile; after OVERLOADED it may be asked for
@@ -130,7 +130,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             };
             let length = length as usize;
             if let Some(message) = self.buffered.get(..length).filter(|_| length <= SHORT) {
-                let message = M::decode(message).map_err(|_malformed| malformed());
+                let message = M::decode(message).map_err(|_malformed| wrong(MALFORMED));
                 self.header = None;
                 self.drip.over();
                 self.buffered.advance(length);
@@ -139,8 +139,9 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         }
         let came = ready!(self.poll_bytes(gate, hold, context))?;
         let Some((bytes, held)) = came else { return Poll::Ready(Ok(None)) };
-        let message = decoded(bytes, self.limit.parts);
-        Poll::Ready(message.map(|message| Some((message, Some(held)))))
+        // What waits is held by who has it wait.
+        unfolding::unfolded(&bytes, self.limit.parts)?;
+        Poll::Ready(decoded(bytes).map(|message| Some((message, Some(held)))))
     }
 
     /// The same for a message with tenant bytes, which are left in the frames that they came in.
@@ -221,7 +222,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         if self.header.is_none() {
             while self.buffered.len() < HEADER {
                 if !ready!(self.poll_more(gate, context))? {
-                    let ended = if self.buffered.is_empty() { Ok(None) } else { Err(torn()) };
+                    let ended = if self.buffered.is_empty() { Ok(None) } else { Err(wrong(TORN)) };
                     return Poll::Ready(ended);
                 }
             }
@@ -240,9 +241,21 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         gate: &Gate,
     ) -> Result<Incoming<M>, Failure> {
         self.drip.expect();
-        let one = self.next(gate).await?;
+        let one = self.bytes(gate, Door::hold).await?;
+        // It unfolds once nothing more is to be waited for.
         self.end(gate).await?;
-        one.ok_or_else(missing)
+        let (bytes, held) = one.ok_or_else(|| wrong(MISSING))?;
+        self.unfold(bytes, held)
+    }
+
+    /// A message that has come, with what it unfolds to.
+    fn unfold<M: Message + Default>(
+        &self,
+        bytes: Gathered,
+        mut held: InFlight,
+    ) -> Result<Incoming<M>, Failure> {
+        held.take(unfolding::unfolded(&bytes, self.limit.parts)?)?;
+        Ok(Incoming { message: decoded(bytes)?, held })
     }
 
     /// The same for a message with tenant bytes.
@@ -256,7 +269,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
         self.drip.expect();
         let one = self.next_with_data(gate).await?;
         self.end(gate).await?;
-        one.ok_or_else(missing)
+        one.ok_or_else(|| wrong(MISSING))
     }
 
     /// That there is no further message.
@@ -265,10 +278,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             || (!self.body.is_end_stream()
                 && poll_fn(|context| self.poll_more(gate, context)).await?);
         if more {
-            return Err(Failure::InvalidField {
-                field: "message",
-                why: "comes more than once: this RPC takes exactly one".to_owned(),
-            });
+            return Err(wrong(REPEATED));
         }
         Ok(())
     }
@@ -311,7 +321,7 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
                 *untold = rest;
             }
             if !ready!(self.poll_more(gate, context))? {
-                return Poll::Ready(Err(torn()));
+                return Poll::Ready(Err(wrong(TORN)));
             }
         }
         Poll::Ready(Ok(()))
@@ -361,40 +371,18 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
             }
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             // The stream was reset or the connection lost: nobody will see an answer.
-            Poll::Ready(Some(Err(_lost))) => Poll::Ready(Err(torn())),
+            Poll::Ready(Some(Err(_lost))) => Poll::Ready(Err(wrong(TORN))),
             // Trailers end a request as its end does.
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(frame.into_data().ok())),
         }
     }
 }
 
-fn decoded<M: Message + Default>(bytes: Gathered, parts: Parts) -> Result<M, Failure> {
-    unfolding::admit(&bytes, parts)?;
+fn decoded<M: Message + Default>(bytes: Gathered) -> Result<M, Failure> {
     // Columns of numbers are read much faster from one piece.
     let message = match bytes.into_whole() {
         Ok(whole) => M::decode(whole),
         Err(frames) => M::decode(frames),
     };
-    message.map_err(|_malformed| malformed())
-}
-
-pub(crate) fn malformed() -> Failure {
-    Failure::InvalidField {
-        field: "message",
-        why: "is not the protobuf message that this RPC takes".to_owned(),
-    }
-}
-
-fn missing() -> Failure {
-    Failure::InvalidField {
-        field: "message",
-        why: "is missing: this RPC takes exactly one".to_owned(),
-    }
-}
-
-fn torn() -> Failure {
-    Failure::InvalidField {
-        field: "message",
-        why: "ends before the length in its header".to_owned(),
-    }
+    message.map_err(|_malformed| wrong(MALFORMED))
 }

@@ -53,6 +53,7 @@ mod manners;
 mod memory_service;
 mod message;
 mod method;
+mod misshapen;
 mod moderation;
 mod newcomer;
 mod observe;

@@ -1,13 +1,13 @@
-//! [`admit`]: what a message unfolds to when it is decoded, looked at before it is.
+//! [`unfolded`]: what a message unfolds to when it is decoded, counted before it is.
 //!
 //! ```text
 //! two bytes on the wire      0A 00                 an operation that says nothing
 //! in memory                  size_of::<Operation>  and so for each of two million in 5 MiB
 //! ```
 //!
-//! Law: only of messages long enough to matter; reads lengths and keeps nothing. What can be many is named
-//! by the numbers of its fields, and a test holds these tables to the protos. What is malformed is left to
-//! the decoder to refuse.
+//! Law: reads keys and lengths as the decoder does, groups of unknown fields too, and keeps nothing. What can
+//! be many is named by the numbers of its fields, and a test holds these tables to the protos. What is
+//! malformed is left to the decoder to refuse, which has then made no more than was counted.
 
 use bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
@@ -16,11 +16,14 @@ use crate::error::Failure;
 use crate::proto::v1;
 use crate::rpc::gathered::Gathered;
 
-/// Messages up to this are decoded as they are: what they unfold to is some megabytes.
-const SHORT: usize = 64 << 10;
+/// Messages up to this are decoded as they are: what they unfold to is some hundred KiB.
+const SHORT: usize = 1 << 10;
 /// What one message may unfold to, bytes: twenty times the most operations, or the members of the largest
 /// set with all their labels.
 const MOST: u64 = 8 << 20;
+
+/// Groups within groups, of which the decoder reads no more.
+const GROUPS: usize = 100;
 
 /// A field that can be many, or has such fields in it.
 #[derive(Clone, Copy, Debug)]
@@ -62,20 +65,20 @@ const fn many(field: u32, each: usize) -> Part {
     Part { field, each, within: NONE }
 }
 
-/// That a message does not unfold to more than it may.
+/// How many bytes a message unfolds to.
 ///
 /// # Errors
-/// TOO_LARGE.
-pub(crate) fn admit(message: &Gathered, parts: Parts) -> Result<(), Failure> {
+/// TOO_LARGE where that is more than it may.
+pub(crate) fn unfolded(message: &Gathered, parts: Parts) -> Result<u64, Failure> {
     if message.len() <= SHORT || parts.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut bytes = message.clone();
     let mut unfolded = 0;
     // Where it cannot be read, decoding fails as well.
     let _malformed = count(&mut bytes, 0, parts, &mut unfolded);
     if unfolded <= MOST {
-        return Ok(());
+        return Ok(unfolded);
     }
     Err(Failure::TooLarge {
         field: "message",
@@ -98,7 +101,11 @@ fn count(bytes: &mut Gathered, rest: usize, parts: Parts, unfolded: &mut u64) ->
             WireType::SixtyFourBit => 8,
             WireType::ThirtyTwoBit => 4,
             WireType::LengthDelimited => usize::try_from(decode_varint(bytes).ok()?).ok()?,
-            WireType::StartGroup | WireType::EndGroup => return None,
+            WireType::StartGroup => {
+                past_group(bytes, field)?;
+                continue;
+            }
+            WireType::EndGroup => return None,
         };
         let after = bytes.remaining().checked_sub(length)?;
         if let Some(part) = parts.iter().find(|part| part.field == field) {
@@ -111,6 +118,35 @@ fn count(bytes: &mut Gathered, rest: usize, parts: Parts, unfolded: &mut u64) ->
             }
         }
         bytes.advance(bytes.remaining().checked_sub(after)?);
+    }
+    Some(())
+}
+
+/// Past a group, whose key has been read: none of ours has one, and the decoder reads past it as well.
+fn past_group(bytes: &mut Gathered, field: u32) -> Option<()> {
+    let mut open = vec![field];
+    while let Some(last) = open.last() {
+        let (field, wire_type) = decode_key(bytes).ok()?;
+        let length = match wire_type {
+            WireType::Varint => {
+                decode_varint(bytes).ok()?;
+                0
+            }
+            WireType::SixtyFourBit => 8,
+            WireType::ThirtyTwoBit => 4,
+            WireType::LengthDelimited => usize::try_from(decode_varint(bytes).ok()?).ok()?,
+            WireType::StartGroup if open.len() < GROUPS => {
+                open.push(field);
+                0
+            }
+            WireType::EndGroup if *last == field => {
+                open.pop();
+                0
+            }
+            WireType::StartGroup | WireType::EndGroup => return None,
+        };
+        let rest = bytes.remaining().checked_sub(length)?;
+        bytes.advance(bytes.remaining().checked_sub(rest)?);
     }
     Some(())
 }
@@ -184,14 +220,26 @@ mod tests {
             ..Default::default()
         };
         let said = |message: &v1::ExecuteOperationsRequest| {
-            admit(&gathered(&message.encode_to_vec()), GROUP)
+            unfolded(&gathered(&message.encode_to_vec()), GROUP)
         };
         let most = usize::try_from(MOST).unwrap() / size_of::<v1::Operation>();
-        assert_eq!(said(&list(most)), Ok(()));
+        assert_eq!(said(&list(most)), Ok((most * size_of::<v1::Operation>()) as u64));
         assert!(matches!(said(&list(most + 1)), Err(Failure::TooLarge { limit: MOST, .. })));
         let members = vec![v1::NewMember::default(); 100_000];
         let set = v1::CreateMemorySetRequest { members, ..Default::default() }.encode_to_vec();
-        assert!(admit(&gathered(&set), SET).is_err());
+        assert!(unfolded(&gathered(&set), SET).is_err());
+        // Behind a group that nobody knows, in which there is another with one of each kind of field.
+        let group = [
+            &[0xA3, 0x06, 0x0B, 0x08, 0x7F, 0x11][..],
+            &[0; 8],
+            &[0x1A, 0x01, 0x04, 0x25],
+            &[0; 4],
+            &[0x0C, 0xA4, 0x06],
+        ]
+        .concat();
+        let hidden = [&group[..], &set[..]].concat();
+        assert_eq!(v1::CreateMemorySetRequest::decode(&*hidden).unwrap().members.len(), 100_000);
+        assert!(unfolded(&gathered(&hidden), SET).is_err());
     }
 
     #[test]
@@ -204,8 +252,11 @@ mod tests {
             ..Default::default()
         };
         let bytes = group.encode_to_vec();
-        assert_eq!(admit(&gathered(&bytes), GROUP), Ok(()));
-        assert_eq!(admit(&gathered(&bytes[..bytes.len() - 1]), GROUP), Ok(()));
-        assert_eq!(admit(&gathered(&vec![0xFF; 1 << 20]), GROUP), Ok(()));
+        let one = size_of::<v1::Operation>() as u64;
+        assert_eq!(unfolded(&gathered(&bytes), GROUP), Ok(one));
+        assert_eq!(unfolded(&gathered(&bytes[..bytes.len() - 1]), GROUP), Ok(0));
+        assert_eq!(unfolded(&gathered(&vec![0xFF; 1 << 20]), GROUP), Ok(0));
+        // Groups without an end, and more of them than the decoder reads.
+        assert_eq!(unfolded(&gathered(&vec![0x0B; 1 << 20]), GROUP), Ok(0));
     }
 }
