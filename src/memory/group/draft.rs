@@ -269,6 +269,7 @@ impl Draft {
             return Err(too_large(touched, "max_group_bytes", self.limits.bytes.get(), instead));
         }
         self.group.touched = touched;
+        self.group.pages.add(range);
         self.group.writes |= stores;
         self.group.tally.add(kind, range, stores, self.maximum);
         Ok(())

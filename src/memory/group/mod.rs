@@ -33,8 +33,35 @@ pub struct Group {
     writes: bool,
     notifies: bool,
     touched: u64,
+    pages: Pages,
     reply: u64,
     tally: Tally,
+}
+
+/// The host's pages that a group touches, one after the other: what of them nobody has touched yet, the
+/// kernel has to make, which takes as long as a hundred small operations.
+#[derive(Debug, Default)]
+struct Pages {
+    count: u64,
+    /// The last one, and one more.
+    last: u64,
+}
+
+impl Pages {
+    /// More than one takes its turn on the pool for: some tenths of a millisecond, if all are to be made.
+    const FEW: u64 = 256;
+    /// The smallest that there are.
+    const BYTES: u64 = 4096;
+
+    const fn add(&mut self, range: ByteRange) {
+        let first = range.start() / Self::BYTES;
+        let end = range.end().div_ceil(Self::BYTES);
+        let is_last = self.last == first.saturating_add(1) && end == self.last;
+        if !is_last {
+            self.count = self.count.saturating_add(end.saturating_sub(first));
+            self.last = end;
+        }
+    }
 }
 
 /// Where an operand begins; it is as long as its range.
@@ -96,6 +123,12 @@ impl Group {
     #[must_use]
     pub const fn touched(&self) -> ByteCount {
         ByteCount::new(self.touched)
+    }
+
+    /// Whether it is of so few bytes, and of few pages, that it is done at once.
+    #[must_use]
+    pub const fn is_short(&self, bytes: ByteCount) -> bool {
+        self.touched <= bytes.get() && self.pages.count <= Pages::FEW
     }
 
     /// How many bytes its results have.

@@ -64,7 +64,7 @@ impl Registry {
             };
         let before = out.len();
         let notified = group.notifies().then(|| Arc::clone(&record));
-        let (mut out, notices) = if group.touched() <= self.settings.inline {
+        let (mut out, notices) = if group.is_short(self.settings.inline) {
             run(record, &group, out, gate, async {}).await?
         } else {
             let (job_gate, lane) = (Arc::clone(gate), record.lane(namespace.lane));
@@ -95,7 +95,7 @@ impl Registry {
         group: &Group,
         out: &mut Vec<u8>,
     ) -> Option<Result<(), Failure>> {
-        if group.touched() > self.settings.inline {
+        if !group.is_short(self.settings.inline) {
             return None;
         }
         // The size is looked at under the lock: a growth needs none, and what was written after one must

@@ -11,8 +11,8 @@ use crate::memory::Sum;
 
 /// Bytes in a turn: some tenths of a millisecond, where they are of pages that nobody has touched.
 const TURN: u64 = 512 << 10;
-/// What an operation counts for beside its bytes.
-const OPERATION: u64 = 128;
+/// What an operation counts for beside its bytes: its page may be one that nobody has touched.
+const OPERATION: u64 = 1 << 10;
 
 /// What was done in this turn.
 #[derive(Debug, Default)]
