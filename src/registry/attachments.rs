@@ -96,11 +96,11 @@ impl Attachments {
         inbox.count
     }
 
-    /// What became of the memory of a handle.
-    pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<(u32, Changed)> {
+    /// What became of the memory of an attachment, by its number and with its handle.
+    pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<(u64, (u32, Changed))> {
         let mut inbox = self.inbox();
         match inbox.changed.pop_first() {
-            Some((_, changed)) => Poll::Ready(changed),
+            Some(changed) => Poll::Ready(changed),
             None => {
                 match &mut inbox.waker {
                     Some(waker) => waker.clone_from(context.waker()),
@@ -133,6 +133,12 @@ impl Attachment {
     #[must_use]
     pub const fn found(&self) -> &Found {
         &self.found
+    }
+
+    /// No other of this session has it.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     fn place(&self) -> Place {

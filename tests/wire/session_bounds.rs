@@ -8,16 +8,17 @@ use linmemd::client::proto::session_group::Group;
 use linmemd::client::proto::session_notice::Notice;
 use linmemd::client::proto::session_result::Outcome;
 use linmemd::client::proto::{
-    FillOperation, InitOperation, MemorySpec, Opcode, Operation, OperationList, PackedOperations,
-    SessionDetach, ShareAccess, SizeOperation, open_session_request::Message as Asked,
-    open_session_response::Message as Word,
+    FillOperation, InitOperation, MemorySpec, Opcode, OpenSessionRequest, Operation, OperationList,
+    PackedOperations, SessionDetach, SessionWait, ShareAccess, SizeOperation,
+    open_session_request::Message as Asked, open_session_response::Message as Word,
 };
 use linmemd::config::Quota;
 use linmemd::os::kernel::{Advice, Call};
 use linmemd::tenancy::Tenant;
 use tokio::task::JoinHandle;
 
-use crate::harness::{House, PAGE, eventually, pages};
+use crate::grpc::{Wire, framed};
+use crate::harness::{House, PAGE, eventually, pages, within};
 use crate::kernel::Pause;
 use crate::sessions::{Raw, attach, data, group, read, reason, single, write};
 use crate::shares::{give, house as house_of_tenants, lent};
@@ -253,6 +254,61 @@ async fn a_segment_that_is_dropped_is_paid_for_until_the_groups_that_use_it_are_
     assert_eq!(client.read("m", 59, 1).await.unwrap(), [7].as_slice());
     eventually("its bytes are given back", async || put().await.is_ok()).await;
     client.drop_segment("t", false).await.unwrap();
+    drop(raw);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_whose_peer_takes_nothing_keeps_no_memory_that_it_waited_for() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let own = tenant(&house, "default");
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let wire = Wire::with(house.grpc(), builder).await;
+    for waits_at_address in [false, true] {
+        let mut session = wire.begin("OpenSession", &[]).await;
+        let mut say = |message| {
+            let message = OpenSessionRequest { message: Some(message) };
+            session.body.send_data(framed(&message).into(), false).unwrap();
+        };
+        let (pause, discard) = kept(&house, &client).await;
+        say(Asked::Start(Default::default()));
+        say(attach(1, 1, "m"));
+        if waits_at_address {
+            let (tag, handle, width, expected) = (2, 1, 4, 1);
+            say(Asked::Wait(SessionWait { tag, handle, width, expected, ..Default::default() }));
+        } else {
+            say(single(2, read(0, 1)));
+            eventually("it waits", async || own.in_flight_bytes.used() > 0).await;
+        }
+        // What came so far is done.
+        client.server_info().await.unwrap();
+        drop(pause);
+        discard.await.unwrap();
+        within("others have it", client.write("m", 0, "mine")).await.unwrap();
+    }
+    drop(wire);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_waits_for_room_that_others_take() {
+    const IN_FLIGHT: u64 = 5 << 20;
+    let house = House::with(|config| config.grpc.in_flight_bytes_per_tenant = IN_FLIGHT);
+    let client = house.client().await;
+    client.create(Some("m"), pages(16)).await.unwrap();
+    let own = tenant(&house, "default");
+    let mut raw = Raw::attached(&client).await;
+    own.in_flight_bytes.take_anyway(IN_FLIGHT);
+    let bytes: &'static [u8] = vec![7; LONG].leak();
+    raw.say(single(2, write(0, bytes)));
+    for _ in 0..3 {
+        assert!(client.server_info().await.is_ok());
+    }
+    own.in_flight_bytes.give_back(IN_FLIGHT);
+    assert!(matches!(raw.result(2).await.outcome, Some(Outcome::Single(_))));
     drop(raw);
     house.stop().await;
 }

@@ -19,6 +19,7 @@ use crate::rpc::convert;
 use crate::rpc::operations::packed::Rows;
 use crate::rpc::operations::results::{Shape, list_length, put_list};
 use crate::rpc::operations::{self, in_operation, invalid, list, packed};
+use crate::rpc::session::alone::alone;
 use crate::rpc::session::outbound::{Outbound, message};
 use crate::rpc::session::pace::Pace;
 use crate::tenancy::Occasion;
@@ -160,9 +161,7 @@ impl Work {
                 pace.turn().await;
                 pace.spend(group.tally().whole());
                 let _reply = call.door.hold_anyway(reply);
-                let out = Vec::with_capacity(group.reply().as_usize());
-                let access = &call.door.access;
-                Made::Whole(form, access.execute(occasion, found, group, out, key).await)
+                Made::Whole(form, executed(call, occasion, found, group, key).await)
             }
             Kind::List { operations, read_only } => {
                 let mut each = Each::new(call, occasion, pace, found, read_only);
@@ -203,6 +202,19 @@ pub(super) fn put_whole(out: &mut Outbound, tag: u64, form: &Whole, raw: &[u8]) 
         Whole::List(shapes) => out.put_list(tag, shapes, raw),
         Whole::Packed => out.put_packed(tag, raw),
     }
+}
+
+/// Carries a group out, once it has the memory.
+async fn executed(
+    call: &Call,
+    occasion: &Occasion,
+    found: Found,
+    group: Group,
+    key: Option<RequestKey>,
+) -> Result<Vec<u8>, Failure> {
+    let (door, occasion) = (Arc::clone(&call.door), occasion.clone());
+    let out = Vec::with_capacity(group.reply().as_usize());
+    alone(async move { door.access.execute(&occasion, found, group, out, key).await }).await
 }
 
 fn refuse_stores(call: &Call, group: &Group, read_only: bool) -> Result<(), Failure> {
@@ -304,12 +316,20 @@ impl<'a> Each<'a> {
                 let sum = group.tally().whole();
                 self.pace.spend(sum);
                 access.tenant().rates.owe_group(|| sum);
-                let (found, out) = (self.found.clone(), Vec::new());
-                let executed = access.execute(self.occasion, found, group, out, None).await;
-                executed.map(|results| {
-                    self.raw.extend_from_slice(&results);
-                    shape
-                })
+                match access.execute_now(&self.found, &group, &mut self.raw) {
+                    Some(done) => done.map(|()| {
+                        access.count(group.tally());
+                        shape
+                    }),
+                    None => {
+                        let found = self.found.clone();
+                        let executed = executed(self.call, self.occasion, found, group, None).await;
+                        executed.map(|results| {
+                            self.raw.extend_from_slice(&results);
+                            shape
+                        })
+                    }
+                }
             }
             Err(failure) => {
                 self.pace.spend(Sum { accesses: 1, bytes: 0 });
@@ -320,6 +340,7 @@ impl<'a> Each<'a> {
         match done {
             Ok(shape) => Ok(Some(shape)),
             Err(failure) => {
+                self.raw.truncate(before);
                 self.fits(answers)?;
                 let zeros = usize::try_from(answers).unwrap_or(usize::MAX);
                 self.raw.resize(before.saturating_add(zeros), 0);

@@ -16,6 +16,7 @@
 //! the session; what is wrong with a group is said of its tag.
 
 mod accept;
+mod alone;
 mod group;
 mod handles;
 mod outbound;
@@ -26,7 +27,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -205,8 +206,9 @@ impl Session {
                 break;
             }
             let Poll::Ready(came) = self.poll_message(context) else { break };
-            if self.groups > 0 && matches!(came, Err(Failure::Overloaded { .. })) {
-                // It is taken once something of what waits is done.
+            if let Err(Failure::Overloaded { after, .. }) = came {
+                // It is taken once something of what waits is done, here or elsewhere.
+                self.pause_for(after, context);
                 break;
             }
             self.call.door.access.tenant().rates.owe(1, 0);
@@ -228,6 +230,14 @@ impl Session {
             || (self.groups < self.limits.max_groups_in_flight
                 && self.reply_bytes < self.limits.max_reply_bytes_in_flight
                 && self.call.door.hold_ahead(0).is_ok())
+    }
+
+    /// Looks again after that, if nothing else happens before.
+    fn pause_for(&mut self, time: Duration, context: &mut Context<'_>) {
+        self.pause = timer(Instant::now().checked_add(time));
+        if self.pause.as_mut().is_some_and(|pause| pause.as_mut().poll(context).is_ready()) {
+            context.waker().wake_by_ref();
+        }
     }
 
     /// Whether nothing is left of the tenant's rates, so that no further message is taken: each owes what
@@ -348,8 +358,11 @@ impl ReplyStream for Session {
         {
             this.go_away();
         }
-        while let Poll::Ready((handle, changed)) = this.inbox.poll_changed(context) {
-            this.noticed(handle, changed, now);
+        while let Poll::Ready((number, (handle, changed))) = this.inbox.poll_changed(context) {
+            // Of one that has just been given up nobody wants to hear.
+            if this.handles.get(handle).is_some_and(|one| one.attachment.number() == number) {
+                this.noticed(handle, changed, now);
+            }
         }
         while this.out.len() < FRAME && !this.pace.is_over() && this.step(now, context) {}
         this.count();

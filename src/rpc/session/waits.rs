@@ -19,6 +19,7 @@ use crate::proto::v1::{SessionWait, SessionWaited, WaitOutcome};
 use crate::registry::{Found, Gate, Waited};
 use crate::rpc::call::Call;
 use crate::rpc::operations::invalid;
+use crate::rpc::session::alone::alone;
 use crate::rpc::waits::{Park, allowed, wanted};
 
 type Waiting = Pin<Box<dyn Future<Output = (u64, Result<WaitOutcome, Failure>)> + Send>>;
@@ -54,7 +55,7 @@ impl Waits {
         let gate = Gate::new();
         let waited = call.door.access.wait_on(found, address, expected, Arc::clone(&gate));
         let (wait, abort) = abortable(async move {
-            match waited.await? {
+            match alone(waited).await? {
                 Waited::NotEqual => Ok(WaitOutcome::NotEqual),
                 Waited::Parked(parked) => Park::new(parked, timeout, gate).await,
             }
