@@ -253,7 +253,10 @@
 //!   token has run out was somebody: a fleet of them is told so (`rpc/verdicts.rs`).
 //! - Of a serving thread who comes with little is served as it comes, and who comes with much stands in a
 //!   line, a tenant beside the other (`rpc/turns.rs`). Before its first call a connection is its address's.
-//! - A connection counts for each tenant that it has called for, until it ends.
+//! - A connection counts for each tenant that it has called for, until it ends or what was shown for that
+//!   tenant lets nobody in to it any more: noticed soon where it was a token, certificate or user, and of a
+//!   signed token when it runs out or at the next call. Calls that are refused, and those of health and
+//!   reflection where nobody who may call is known, keep no connection from being idle.
 //! - An address of IPv6 stands for its network of 64 bits. Loopback's addresses are counted as any.
 //! - What the daemon gives up (`daemon/confinement.rs`) it gives up at one point: when it listens and has
 //!   asked to be told of pressure, and before its first thread, for capabilities, Landlock and seccomp are

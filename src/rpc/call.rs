@@ -108,13 +108,14 @@ pub(crate) struct Served {
     /// Absent once counted.
     code: Option<Code>,
     place: Option<Running>,
+    /// It keeps its connection from being idle.
+    counts: bool,
     /// It has a place among the streams of tonic's own crates.
     foreign: bool,
 }
 
 impl Served {
     pub(crate) fn begin(connection: &Arc<Connection>, method: Method, started: Instant) -> Self {
-        connection.call_begun();
         if method.is_waited_for() {
             connection.server.running.fetch_add(1, Ordering::AcqRel);
         }
@@ -124,12 +125,19 @@ impl Served {
             started,
             code: Some(Code::Cancelled),
             place: None,
+            counts: false,
             foreign: false,
         };
         if let Some(meters) = served.meters() {
             meters.begun();
         }
         served
+    }
+
+    /// It is of somebody who may call: its connection is not idle. Said once.
+    pub(crate) fn counts(&mut self) {
+        self.counts = true;
+        self.connection.call_begun();
     }
 
     /// Keeps the tenant's place among running calls.
@@ -190,6 +198,8 @@ impl Drop for Served {
         if self.method.is_waited_for() {
             self.connection.server.running.fetch_sub(1, Ordering::AcqRel);
         }
-        self.connection.call_ended();
+        if self.counts {
+            self.connection.call_ended();
+        }
     }
 }

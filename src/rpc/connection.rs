@@ -2,10 +2,9 @@
 //!
 //! Law: what h2 and hyper leave open is closed here: stream, header and reset limits; a preface, a
 //! frame or a header block that does not come whole in time; a reply that the peer does not take; a
-//! connection without calls for too long, which is told to go and then ended; a peer that no longer
+//! connection without calls of somebody who may call for too long, which is told to go and then ended; a peer that no longer
 //! answers pings; the drain (GOAWAY, then wait for the calls). Windows are fixed, because an adaptive
-//! one would change h2's budget for small frames. A connection is counted once for each tenant that
-//! it calls for.
+//! one would change h2's budget for small frames. For whom a connection is counted is `seats.rs`'s.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,13 +26,14 @@ use crate::rpc::newcomer::Newcomer;
 use crate::rpc::party::Party;
 use crate::rpc::places::Place;
 use crate::rpc::polls;
+use crate::rpc::seats::Seats;
 use crate::rpc::server::{Phase, Server};
 use crate::rpc::task::CallTasks;
 use crate::rpc::untaken::{Untaken, patience};
 use crate::rpc::verdicts::{Verdicts, leave};
 use crate::rpc::whereabouts::Whereabouts;
 use crate::rpc::wire::{Owed, Progress, Watched};
-use crate::tenancy::{Denied, Peer, Tenant};
+use crate::tenancy::{Denied, Peer, Shown};
 
 /// Room for one connection's unread bytes: h2's budget for small frames follows from it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -96,16 +96,6 @@ impl ConnectionLimits {
     }
 }
 
-/// A connection's place among those of one tenant. Given back when dropped.
-#[derive(Debug)]
-struct Seat(Arc<Tenant>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.connections.give_back(1);
-    }
-}
-
 /// What the calls of one connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -118,10 +108,8 @@ pub(crate) struct Connection {
     pub(crate) untaken: Arc<Untaken>,
     /// Whom its turns are counted for: the tenant that was called for last.
     party: Arc<Party>,
-    /// One for each tenant that it has called for.
-    seats: Mutex<Vec<Seat>>,
-    /// The address of the tenant that was called for last: nearly always the next one's too.
-    last_seat: AtomicUsize,
+    /// One for each tenant that it calls for.
+    seats: Seats,
     /// Memories that go with it.
     tie: Arc<Tie>,
     /// The door of the last call that was let in: most connections need no other.
@@ -129,6 +117,7 @@ pub(crate) struct Connection {
     /// Of calls that were not.
     verdicts: Verdicts,
     calls_ever: AtomicU64,
+    /// Calls of somebody who may call: no others keep it from being idle.
     calls: AtomicUsize,
     epoch: Instant,
     /// When the last call ended, in nanoseconds after `epoch`.
@@ -146,8 +135,7 @@ impl Connection {
             peer: Arc::new(peer),
             rest: Arc::default(),
             untaken: Arc::default(),
-            seats: Mutex::default(),
-            last_seat: AtomicUsize::new(0),
+            seats: Seats::default(),
             tie: Arc::default(),
             recent: Mutex::new(None),
             verdicts: Verdicts::default(),
@@ -221,21 +209,19 @@ impl Connection {
     ///
     /// # Errors
     /// OVERLOADED naming the limit.
-    pub(crate) fn seat(&self, door: &Door) -> Result<(), Failure> {
-        let tenant = door.access.tenant();
-        // The seat keeps the tenant, so that its address is nobody else's.
-        let address = Arc::as_ptr(tenant).addr();
-        if self.last_seat.load(Ordering::Acquire) == address {
-            return Ok(());
-        }
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seats.iter().any(|seat| Arc::ptr_eq(&seat.0, tenant)) {
-            tenant.connections.take(1)?;
-            seats.push(Seat(Arc::clone(tenant)));
-        }
-        self.last_seat.store(address, Ordering::Release);
-        self.party.belongs_to(address);
-        Ok(())
+    pub(crate) fn seat(&self, door: &Arc<Door>, now: SystemTime) -> Result<(), Failure> {
+        self.seats.take(door, &self.party, now)
+    }
+
+    /// A call was refused: what gave the connection a seat may count no more.
+    pub(crate) fn call_refused(&self, now: SystemTime) {
+        self.seats.judge(&self.server.tenants, now, true);
+    }
+
+    /// Whether somebody who may call is at its other end: by its seats, or by how it came.
+    pub(crate) fn is_somebodys(&self) -> bool {
+        self.seats.are_any()
+            || self.server.tenants.grant(Shown::by(&self.peer), SystemTime::now()).is_ok()
     }
 
     pub(crate) fn next_call(&self) -> u64 {
@@ -253,8 +239,9 @@ impl Connection {
         }
     }
 
+    /// What is left of calls of somebody who may call no more does not count.
     fn is_quiet(&self) -> bool {
-        self.calls.load(Ordering::Acquire) == 0
+        self.calls.load(Ordering::Acquire) == 0 || !self.is_somebodys()
     }
 
     /// How long there has been no call.
@@ -318,6 +305,7 @@ pub async fn serve<S>(
             }
             _ = look.tick() => {
                 let now = Instant::now();
+                connection.seats.judge(&connection.server.tenants, SystemTime::now(), false);
                 if let Some(why) = overdue(&connection, &progress, &limits, now) {
                     tracing::debug!(connection = connection.number, why, "too slow; closed");
                     return;

@@ -82,12 +82,16 @@ pub(crate) fn handle(
             return Ok(refuse(&status::unimplemented(), served));
         }
         if method.is_foreign() {
+            if connection.is_somebodys() {
+                served.counts();
+            }
             return Ok(Box::pin(foreign(&connection, id, request, served)).await);
         }
         let (call, deadline) = match admit(&connection, id, method, &request, started, &mut served)
         {
             Ok(admitted) => admitted,
             Err(denied) => {
+                connection.call_refused(SystemTime::now());
                 let failure = &denied.failure;
                 tracing::debug!(call_id = %id, method = method.name(), %failure, "refused");
                 connection.server.note_refused(failure);
@@ -124,7 +128,8 @@ fn admit(
     if let Some(need) = authorization::need(method) {
         door.access.require(need, method.name())?;
     }
-    connection.seat(&door)?;
+    connection.seat(&door, now.wall)?;
+    served.counts();
     if method.worth() == Worth::Shed {
         server.registry.overload.admit(Step::ShedCalls)?;
     }

@@ -64,6 +64,7 @@ mod places;
 mod polls;
 mod reload;
 mod reply;
+mod seats;
 mod segment_service;
 mod server;
 mod server_info;

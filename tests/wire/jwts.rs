@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use linmemd::client::ClientError;
 use linmemd::client::proto::MemorySpec;
-use linmemd::config::{Identity, JwtClaim, JwtIssuer};
+use linmemd::config::{Config, Identity, JwtClaim, JwtIssuer};
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData};
 use serde_json::json;
 use tempfile::TempDir;
@@ -75,7 +75,12 @@ impl Issuer {
     }
 
     fn house(&self) -> House {
+        self.house_with(|_config| ())
+    }
+
+    fn house_with(&self, change: impl FnOnce(&mut Config)) -> House {
         House::with(|config| {
+            change(config);
             config.tenants = vec![tenant("default", None), tenant("blue", None)];
             config.tls.reload_interval = Duration::from_millis(20);
             config.lease.sweep_interval = Duration::from_millis(10);
@@ -99,6 +104,10 @@ impl Issuer {
         })
     }
 }
+
+/// One connection for a tenant is all.
+const FULL: [(&str, &dyn std::fmt::Display); 3] =
+    [("limit_name", &"tenant_connections"), ("limit", &1), ("used", &1)];
 
 fn is_refused(outcome: &Result<impl Sized, ClientError>) -> bool {
     matches!(outcome, Err(ClientError::Refused(it)) if it.reason == "CREDENTIALS_REFUSED")
@@ -151,18 +160,38 @@ async fn a_flood_of_forged_tokens_ends_its_connection_and_is_in_nobodys_way() {
     let token = known.token();
     let said = token.rsplit_once('.').unwrap().0;
     let wire = Wire::connect(house.grpc()).await;
-    let mut calls = Vec::new();
-    // As many as come in one poll, each signed otherwise.
-    for number in 0..96 {
-        let signature = URL_SAFE_NO_PAD.encode([number; 64]);
-        let forged = format!("Bearer {said}.{signature}");
-        calls.push(wire.begin("GetServerInfo", &[("authorization", &forged)]).await);
+    let mut forgeries = 0u64..;
+    while !wire.connection.is_finished() {
+        let mut calls = Vec::new();
+        // As many as come in one poll, each signed otherwise.
+        for number in forgeries.by_ref().take(96) {
+            assert!(number < 960, "it is not ended");
+            let signature = URL_SAFE_NO_PAD.encode([number; 8].map(u64::to_le_bytes).concat());
+            let forged = format!("Bearer {said}.{signature}");
+            calls.push(wire.begin("GetServerInfo", &[("authorization", &forged)]).await);
+        }
+        for call in calls {
+            let _lost = within("it is answered or lost", call.response).await;
+        }
     }
-    let ended = within("its connection is ended", wire.connection).await.unwrap();
-    drop((ended, calls));
     honest.memory("m").await.unwrap();
     let another = house.client_by(&token).await;
     eventually("who comes from the same address", async || another.memory("m").await.is_ok()).await;
     honest.delete("m").await.unwrap();
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_call_gives_the_seat_of_its_signed_token_back() {
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let issuer = Issuer::of(&[&old, &new]);
+    let house = issuer.house_with(|config| config.grpc.max_connections_per_tenant = Some(1));
+    let (by_old, by_new) =
+        (house.client_by(&old.token()).await, house.client_by(&new.token()).await);
+    by_old.list("").await.unwrap();
+    refused(by_new.list("").await, "OVERLOADED", &FULL);
+    issuer.publish(&[&new]);
+    eventually("the old key counts no more", async || is_refused(&by_old.list("").await)).await;
+    by_new.list("").await.unwrap();
     house.close().await;
 }

@@ -357,3 +357,31 @@ async fn a_token_revoked_by_sighup_ends_all_that_lasts_within_a_second_and_nothi
         assert!(page.contains(series), "{series}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_whose_credentials_count_no_more_leaves_its_tenants_seat() {
+    let house = House::with(|config| {
+        configure(config);
+        config.grpc.max_connections_per_tenant = Some(1);
+    });
+    let (first, second) = (client(house.grpc(), 1).await, client(house.grpc(), 2).await);
+    let full: [(&str, &dyn std::fmt::Display); 3] =
+        [("limit_name", &"tenant_connections"), ("limit", &1), ("used", &1)];
+    first.server_info().await.unwrap();
+    refused(second.server_info().await, "OVERLOADED", &full);
+    reload(&house, &[(1, &ROLES, None), (2, &ROLES, None)]);
+    first.server_info().await.unwrap();
+    refused(second.server_info().await, "OVERLOADED", &full);
+    reload(&house, &[(2, &ROLES, None)]);
+    // The first one says nothing.
+    eventually("its seat is free", async || second.server_info().await.is_ok()).await;
+    reload(&house, &[(1, &ROLES, None), (2, &ROLES, None)]);
+    refused(first.server_info().await, "OVERLOADED", &full);
+    let soon = SystemTime::now() + Duration::from_secs(1);
+    reload(&house, &[(1, &ROLES, None), (2, &ROLES, Some(soon))]);
+    second.server_info().await.unwrap();
+    refused(first.server_info().await, "OVERLOADED", &full);
+    eventually("the second has run out", async || first.server_info().await.is_ok()).await;
+    refused(second.server_info().await, "CREDENTIALS_EXPIRED", &[]);
+    house.close().await;
+}

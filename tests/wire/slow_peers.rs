@@ -7,12 +7,13 @@ use bytes::Bytes;
 use linmemd::client::proto::{
     DownloadMemoryRequest, MemorySpec, ReadMemoryRequest, UploadMemoryRequest,
 };
-use linmemd::config::Config;
+use linmemd::config::{Config, Identity};
+use linmemd::token::Token;
 
 use crate::contract::refused;
-use crate::frames::{DATA, END_HEADERS, Frames, HEADERS, SETTINGS, call_headers, frame};
+use crate::frames::{DATA, END_HEADERS, Frames, GOAWAY, HEADERS, SETTINGS, call_headers, frame};
 use crate::grpc::{Started, Wire, framed, header};
-use crate::harness::{House, PAGE, Witness, eventually, pages};
+use crate::harness::{House, PAGE, Witness, eventually, pages, within};
 
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(60);
@@ -235,4 +236,60 @@ async fn an_idle_connection_that_does_not_go_when_told_is_ended() {
     frames.end().await;
     eventually("it has gone", async || house.daemon.server.connections() == 0).await;
     house.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_are_refused_and_those_that_are_nobodys_keep_no_connection() {
+    let token = Token::new([1; 32]);
+    let house = with_times(|config| {
+        config.grpc.idle_timeout = SHORT;
+        config.identities = vec![Identity {
+            name: "somebody".to_owned(),
+            tenant: "default".to_owned(),
+            roles: vec!["reader".to_owned()],
+            token_sha256: Some(*token.hash().bytes()),
+            ..Identity::default()
+        }];
+    });
+    for method in ["GetMemory", "NoSuchMethod"] {
+        let mut frames = Frames::greet(house.grpc()).await;
+        let mut calls = 0;
+        'calls: loop {
+            let headers = frame(HEADERS, END_HEADERS | 1, calls * 2 + 1, &call_headers(method));
+            // Whether it has been told to go is said by what it reads.
+            let _closed = frames.write(&headers).await;
+            calls += 1;
+            assert!(calls < 200, "{method} keeps it");
+            loop {
+                match frames.next().await {
+                    None => break 'calls,
+                    Some(came) if came.kind == GOAWAY => break 'calls,
+                    Some(came) if came.kind == HEADERS => break,
+                    Some(_other) => {}
+                }
+            }
+            tokio::time::sleep(SHORT / 10).await;
+        }
+        assert!(calls > 1, "{method} is answered");
+    }
+    let wire = Wire::connect(house.grpc()).await;
+    let watch = watch_health(&wire).await;
+    let _ended = within("nobody's watch ends with its connection", wire.connection).await;
+    drop(watch);
+    house.close().await;
+
+    let house = with_times(|config| config.grpc.idle_timeout = SHORT);
+    let wire = Wire::connect(house.grpc()).await;
+    let watch = watch_health(&wire).await;
+    let begun = Instant::now();
+    eventually("twice the limit passed", async || begun.elapsed() > SHORT * 3).await;
+    assert!(!wire.connection.is_finished(), "where nothing is asked, anybody's keeps it");
+    drop((watch, wire));
+    house.stop().await;
+}
+
+async fn watch_health(wire: &Wire) -> Started {
+    let mut watch = wire.begin_path("/grpc.health.v1.Health/Watch", &[]).await;
+    watch.body.send_data(vec![0; 5].into(), true).unwrap();
+    watch
 }

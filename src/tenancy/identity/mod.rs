@@ -314,6 +314,12 @@ impl Grant {
         Self { identity: None, roles, expires: None, is_signed: false }
     }
 
+    /// Whether a signature was verified for it.
+    #[must_use]
+    pub const fn is_signed(&self) -> bool {
+        self.is_signed
+    }
+
     /// Whether what it was given for has run out.
     #[must_use]
     pub fn has_expired(&self, now: SystemTime) -> bool {
