@@ -176,6 +176,10 @@ unsafe impl Pages for FileBacked {
     }
 
     fn close(&self, from: ByteCount, to: ByteCount) -> Result<(), OsError> {
+        if self.layout.form.locking != Locking::None {
+            // Else the mapping stays counted as locked, with nothing behind it.
+            self.reservation.unlock(self.whole(from), self.whole(to))?;
+        }
         // Pages past the new end go, also those that were taken and not shown yet.
         self.file.punch(self.whole(from), self.whole(to))?;
         self.file.set_length(self.whole(from))?;
