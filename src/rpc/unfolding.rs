@@ -173,7 +173,7 @@ mod tests {
         for field in &message.field {
             let is_many = field.label() == Label::Repeated;
             let of = field.type_name().rsplit('.').next().unwrap_or_default();
-            let part = parts.iter().find(|part| part.field == field.number() as u32);
+            let part = parts.iter().find(|part| part.field == field.number().cast_unsigned());
             told += usize::from(part.is_some());
             match field.r#type() {
                 Type::String | Type::Bytes | Type::Message if is_many => {
