@@ -155,6 +155,36 @@ async fn a_shorter_lease_ends_sooner_and_none_never() {
 }
 
 #[tokio::test]
+async fn a_lease_is_filed_once_however_often_it_is_changed_and_goes_with_its_memory() {
+    let floor = Floor::new();
+    let record = floor.create("m", Some(LEASE), floor.start).await.unwrap();
+    for second in 1..100 {
+        let lease_ttl = Some(Some(Duration::from_secs(1_000 + second)));
+        let change = PresentationChange { lease_ttl, ..Default::default() };
+        floor.registry.update(&record, change, floor.start).unwrap();
+        floor.registry.keep_alive(&record, floor.after(1)).unwrap();
+        assert_eq!(floor.registry.leases.count(), 1);
+    }
+    // Looked at early, it is put back.
+    floor.registry.sweep(floor.after(1_099), |_record| panic!("swept"));
+    assert_eq!(floor.registry.leases.count(), 1);
+    let none = PresentationChange { lease_ttl: Some(None), ..Default::default() };
+    floor.registry.update(&record, none, floor.after(2)).unwrap();
+    assert_eq!(floor.registry.leases.count(), 0);
+    floor.delete(&record).await.unwrap();
+    for _again in 0..9 {
+        let record = floor.create("m", Some(LEASE), floor.start).await.unwrap();
+        assert_eq!(floor.registry.leases.count(), 1);
+        floor.delete(&record).await.unwrap();
+        assert_eq!(floor.registry.leases.count(), 0);
+        // A change that was made before the end and is filed after it.
+        floor.registry.leases.watch(&record);
+        assert_eq!(floor.registry.leases.count(), 0);
+    }
+    floor.sweep_until_empty(floor.start);
+}
+
+#[tokio::test]
 async fn a_lease_that_the_sweep_has_ended_cannot_be_renewed() {
     let floor = Floor::new();
     let record = floor.create("m", Some(LEASE), floor.start).await.unwrap();

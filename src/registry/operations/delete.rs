@@ -142,7 +142,9 @@ impl Death {
                 if let Err(failure) = checked.and_then(|()| gate.pass()) {
                     return Some(Err(failure));
                 }
-                let (Some(memory), Some(namespace)) = (whole.end(), record.namespace()) else {
+                let ended = whole.end();
+                registry.leases.forget(&record);
+                let (Some(memory), Some(namespace)) = (ended, record.namespace()) else {
                     return Some(Err(not_had(&record, NotHad::Ended)));
                 };
                 namespace.leave(&record, Happening::Deleted);

@@ -11,6 +11,8 @@ use crate::model::Now;
 use crate::registry::events::Happening;
 use crate::registry::record::Record;
 
+/// The expiry of a memory that its lease has ended for good.
+const EXPIRED: u64 = 0;
 /// The expiry of a memory whose maker is gone: no lease ends a nanosecond after the epoch.
 const LET_GO: u64 = 1;
 
@@ -21,14 +23,23 @@ impl Record {
         expiry != u64::MAX && self.nanoseconds(now.steady) >= expiry
     }
 
-    /// When its lease runs out.
+    /// When its lease runs out; none where it has and is over for good.
     pub(in crate::registry) fn expiry(&self) -> Option<Instant> {
         let expiry = self.expiry.load(Ordering::Acquire);
-        if expiry == u64::MAX {
-            None
-        } else {
-            self.home.epoch.checked_add(Duration::from_nanos(expiry))
-        }
+        if expiry == EXPIRED { None } else { self.moment(expiry) }
+    }
+
+    /// Its lease is looked at under that moment from now on; the one before. For the one who files it, who
+    /// has a lock.
+    pub(in crate::registry) fn file_lease(&self, at: Option<Instant>) -> Option<Instant> {
+        let filed = at.map_or(u64::MAX, |at| self.nanoseconds(at));
+        self.moment(self.filed.swap(filed, Ordering::Relaxed))
+    }
+
+    /// A moment that is told in nanoseconds after the epoch.
+    fn moment(&self, nanoseconds: u64) -> Option<Instant> {
+        let after = (nanoseconds != u64::MAX).then(|| Duration::from_nanos(nanoseconds))?;
+        self.home.epoch.checked_add(after)
     }
 
     /// Ends it for good if its lease has run out. Renewals hold the same lock, so of a renewal and
@@ -37,7 +48,7 @@ impl Record {
         let _aside = self.aside();
         let expired = self.has_expired(now);
         if expired && !self.is_let_go() {
-            self.expiry.store(0, Ordering::Release);
+            self.expiry.store(EXPIRED, Ordering::Release);
         }
         expired
     }
