@@ -15,11 +15,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::error::Failure;
 use crate::model::MemoryId;
+use crate::registry::looks::{LOOK, Looks};
 use crate::registry::record::Record;
 use crate::registry::share::Share;
 
 /// Enough that two cores' creates and deletes rarely meet.
 const SHARDS: usize = 16;
+/// Memories that a list takes under one hold of the lock.
+const AT_ONCE: usize = 256;
 
 /// The memories of one tenant.
 #[derive(Debug)]
@@ -196,36 +199,39 @@ impl Directory {
         }
     }
 
-    /// Up to `page_size` memories that `wanted` accepts, after a name, looking at no more than
-    /// `look_at_most`.
+    /// Up to `page_size` memories that `wanted` accepts, after a name, looking at no more than there is
+    /// time for.
     pub(super) fn list(
         &self,
         after: Option<&MemoryId>,
         page_size: usize,
-        look_at_most: usize,
-        wanted: impl Fn(&Record) -> bool,
+        wanted: impl Fn(&Record, &mut Looks) -> bool,
     ) -> Listing {
-        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_bytes()));
-        let named: Vec<Named> = self
-            .names
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .range::<[u8], _>((from, Bound::Unbounded))
-            .take(look_at_most.saturating_add(1))
-            .cloned()
-            .collect();
-        let (mut listing, mut last) = (Listing::default(), None);
-        for (looked_at, Named(record)) in named.iter().enumerate() {
-            if looked_at == look_at_most || listing.records.len() == page_size {
-                listing.next = last;
-                break;
+        let (mut listing, mut last, mut looks) = (Listing::default(), None, Looks::new());
+        loop {
+            let some = self.some(last.as_ref().or(after));
+            for Named(record) in &some {
+                if looks.are_over() || listing.records.len() == page_size {
+                    listing.next = last;
+                    return listing;
+                }
+                looks.spend(LOOK);
+                if wanted(record, &mut looks) {
+                    listing.records.push(Arc::clone(record));
+                }
+                last = Some(record.id.clone());
             }
-            if wanted(record) {
-                listing.records.push(Arc::clone(record));
+            if some.len() < AT_ONCE {
+                return listing;
             }
-            last = Some(record.id.clone());
         }
-        listing
+    }
+
+    /// Some memories after a name.
+    fn some(&self, after: Option<&MemoryId>) -> Vec<Named> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_bytes()));
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.range::<[u8], _>((from, Bound::Unbounded)).take(AT_ONCE).cloned().collect()
     }
 
     fn shard(&self, name: &[u8]) -> Option<&RwLock<HashSet<Named>>> {

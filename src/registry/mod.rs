@@ -45,6 +45,7 @@ mod ledger_tests;
 mod lifecycle;
 #[cfg(all(test, linmemd_loom))]
 mod lifecycle_loom;
+mod looks;
 mod namespace;
 mod operations;
 mod overload;

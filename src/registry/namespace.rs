@@ -27,10 +27,6 @@ use crate::registry::views::View;
 use crate::registry::waiters::Waiters;
 use crate::units::{ByteCount, WasmPages};
 
-/// Memories that one list looks at before it answers with fewer than asked for: a page's work on a
-/// serving thread stays below a few milliseconds, whatever the selector.
-const LOOK_AT_MOST: usize = 10_000;
-
 /// What one tenant may have.
 #[derive(Clone, Copy, Debug)]
 pub struct NamespaceLimits {
@@ -252,7 +248,8 @@ impl Namespace {
     }
 
     /// A page of its memories in order of name, those that are shared with it among them: these have no
-    /// labels here.
+    /// labels here. It has fewer than asked for, and a name to go on after, where more would keep others
+    /// waiting, whatever the selector.
     #[must_use]
     pub fn list(
         &self,
@@ -261,12 +258,12 @@ impl Namespace {
         page_size: usize,
         now: Now,
     ) -> Listing {
-        let mut listing = self.directory.list(after, page_size, LOOK_AT_MOST, |record| {
-            !record.has_expired(now) && record.is_selected(selector)
+        let mut listing = self.directory.list(after, page_size, |record, looks| {
+            !record.has_expired(now) && record.is_selected(selector, looks)
         });
-        self.mounts.join(&mut listing, after, page_size, |share| {
-            share.is_there(now) && selector.selects(|_key| None)
-        });
+        let without_labels = selector.selects(std::iter::empty());
+        self.mounts
+            .join(&mut listing, after, page_size, |share| without_labels && share.is_there(now));
         listing
     }
 

@@ -82,15 +82,10 @@ impl Said {
         }
     }
 
-    /// The value of a label, where there is one.
-    pub(super) fn label(&self, wanted: &str) -> Option<&str> {
-        let mut texts = self.texts().skip(1);
-        while let (Some(key), Some(value)) = (texts.next(), texts.next()) {
-            if key == wanted {
-                return Some(value);
-            }
-        }
-        None
+    /// The labels, in order of their keys.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut packed = self.packed().skip(1);
+        std::iter::from_fn(move || Some((packed.next()?, packed.next()?)))
     }
 
     fn times(&self) -> Option<(u64, u64)> {
@@ -102,6 +97,11 @@ impl Said {
 
     /// The display name, then keys and values in turn.
     fn texts(&self) -> impl Iterator<Item = &str> {
+        self.packed().map_while(|text| std::str::from_utf8(text).ok())
+    }
+
+    /// The same as bytes.
+    fn packed(&self) -> impl Iterator<Item = &[u8]> {
         let texts = match self.0.first() {
             Some(1) => self.0.get(17..),
             _ => self.0.get(1..),
@@ -120,7 +120,7 @@ impl Said {
             }
             let (text, after) = rest.split_at_checked(length)?;
             rest = after;
-            std::str::from_utf8(text).ok()
+            Some(text)
         })
     }
 }
@@ -169,10 +169,9 @@ mod tests {
             let presentation = Presentation { display_name, labels, lease_ttl };
             let mut said = Said::new(&presentation, expire_time);
             prop_assert_eq!(said.expire_time(), expire_time);
-            for (key, value) in &presentation.labels {
-                prop_assert_eq!(said.label(key), Some(&**value));
-            }
-            prop_assert_eq!(said.label("no such key, for it has spaces and more"), None);
+            let labels = presentation.labels.iter();
+            let labels = labels.map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+            prop_assert!(said.labels().eq(labels));
             prop_assert_eq!(&said.presentation(), &presentation);
             said.renew(after_1970(other));
             prop_assert_eq!(said.expire_time(), lease.and_then(|_| after_1970(other)));

@@ -299,6 +299,28 @@ async fn what_cannot_be_wiped_or_released_stays_charged_and_listed_until_a_retry
 }
 
 #[tokio::test]
+async fn a_page_ends_early_where_there_are_many_labels_and_the_next_one_goes_on_from_there() {
+    let floor = Floor::new();
+    let key = |number: usize| format!("{number:0>128}");
+    let terms: Vec<String> = (1..65).map(key).collect();
+    let selector = LabelSelector::parse(&terms.join(",")).unwrap();
+    let labels = (0..64).map(|number| (key(number), "v".repeat(256))).collect();
+    let change = PresentationChange { labels: Some(labels), ..Default::default() };
+    for number in 0..600 {
+        let record = floor.create(&format!("m{number:03}"), None, floor.start).await.unwrap();
+        floor.registry.update(&record, change.clone(), floor.start).unwrap();
+    }
+    let list = |after: Option<&Id>| floor.namespace.list(&selector, after, 9, floor.start);
+    let first = list(None);
+    let pages: Vec<_> =
+        std::iter::successors(Some(first), |page| page.next.as_ref().map(|next| list(Some(next))))
+            .collect();
+    assert!((2..20).contains(&pages.len()), "{}", pages.len());
+    assert!(pages.iter().all(|page| page.records.is_empty()));
+    assert!(floor.namespace.list(&LabelSelector::default(), None, 900, floor.start).next.is_none());
+}
+
+#[tokio::test]
 async fn a_panic_in_a_retry_leaves_the_other_ranges_where_they_are() {
     let floor = Floor::new();
     floor.kernel.fail_call(Call::Unmap, libc::ENOMEM, 3);

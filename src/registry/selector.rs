@@ -1,6 +1,7 @@
 //! [`LabelSelector`]: `key`, `!key`, `key=value`, `key!=value`, comma-joined; all must hold.
 //!
-//! Law: as in Kubernetes, `key!=value` also holds where there is no such key. Knows labels only.
+//! Law: as in Kubernetes, `key!=value` also holds where there is no such key. Terms are in order of their
+//! keys, as labels are, so that both are gone through once. Knows labels only.
 
 use crate::model::{Id, MAX_LABELS};
 
@@ -9,11 +10,17 @@ use crate::model::{Id, MAX_LABELS};
 pub struct LabelSelector(Vec<Term>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Term {
-    Has(String),
-    HasNot(String),
-    Is(String, String),
-    IsNot(String, String),
+struct Term {
+    key: String,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    None,
+    This(String),
+    NotThis(String),
 }
 
 impl LabelSelector {
@@ -25,54 +32,98 @@ impl LabelSelector {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let terms: Vec<&str> = text.split(',').collect();
-        if terms.len() > MAX_LABELS {
-            return Err(format!("has {} terms; at most {MAX_LABELS}", terms.len()));
+        let count = text.split(',').count();
+        if count > MAX_LABELS {
+            return Err(format!("has {count} terms; at most {MAX_LABELS}"));
         }
-        terms.into_iter().map(|term| parse_term(term.trim())).collect::<Result<_, _>>().map(Self)
+        let mut terms = text
+            .split(',')
+            .map(|term| parse_term(term.trim()))
+            .collect::<Result<Vec<Term>, String>>()?;
+        terms.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(Self(terms))
     }
 
-    /// Whether labels of which these are the values satisfy every term.
+    /// How many terms it has.
+    pub(super) const fn terms(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether labels satisfy every term: keys and values, in order of the keys.
     #[must_use]
-    pub fn selects<'a>(&self, value_of: impl Fn(&str) -> Option<&'a str>) -> bool {
-        self.0.iter().all(|term| match term {
-            Term::Has(key) => value_of(key).is_some(),
-            Term::HasNot(key) => value_of(key).is_none(),
-            Term::Is(key, value) => value_of(key) == Some(value),
-            Term::IsNot(key, value) => value_of(key) != Some(value),
+    pub fn selects<'a>(&self, labels: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let mut labels = labels.into_iter();
+        let mut label = labels.next();
+        self.0.iter().all(|Term { key, wanted }| {
+            let key = key.as_bytes();
+            while label.is_some_and(|(here, _)| here < key) {
+                label = labels.next();
+            }
+            let value = label.filter(|(here, _)| *here == key).map(|(_, value)| value);
+            match wanted {
+                Wanted::Any => value.is_some(),
+                Wanted::None => value.is_none(),
+                Wanted::This(this) => value == Some(this.as_bytes()),
+                Wanted::NotThis(this) => value != Some(this.as_bytes()),
+            }
         })
     }
 }
 
 fn parse_term(term: &str) -> Result<Term, String> {
-    let owned = |key: &str| {
-        if Id::is_valid(key) {
-            Ok(key.to_owned())
-        } else {
-            Err("each term is key, !key, key=value or key!=value; a key matches \
-                 [A-Za-z0-9][A-Za-z0-9._:-]{0,127}"
-                .to_owned())
-        }
+    let (key, wanted) = if let Some((key, value)) = term.split_once("!=") {
+        (key, Wanted::NotThis(value.trim().to_owned()))
+    } else if let Some((key, value)) = term.split_once('=') {
+        (key, Wanted::This(value.trim().to_owned()))
+    } else if let Some(key) = term.strip_prefix('!') {
+        (key, Wanted::None)
+    } else {
+        (term, Wanted::Any)
     };
-    if let Some((key, value)) = term.split_once("!=") {
-        return Ok(Term::IsNot(owned(key.trim())?, value.trim().to_owned()));
+    let key = key.trim();
+    if !Id::is_valid(key) {
+        return Err("each term is key, !key, key=value or key!=value; a key matches \
+                    [A-Za-z0-9][A-Za-z0-9._:-]{0,127}"
+            .to_owned());
     }
-    if let Some((key, value)) = term.split_once('=') {
-        return Ok(Term::Is(owned(key.trim())?, value.trim().to_owned()));
-    }
-    match term.strip_prefix('!') {
-        Some(key) => Ok(Term::HasNot(owned(key.trim())?)),
-        None => Ok(Term::Has(owned(term)?)),
-    }
+    Ok(Term { key: key.to_owned(), wanted })
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn selects(selector: &str, labels: &[(&str, &str)]) -> bool {
-        let value_of = |key: &str| labels.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-        LabelSelector::parse(selector).unwrap().selects(value_of)
+        let labels = labels.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+        LabelSelector::parse(selector).unwrap().selects(labels)
+    }
+
+    proptest! {
+        #[test]
+        fn it_selects_what_each_of_its_terms_selects_whatever_their_order(
+            labels in prop::collection::btree_map("[a-e]{1,2}", "[xy]?", 0..9),
+            terms in prop::collection::vec(("[a-e]{1,2}", prop::option::of("[xy]?"), any::<bool>()), 0..9),
+        ) {
+            let term = |(key, value, is): &(String, Option<String>, bool)| match (value, is) {
+                (None, true) => key.clone(),
+                (None, false) => format!("!{key}"),
+                (Some(value), true) => format!("{key}={value}"),
+                (Some(value), false) => format!("{key}!={value}"),
+            };
+            let text: Vec<String> = terms.iter().map(term).collect();
+            let holds = terms.iter().all(|(key, value, is)| *is == match value {
+                None => labels.contains_key(key),
+                Some(value) => labels.get(key) == Some(value),
+            });
+            let labels: Vec<(&str, &str)> =
+                labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            prop_assert_eq!(selects(&text.join(","), &labels), holds);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::error::Failure;
 use crate::model::{MemoryId, ShareAccess, ShareId, TenantName, Uuid};
+use crate::registry::looks::Looks;
 use crate::registry::presentation::Said;
 use crate::registry::selector::LabelSelector;
 use crate::units::{ByteRange, WasmPages};
@@ -212,8 +213,12 @@ impl Event {
     }
 
     /// Whether the memory's labels were what a selector wants.
-    pub(super) fn is_selected(&self, selector: &LabelSelector) -> bool {
-        selector.selects(|key| self.said.label(key))
+    pub(super) fn is_selected(&self, selector: &LabelSelector, looks: &mut Looks) -> bool {
+        if selector.terms() == 0 {
+            return true;
+        }
+        looks.compare(selector.terms(), self.said.length());
+        selector.selects(self.said.labels())
     }
 
     pub(super) fn cost(&self) -> u64 {

@@ -57,6 +57,14 @@ fn happen(namespace: &Namespace, count: u64) {
     }
 }
 
+/// As many labels as a memory may have, each as long as it may be, and a selector that looks at all.
+fn longest_labels() -> (std::collections::BTreeMap<String, String>, LabelSelector) {
+    let key = |number: usize| format!("{number:0>128}");
+    let labels = (0..64).map(|number| (key(number), "v".repeat(256))).collect();
+    let terms: Vec<String> = (1..65).map(key).collect();
+    (labels, LabelSelector::parse(&terms.join(",")).unwrap())
+}
+
 fn watch(namespace: &Arc<Namespace>, beginning: Beginning) -> Result<Watch, Unwatchable> {
     namespace.watch(beginning, LabelSelector::default(), EventKinds::ALL)
 }
@@ -161,4 +169,26 @@ fn what_waits_is_woken_once_for_what_comes_and_never_when_it_has_gone() {
     drop(watch);
     happen(&namespace, 1);
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_watch_of_events_with_many_labels_that_it_does_not_want_has_a_turn_like_others() {
+    const EVENTS: u64 = 2_000;
+    let (_registry, namespace) = namespace(1 << 20, PLENTY, PLENTY);
+    let (labels, selector) = longest_labels();
+    let presentation = Presentation { labels, ..Presentation::default() };
+    for _ in 0..EVENTS {
+        let said = Said::new(&presentation, None);
+        let id = Id::new("m").unwrap();
+        let event =
+            || Event::new(SystemTime::UNIX_EPOCH, id, Uuid::nil(), said, Happening::Deleted);
+        namespace.events().tell(event, || true);
+    }
+    let mut watch = namespace.watch(Beginning::At(1), selector, EventKinds::ALL).unwrap();
+    assert!(next(&mut watch).is_none());
+    assert!((1..EVENTS / 4).contains(&watch.position()), "{}", watch.position());
+    for _turn in 0..EVENTS {
+        assert!(next(&mut watch).is_none());
+    }
+    assert_eq!(watch.position(), EVENTS + 1, "it goes on from where it was");
 }

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 
 use crate::model::MemoryId;
 use crate::registry::events::{Event, EventKinds, Events, Next};
+use crate::registry::looks::{LOOK, Looks};
 use crate::registry::namespace::Namespace;
 use crate::registry::record::Record;
 use crate::registry::selector::LabelSelector;
@@ -23,8 +24,6 @@ use crate::units::WasmPages;
 
 /// Memories read under one hold of the directory's lock.
 const PAGE: usize = 256;
-/// Pages and events looked at before whoever polls has another turn.
-const LOOKS: usize = 4;
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +91,8 @@ pub struct Watch {
     selector: LabelSelector,
     kinds: EventKinds,
     snapshot: Option<Snapshot>,
+    /// What is left before whoever polls has another turn.
+    looks: Looks,
 }
 
 #[derive(Debug)]
@@ -127,8 +128,8 @@ impl Watch {
             pages: Vec::new(),
             whole: None,
         });
-        let ahead = VecDeque::new();
-        Ok(Self { events, number, position, ahead, selector, kinds, snapshot })
+        let (ahead, looks) = (VecDeque::new(), Looks::new());
+        Ok(Self { events, number, position, ahead, selector, kinds, snapshot, looks })
     }
 
     /// Everything before it has been seen, or passed over.
@@ -151,14 +152,15 @@ impl Watch {
 
     /// What comes next.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Seen> {
-        for _look in 0..LOOKS {
+        while !self.looks.are_over() {
             if let Some(seen) = self.of_snapshot() {
                 return Poll::Ready(seen);
             }
-            if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.whole.is_none()) {
+            if self.snapshot.as_ref().is_some_and(Snapshot::has_more) {
                 continue;
             }
             while self.caught_up().is_none()
+                && !self.looks.are_over()
                 && let Some(event) = self.ahead.pop_front()
             {
                 let sequence = self.position;
@@ -171,16 +173,23 @@ impl Watch {
                 self.snapshot = None;
                 return Poll::Ready(Seen::SnapshotEnd(end));
             }
+            if !self.ahead.is_empty() {
+                continue;
+            }
             match self.events.take(self.number, self.position, &mut self.ahead, context) {
                 Poll::Ready(Next::Taken) => {}
                 Poll::Ready(Next::Lost { oldest }) => {
                     let first = std::mem::replace(&mut self.position, oldest);
                     return Poll::Ready(Seen::Lost { first, last: oldest.saturating_sub(1) });
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.looks = Looks::new();
+                    return Poll::Pending;
+                }
             }
         }
-        // Much that nobody wants: others first.
+        // Much was looked at: others first.
+        self.looks = Looks::new();
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -191,8 +200,11 @@ impl Watch {
         if snapshot.page.is_empty() && snapshot.whole.is_none() {
             snapshot.read_page();
         }
-        while let Some(present) = snapshot.page.pop_front() {
-            if present.record.is_selected(&self.selector) {
+        while !self.looks.are_over()
+            && let Some(present) = snapshot.page.pop_front()
+        {
+            self.looks.spend(LOOK);
+            if present.record.is_selected(&self.selector, &mut self.looks) {
                 return Some(Seen::Present(present));
             }
         }
@@ -205,9 +217,10 @@ impl Watch {
         (self.position >= whole).then_some(self.position)
     }
 
-    fn wants(&self, sequence: u64, event: &Event) -> bool {
+    fn wants(&mut self, sequence: u64, event: &Event) -> bool {
+        self.looks.spend(LOOK);
         self.kinds.has(event.happening.kind())
-            && event.is_selected(&self.selector)
+            && event.is_selected(&self.selector, &mut self.looks)
             && !self.snapshot.as_ref().is_some_and(|snapshot| snapshot.shows(sequence, event))
     }
 }
@@ -227,6 +240,11 @@ impl Snapshot {
             Some(last) => self.pages.push((last, next)),
             None => self.whole = Some(next),
         }
+    }
+
+    /// Whether memories of it are still to be told, or read.
+    fn has_more(&self) -> bool {
+        self.whole.is_none() || !self.page.is_empty()
     }
 
     /// Whether the page that the memory's name falls into was read after that event.

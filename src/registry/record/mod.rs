@@ -21,6 +21,7 @@ use crate::registry::aside::{Aside, Observation, Rare};
 use crate::registry::events::Happening;
 use crate::registry::ledger::{Charge, Payer, Traits};
 use crate::registry::lifecycle::{self, Lifecycle, Lives, Why};
+use crate::registry::looks::Looks;
 use crate::registry::namespace::{Home, Namespace};
 use crate::registry::packed::Packed;
 use crate::registry::pool::Lane;
@@ -230,9 +231,13 @@ impl Record {
     }
 
     /// Whether its labels are what a selector wants.
-    pub(super) fn is_selected(&self, selector: &LabelSelector) -> bool {
+    pub(super) fn is_selected(&self, selector: &LabelSelector, looks: &mut Looks) -> bool {
+        if selector.terms() == 0 {
+            return true;
+        }
         let aside = self.aside();
-        selector.selects(|key| aside.said.label(key))
+        looks.compare(selector.terms(), aside.said.length());
+        selector.selects(aside.said.labels())
     }
 
     /// The range, if it lies within the size.

@@ -175,8 +175,8 @@ impl Board {
 
     /// Asks the hooks that select a memory.
     pub(super) fn ask(&mut self, wish: Wish, now: Instant) -> Asked {
-        let value_of = |key: &str| wish.labels.get(key).map(String::as_str);
-        let selected = self.hooks.values().filter(|hook| hook.spec.selector.selects(value_of));
+        let labels = || wish.labels.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+        let selected = self.hooks.values().filter(|hook| hook.spec.selector.selects(labels()));
         let mut selected: Vec<Arc<Hook>> = selected.cloned().collect();
         selected.sort_by(|a, b| (a.spec.rank, &a.id).cmp(&(b.spec.rank, &b.id)));
         let mut present = Vec::new();
