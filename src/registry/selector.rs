@@ -3,7 +3,10 @@
 //! Law: as in Kubernetes, `key!=value` also holds where there is no such key. Terms are in order of their
 //! keys, as labels are, so that both are gone through once. Knows labels only.
 
-use crate::model::{Id, MAX_LABELS};
+use crate::model::{Id, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
+
+/// Longest text of a selector: each of its terms at its longest, and room for blanks.
+pub const MAX_SELECTOR_BYTES: usize = 32 << 10;
 
 /// A parsed selector. The empty one selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,9 @@ impl LabelSelector {
     /// # Errors
     /// What is wrong and what is accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_SELECTOR_BYTES {
+            return Err(format!("has {} bytes; at most {MAX_SELECTOR_BYTES}", text.len()));
+        }
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
@@ -75,9 +81,9 @@ impl LabelSelector {
 
 fn parse_term(term: &str) -> Result<Term, String> {
     let (key, wanted) = if let Some((key, value)) = term.split_once("!=") {
-        (key, Wanted::NotThis(value.trim().to_owned()))
+        (key, Wanted::NotThis(parse_value(value)?))
     } else if let Some((key, value)) = term.split_once('=') {
-        (key, Wanted::This(value.trim().to_owned()))
+        (key, Wanted::This(parse_value(value)?))
     } else if let Some(key) = term.strip_prefix('!') {
         (key, Wanted::None)
     } else {
@@ -90,6 +96,14 @@ fn parse_term(term: &str) -> Result<Term, String> {
             .to_owned());
     }
     Ok(Term { key: key.to_owned(), wanted })
+}
+
+fn parse_value(value: &str) -> Result<String, String> {
+    let value = value.trim();
+    if value.len() > MAX_LABEL_VALUE_BYTES {
+        return Err(format!("has a value of more than {MAX_LABEL_VALUE_BYTES} bytes"));
+    }
+    Ok(value.to_owned())
 }
 
 #[cfg(all(test, not(linmemd_loom)))]
@@ -143,5 +157,20 @@ mod tests {
             assert!(LabelSelector::parse(bad).is_err(), "{bad}");
         }
         assert!(LabelSelector::parse(&vec!["a"; 65].join(",")).is_err());
+    }
+
+    #[test]
+    fn what_no_label_can_be_is_no_term_and_blanks_are_not_kept_without_end() {
+        for (key, value) in [(128, 256), (129, 0), (1, 257)] {
+            let (key, value) = ("k".repeat(key), "v".repeat(value));
+            for is in ["=", "!=", " = "] {
+                let parsed = LabelSelector::parse(&format!("{key}{is}{value}"));
+                assert_eq!(parsed.is_ok(), key.len() <= 128 && value.len() <= 256);
+            }
+        }
+        let longest = format!("{:0>128}!={}", "", "v".repeat(256));
+        assert!(LabelSelector::parse(&vec![longest; 64].join(",")).is_ok());
+        assert!(LabelSelector::parse(&" ".repeat(MAX_SELECTOR_BYTES)).is_ok());
+        assert!(LabelSelector::parse(&" ".repeat(MAX_SELECTOR_BYTES + 1)).is_err());
     }
 }

@@ -11,7 +11,8 @@ use crate::registry::LabelSelector;
 use crate::rpc::call::Call;
 use crate::rpc::convert;
 use crate::rpc::front::Reply;
-use crate::rpc::memory_service::{answer, listed, plain};
+use crate::rpc::memory_service::{answer, plain, room};
+use crate::rpc::reply::frame;
 use crate::rpc::spec::known;
 use crate::rpc::status::Refusal;
 use crate::tenancy::{
@@ -41,16 +42,16 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let after = convert::page_start(OF_HOOKS, &request.page_token)?;
     let most = convert::page_size(request.page_size);
     let (hooks, more) = call.door.access.hooks(after.as_ref(), most);
+    let of = |hook: &HookView| HOOK_BYTES.saturating_add(hook.spec.selector_text.len() as u64);
+    let held = room(call, hooks.iter().map(of).sum())?;
     let last = hooks.last().filter(|_| more);
-    listed(
-        call,
-        &v1::ListGrowHooksResponse {
-            next_page_token: last
-                .map(|last| convert::page_token(OF_HOOKS, &last.id))
-                .unwrap_or_default(),
-            hooks: hooks.iter().map(message).collect(),
-        },
-    )
+    let response = v1::ListGrowHooksResponse {
+        next_page_token: last
+            .map(|last| convert::page_token(OF_HOOKS, &last.id))
+            .unwrap_or_default(),
+        hooks: hooks.iter().map(message).collect(),
+    };
+    Ok(Reply::Message(frame(&response), held))
 }
 
 pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
@@ -66,6 +67,9 @@ pub(crate) async fn delete(call: &Call, body: Body) -> Result<Reply, Refusal> {
     }
     answer(&v1::DeleteGrowHookResponse {})
 }
+
+/// What a hook takes in a list beside its selector: its id, its numbers and times.
+const HOOK_BYTES: u64 = 256;
 
 /// What tokens of this list are of: no label selector begins so.
 const OF_HOOKS: &str = "/hooks";

@@ -54,9 +54,14 @@ pub(crate) fn answer(message: &impl Message) -> Result<Reply, Refusal> {
 
 /// A reply as long as what is listed: it is in the in-flight budgets if it is not short.
 pub(crate) fn listed(call: &Call, message: &impl Message) -> Result<Reply, Refusal> {
-    let length = message.encoded_len();
-    let held = if length >= SHORT { Some(call.hold(length as u64)?) } else { None };
+    let held = room(call, message.encoded_len() as u64)?;
     Ok(Reply::Message(frame(message), held))
+}
+
+/// Room in the in-flight budgets for so many bytes of a reply, if they are not few: to be had before they
+/// are put together.
+pub(crate) fn room(call: &Call, bytes: u64) -> Result<Option<InFlight>, Failure> {
+    if bytes >= SHORT as u64 { call.hold(bytes).map(Some) } else { Ok(None) }
 }
 
 /// A reply with so many of a tenant's bytes in it, put into words where those are not in others' way.

@@ -117,12 +117,12 @@ fn selected(text: &str) -> Option<Vec<String>> {
             (term, None, true)
         };
         let key = key.trim();
-        if !is_id(key) {
+        if !is_id(key) || value.is_some_and(|value| value.len() > 256) {
             return None;
         }
         terms.push((key.to_owned(), value.map(str::to_owned), wanted));
     }
-    if terms.len() > 64 {
+    if terms.len() > 64 || text.len() > 32 << 10 {
         return None;
     }
     let mut names: Vec<String> = Vec::new();

@@ -18,7 +18,7 @@ pub struct HookView {
     /// Its name.
     pub id: HookId,
     /// What it is.
-    pub spec: HookSpec,
+    pub spec: Arc<HookSpec>,
     /// When it was made.
     pub created: SystemTime,
     /// Whether the config makes it.
@@ -33,7 +33,7 @@ fn view(board: &Board, hook: &Arc<Hook>) -> HookView {
     let (streams, open_questions) = board.figures(hook);
     HookView {
         id: hook.id.clone(),
-        spec: hook.spec.clone(),
+        spec: Arc::clone(&hook.spec),
         created: hook.created,
         configured: hook.configured,
         streams,

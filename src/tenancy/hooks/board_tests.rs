@@ -17,13 +17,13 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 fn hook(id: &str, selector: &str, failure_policy: FailurePolicy) -> Arc<Hook> {
     Arc::new(Hook {
         id: HookId::new(id).unwrap(),
-        spec: HookSpec {
+        spec: Arc::new(HookSpec {
             selector_text: selector.to_owned(),
             selector: LabelSelector::parse(selector).unwrap(),
             failure_policy,
             answer_timeout: TIMEOUT,
             rank: 0,
-        },
+        }),
         created: SystemTime::UNIX_EPOCH,
         configured: false,
     })

@@ -35,13 +35,14 @@ impl Hooks {
         let created = self.clock.wall();
         self.with(|board| {
             let is_wanted = |hook: &Arc<Hook>| {
-                wanted.iter().any(|(id, spec)| hook.id == *id && hook.spec == *spec)
+                wanted.iter().any(|(id, spec)| hook.id == *id && *hook.spec == *spec)
             };
             let configured = board.after(None).filter(|hook| hook.configured);
             let (stay, go): (Vec<_>, Vec<_>) = configured.cloned().partition(is_wanted);
             go.iter().for_each(|hook| board.end(hook));
             for (id, spec) in wanted {
                 if stay.iter().all(|hook| hook.id != id) {
+                    let spec = Arc::new(spec);
                     board.replace(Arc::new(Hook { id, spec, created, configured: true }));
                 }
             }

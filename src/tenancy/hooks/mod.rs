@@ -97,7 +97,7 @@ pub struct HookSpec {
 #[derive(Debug)]
 pub(super) struct Hook {
     pub(super) id: HookId,
-    pub(super) spec: HookSpec,
+    pub(super) spec: Arc<HookSpec>,
     pub(super) created: SystemTime,
     /// The config makes it.
     pub(super) configured: bool,
@@ -147,7 +147,7 @@ impl Hooks {
 
     fn put(&self, id: HookId, spec: HookSpec) -> Result<Arc<Hook>, Failure> {
         let created = self.clock.wall();
-        let hook = Arc::new(Hook { id, spec, created, configured: false });
+        let hook = Arc::new(Hook { id, spec: Arc::new(spec), created, configured: false });
         self.with(|board| {
             board.put(Arc::clone(&hook))?;
             self.count.store(board.hooks(), Ordering::Release);
