@@ -83,8 +83,8 @@ pub use attachments::{Attachment, Attachments, Changed};
 pub use consent::{Agreement, Asking, Deciders, Wish};
 pub use directory::Listing;
 pub use events::{
-    Beginning, Event, EventKind, EventKinds, EventSettings, Events, Happening, Present, Seen,
-    ShareStep, Sharing, Unwatchable, Watch,
+    AHEAD_BYTES, Beginning, Event, EventKind, EventKinds, EventSettings, Events, Happening,
+    Present, Seen, ShareStep, Sharing, Unwatchable, Watch,
 };
 pub use found::Found;
 pub use gate::Gate;

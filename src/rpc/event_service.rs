@@ -1,8 +1,8 @@
 //! EventService: a watch, from its request to whatever ends it.
 //!
 //! Law: what has happened goes out together, up to [`BATCH_BYTES`], which are held for as long as the
-//! watch is open: a peer that takes nothing costs those and its place among the tenant's calls. It ends
-//! at its deadline, with its client, or at a drain, which does not wait for it: what had happened by
+//! watch is open, with what it takes of the ring ahead: a peer that takes nothing costs those and its
+//! place among the tenant's calls. It ends at its deadline, with its client, or at a drain, which does not wait for it: what had happened by
 //! then is told, and then DRAINING. Waits for nothing else, so an event is on its way when it happens.
 
 use std::future::Future;
@@ -22,8 +22,8 @@ use crate::proto::v1;
 use crate::proto::v1::event::Detail;
 use crate::proto::v1::watch_events_response::Message as Told;
 use crate::registry::{
-    Beginning, Event, EventKind, EventKinds, Happening, LabelSelector, Present, Seen, ShareStep,
-    Sharing, Unwatchable, Watch,
+    AHEAD_BYTES, Beginning, Event, EventKind, EventKinds, Happening, LabelSelector, Present, Seen,
+    ShareStep, Sharing, Unwatchable, Watch,
 };
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
@@ -38,8 +38,10 @@ use crate::rpc::spec::known;
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::transfer::Until;
 
+/// What a watch holds in the in-flight budgets.
+const HELD_BYTES: u64 = 16 << 10;
 /// What is put together before it is sent; the last message of it may be longer by itself.
-const BATCH_BYTES: usize = 16 << 10;
+const BATCH_BYTES: u64 = HELD_BYTES - AHEAD_BYTES;
 
 /// A watch that has begun.
 pub(crate) struct Watching {
@@ -62,7 +64,7 @@ pub(crate) async fn watch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         }
         (Some(position), false) => Beginning::At(resumed(&position, boot_id)?),
     };
-    let held = call.hold(BATCH_BYTES as u64)?;
+    let held = call.hold(HELD_BYTES)?;
     let watch = call.door.access.watch(beginning, selector, kinds).map_err(|why| match why {
         Unwatchable::Compacted { oldest } => Failure::SequenceCompacted { oldest, boot_id },
         Unwatchable::Ahead { next } => Failure::InvalidField {
@@ -164,7 +166,7 @@ impl ReplyStream for Telling {
             this.put(&mut out, Told::Started(v1::WatchStarted { boot_id, next_sequence }));
         }
         let mut over = this.is_over();
-        while !over && out.len() < BATCH_BYTES {
+        while !over && (out.len() as u64) < BATCH_BYTES {
             match this.watching.watch.poll_next(context) {
                 Poll::Ready(seen) => {
                     let told = this.told(seen);

@@ -37,6 +37,8 @@ const LEAST_BYTES: u64 = 1 << 10;
 const SHARE: u64 = 64;
 /// Events that a watch takes at once.
 const AHEAD: usize = 64;
+/// What those may cost that it then keeps, whoever still pays for them: the first it looks at at once.
+pub const AHEAD_BYTES: u64 = 4 << 10;
 
 /// How events are kept.
 #[derive(Clone, Copy, Debug)]
@@ -202,8 +204,16 @@ impl Events {
             return Poll::Ready(Next::Lost { oldest });
         }
         let place = usize::try_from(from.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        into.extend(ring.kept.iter().skip(place).take(AHEAD).cloned());
-        if !into.is_empty() {
+        let mut rest = ring.kept.iter().skip(place).take(AHEAD);
+        if let Some(first) = rest.next() {
+            let mut room = AHEAD_BYTES;
+            let fits = |event: &&Arc<Event>| {
+                let left = room.checked_sub(event.cost());
+                room = left.unwrap_or(room);
+                left.is_some()
+            };
+            into.push_back(Arc::clone(first));
+            into.extend(rest.take_while(fits).map(Arc::clone));
             return Poll::Ready(Next::Taken);
         }
         match ring.waiting.iter_mut().find(|(waiting, _)| *waiting == number) {

@@ -10,7 +10,8 @@ use crate::memory::MmapAllocator;
 use crate::model::{Id, Now, Presentation, TenantName, Uuid};
 use crate::os::failing::FailingKernel;
 use crate::registry::events::{
-    Beginning, Event, EventKinds, EventSettings, Happening, STEP_BYTES, Seen, Unwatchable, Watch,
+    AHEAD_BYTES, Beginning, Event, EventKinds, EventSettings, Happening, STEP_BYTES, Seen,
+    Unwatchable, Watch,
 };
 use crate::registry::presentation::Said;
 use crate::registry::{
@@ -191,4 +192,33 @@ fn a_watch_of_events_with_many_labels_that_it_does_not_want_has_a_turn_like_othe
         assert!(next(&mut watch).is_none());
     }
     assert_eq!(watch.position(), EVENTS + 1, "it goes on from where it was");
+}
+
+#[test]
+fn a_watch_keeps_no_more_of_what_the_ring_has_let_go_than_it_holds_room_for() {
+    const RING: u64 = 64;
+    let (_registry, namespace) = namespace(64, PLENTY, PLENTY);
+    let (labels, _selector) = longest_labels();
+    for labels in [labels, Default::default()] {
+        let presentation = Presentation { labels, ..Presentation::default() };
+        let tell = || {
+            let said = Said::new(&presentation, None);
+            let id = Id::new("m").unwrap();
+            let event =
+                || Event::new(SystemTime::UNIX_EPOCH, id, Uuid::nil(), said, Happening::Deleted);
+            namespace.events().tell(event, || true);
+        };
+        let begin = Beginning::Now;
+        let mut watch = watch(&namespace, begin).unwrap();
+        (0..RING).for_each(|_| tell());
+        assert!(matches!(next(&mut watch), Some(Seen::Event(..))));
+        // All that it has not taken goes.
+        (0..RING).for_each(|_| tell());
+        let kept: u64 = std::iter::from_fn(|| match next(&mut watch) {
+            Some(Seen::Event(_, event)) => Some(event.cost()),
+            _ => None,
+        })
+        .sum();
+        assert!(kept <= AHEAD_BYTES, "{kept}");
+    }
 }

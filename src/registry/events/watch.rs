@@ -173,7 +173,8 @@ impl Watch {
                 self.snapshot = None;
                 return Poll::Ready(Seen::SnapshotEnd(end));
             }
-            if !self.ahead.is_empty() {
+            // What is taken now is looked at in this turn: the first of it may be long.
+            if !self.ahead.is_empty() || self.looks.are_over() {
                 continue;
             }
             match self.events.take(self.number, self.position, &mut self.ahead, context) {
