@@ -9,7 +9,7 @@
 //! Law: an inquiry is over at its first denial, or when no seat is open; whatever is still open then is
 //! withdrawn, and whoever allowed it hears that nothing grew. A question is open on one stream, under a
 //! number of that stream's own. A machine: time and wakers come in, [`Effects`] go out. What is queued
-//! for a stream that takes nothing is at most what is open on it, and as much again of what was.
+//! for a stream that takes nothing is at most what is open on it, as much again of what was, and some news.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -356,7 +356,7 @@ impl Board {
         for Seen { stream, question } in seen {
             let there = self.streams.get_mut(stream).filter(|stream| stream.is_open());
             let Some(stream) = there else { continue };
-            stream.say(Saying::News { question: *question, grown });
+            stream.tell(*question, grown);
             self.effects.wakers.extend(stream.wake());
             self.happened(HookEvent::Told, None);
         }

@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use proptest::prelude::*;
 
 use super::board::{Asked, InquiryId, Look, Seen, StreamId};
+use super::stream::MOST_NEWS;
 use super::*;
 use crate::error::DenialCause;
 use crate::model::{MemoryId, Uuid};
@@ -65,6 +66,28 @@ fn open(asked: Asked) -> InquiryId {
         Asked::Open(inquiry) => inquiry,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_stream_that_guesses_its_questions_and_takes_nothing_keeps_the_last_of_its_news() {
+    let (mut board, now) = (Board::default(), Instant::now());
+    board.put(hook("h", "", FailurePolicy::FailClosed)).unwrap();
+    let stream = board.join(&id("h")).unwrap();
+    let guesses = MOST_NEWS as u64 + 100;
+    for question in 1..=guesses {
+        let inquiry = open(board.ask(wish("x"), now));
+        board.answer(stream, question, Ok(()), now);
+        let Look::Over(Ok(seen)) = board.look(inquiry, Waker::noop()) else { panic!("allowed") };
+        board.tell(&seen, true);
+    }
+    // One that waits is never given up for news.
+    let waiting = open(board.ask(wish("x"), now));
+    let mut over = Over::new();
+    assert_eq!(asked(&mut board, stream, &mut over), Some(guesses + 1));
+    let news: Vec<u64> = over.into_keys().map(|(_, question)| question).collect();
+    assert_eq!(news, (101..=guesses).collect::<Vec<_>>());
+    board.withdraw(waiting);
+    assert!(board.is_idle());
 }
 
 #[test]

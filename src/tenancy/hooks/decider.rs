@@ -39,13 +39,6 @@ pub enum Saying {
     },
 }
 
-impl Saying {
-    /// Whether it is this question.
-    pub(super) fn asks(&self, number: u64) -> bool {
-        matches!(self, Self::Question { question, .. } if *question == number)
-    }
-}
-
 /// One stream's end of a hook.
 #[derive(Debug)]
 pub struct Decider {

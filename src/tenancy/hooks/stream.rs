@@ -1,8 +1,9 @@
 //! [`Stream`]: what a board knows of one decider's stream.
 //!
 //! Law: a question is open from when it is asked until it is answered or taken back; what is queued for a
-//! decider that takes nothing is bounded by what was ever open for it at once. Wakes nobody: it gives its
-//! waker to who may.
+//! decider that takes nothing is bounded by what was ever open for it at once, and news, which may be of
+//! questions answered before they were taken, by a number: the oldest go. What is queued is found by its
+//! number. Wakes nobody: it gives its waker to who may.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use crate::tenancy::hooks::{Hook, Saying};
 
 /// Answers that are remembered, to tell one that comes twice from one that comes late.
 const REMEMBERED_ANSWERS: usize = 256;
+/// News that are queued.
+pub(super) const MOST_NEWS: usize = 1_024;
 
 /// A place in an inquiry.
 pub(super) type Place = (InquiryId, usize);
@@ -26,7 +29,14 @@ pub(super) struct Stream {
     hook: Arc<Hook>,
     /// By number.
     open: BTreeMap<u64, Place>,
-    sayings: VecDeque<Saying>,
+    /// What is queued, in its order.
+    sayings: BTreeMap<u64, Saying>,
+    /// How much has ever been queued.
+    said: u64,
+    /// Where the questions among it are, by number.
+    queued: BTreeMap<u64, u64>,
+    /// Where the news among it are.
+    news: VecDeque<u64>,
     /// The number of the last question.
     asked: u64,
     answered: VecDeque<u64>,
@@ -41,7 +51,10 @@ impl Stream {
         Self {
             hook,
             open: BTreeMap::new(),
-            sayings: VecDeque::new(),
+            sayings: BTreeMap::new(),
+            said: 0,
+            queued: BTreeMap::new(),
+            news: VecDeque::new(),
             asked: 0,
             answered: VecDeque::new(),
             turn: 0,
@@ -84,17 +97,23 @@ impl Stream {
         self.turn = turn;
         self.asked = self.asked.saturating_add(1);
         self.open.insert(self.asked, place);
-        self.say(Saying::Question { question: self.asked, wish, within });
+        let place = self.say(Saying::Question { question: self.asked, wish, within });
+        self.queued.insert(self.asked, place);
         self.asked
     }
 
     /// Takes a question back: out of the queue, or by telling who has it.
     pub(super) fn unask(&mut self, question: u64) {
         self.open.remove(&question);
-        match self.sayings.iter().position(|saying| saying.asks(question)) {
-            Some(place) => drop(self.sayings.remove(place)),
-            None => self.say(Saying::Withdrawal { question }),
+        if !self.unsay(question) {
+            self.say(Saying::Withdrawal { question });
         }
+    }
+
+    /// Takes a question out of the queue, if it is there still.
+    fn unsay(&mut self, question: u64) -> bool {
+        let place = self.queued.remove(&question);
+        place.is_some_and(|place| self.sayings.remove(&place).is_some())
     }
 
     /// An answer came: to which question it is, or what is wrong with it.
@@ -111,17 +130,36 @@ impl Stream {
         }
         self.answered.push_back(question);
         // Guessed before it was sent.
-        self.sayings.retain(|saying| !saying.asks(question));
+        self.unsay(question);
         Ok(place)
     }
 
-    pub(super) fn say(&mut self, saying: Saying) {
-        self.sayings.push_back(saying);
+    /// Says what came of a growth that was allowed here.
+    pub(super) fn tell(&mut self, question: u64, grown: bool) {
+        if self.news.len() >= MOST_NEWS
+            && let Some(oldest) = self.news.pop_front()
+        {
+            self.sayings.remove(&oldest);
+        }
+        let place = self.say(Saying::News { question, grown });
+        self.news.push_back(place);
+    }
+
+    /// Queues it; its place.
+    fn say(&mut self, saying: Saying) -> u64 {
+        self.said = self.said.saturating_add(1);
+        self.sayings.insert(self.said, saying);
+        self.said
     }
 
     /// What is to be said next; the waker that was there is spent.
     pub(super) fn next(&mut self, waker: &Waker, spent: &mut Vec<Waker>) -> Poll<Saying> {
-        if let Some(saying) = self.sayings.pop_front() {
+        if let Some((_, saying)) = self.sayings.pop_first() {
+            let _its_place = match &saying {
+                Saying::Question { question, .. } => self.queued.remove(question),
+                Saying::News { .. } => self.news.pop_front(),
+                Saying::Withdrawal { .. } => None,
+            };
             return Poll::Ready(saying);
         }
         spent.extend(self.waker.replace(waker.clone()));
@@ -132,6 +170,8 @@ impl Stream {
     pub(super) fn end(&mut self) -> impl Iterator<Item = Place> + use<> {
         self.ended = true;
         self.sayings.clear();
+        self.queued.clear();
+        self.news.clear();
         std::mem::take(&mut self.open).into_values()
     }
 }
