@@ -35,6 +35,8 @@ mod directory;
 mod events;
 mod found;
 mod gate;
+#[cfg(all(test, not(linmemd_loom)))]
+mod gone_callers_tests;
 mod job;
 #[cfg(all(test, linmemd_loom))]
 mod job_loom;

@@ -30,15 +30,29 @@ const LIMITS: Limits = Limits {
 };
 const LEASE: Duration = Duration::from_secs(10);
 
-struct Floor {
+pub(super) fn one_page() -> MemorySpec {
+    MemorySpec {
+        initial: WasmPages::new(1).unwrap(),
+        maximum: None,
+        index_type: IndexType::I32,
+        growth: Growth::Allowed,
+        guard: Guard::default(),
+        form: Form::usual(),
+        owner: Owner::Tenant,
+        presentation: Presentation::default(),
+        segments: Vec::new(),
+    }
+}
+
+pub(super) struct Floor {
     kernel: Arc<FailingKernel>,
-    registry: Arc<Registry>,
-    namespace: Arc<Namespace>,
-    start: Now,
+    pub(super) registry: Arc<Registry>,
+    pub(super) namespace: Arc<Namespace>,
+    pub(super) start: Now,
 }
 
 impl Floor {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let kernel = Arc::new(FailingKernel::new());
         let start = Now { steady: Instant::now(), wall: SystemTime::UNIX_EPOCH };
         let settings = Settings {
@@ -70,22 +84,21 @@ impl Floor {
         lease: Option<Duration>,
         now: Now,
     ) -> Result<Arc<Record>, Failure> {
-        let spec = MemorySpec {
-            initial: WasmPages::new(1).unwrap(),
-            maximum: None,
-            index_type: IndexType::I32,
-            growth: Growth::Allowed,
-            guard: Guard::default(),
-            form: Form::usual(),
-            owner: Owner::Tenant,
-            presentation: Presentation { lease_ttl: lease, ..Presentation::default() },
-            segments: Vec::new(),
-        };
+        let presentation = Presentation { lease_ttl: lease, ..Presentation::default() };
+        self.make(id, MemorySpec { presentation, ..one_page() }, now).await
+    }
+
+    pub(super) async fn make(
+        &self,
+        id: &str,
+        spec: MemorySpec,
+        now: Now,
+    ) -> Result<Arc<Record>, Failure> {
         let id = Some(Id::new(id).unwrap());
         self.registry.create(&self.namespace, id, spec, None, &(), None, now, &Gate::new()).await
     }
 
-    async fn delete(&self, record: &Arc<Record>) -> Result<(), Failure> {
+    pub(super) async fn delete(&self, record: &Arc<Record>) -> Result<(), Failure> {
         self.registry.delete(Arc::clone(record), Deletion::default(), &Gate::new()).await
     }
 
@@ -100,7 +113,7 @@ impl Floor {
     }
 
     /// Sweeps until nothing is charged: an end's drain and its pool job take a few.
-    fn sweep_until_empty(&self, now: Now) {
+    pub(super) fn sweep_until_empty(&self, now: Now) {
         // The host is given back last.
         while !(self.namespace.account.is_empty() && self.registry.host.is_empty()) {
             self.registry.sweep(now, |_record| ());

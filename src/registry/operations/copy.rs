@@ -59,6 +59,8 @@ impl Registry {
             gate.pass()?;
             while !copy.some()? {}
             copy.end();
+            running.led_to(Led::Copied);
+            Ok(())
         } else {
             let job_gate = Arc::clone(gate);
             let [lane, other] = [&from, &to].map(|part| part.record.lane(namespace.lane));
@@ -67,12 +69,12 @@ impl Registry {
                 let mut copy = Copy::begin(from, to, &job_gate).await?;
                 in_steps(|| copy.slice(&job_gate)).await?;
                 copy.end();
-                Ok::<_, Failure>(())
+                // Here, for its caller may have gone since the first slice.
+                running.led_to(Led::Copied);
+                Ok(())
             };
-            self.pool.run(lane, Arc::clone(gate), job).await??;
+            self.pool.run(lane, Arc::clone(gate), job).await?
         }
-        running.led_to(Led::Copied);
-        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Groups of operations: one lock, shared where nothing is stored, and everything under it.
 //!
 //! Law: up to `Settings::inline` bytes touched on the caller's thread, more in one turn of a pool
-//! thread. A group with a request id is remembered by its results.
+//! thread, which then does all that follows: a group that has had an effect wakes who it notifies and is
+//! remembered, by its results where it has a request id, whether its caller is still there or not.
 
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use crate::registry::gate::Gate;
 use crate::registry::lifecycle::{self, Ended, NotHad};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::{reading, writing};
+use crate::registry::operations::wait::notify;
 use crate::registry::operations::{hand, not_had, undone};
 use crate::registry::pool::onto_pool;
 use crate::registry::record::Record;
-use crate::registry::requests::{Begun, Led};
+use crate::registry::requests::{Begun, Led, Running};
 use crate::registry::settings::Registry;
+use crate::registry::waiters::Waiters;
 use crate::units::ByteCount;
 
 /// Bytes of results that are remembered for a request id.
@@ -62,27 +65,22 @@ impl Registry {
                 // The hash of the body covers the kind of request, so this is another request.
                 Begun::Done(_) => return Err(Failure::RequestIdReused { request_id: Uuid::nil() }),
             };
-        let before = out.len();
-        let notified = group.notifies().then(|| Arc::clone(&record));
-        let (mut out, notices) = if group.is_short(self.settings.inline) {
-            run(record, &group, out, gate, async {}).await?
-        } else {
-            let (job_gate, lane) = (Arc::clone(gate), record.lane(namespace.lane));
-            let job = async move {
-                let ran = run(record, &group, out, &job_gate, onto_pool()).await;
-                // What it was made of goes back to be freed by the thread that allocated it.
-                (ran, group)
-            };
-            self.pool.run(lane, Arc::clone(gate), job).await?.0?
+        let notified = || (Arc::clone(&self.waiters), Arc::clone(&record));
+        let after = After {
+            notified: group.notifies().then(notified),
+            running: request.is_some().then_some(running),
+            before: out.len(),
         };
-        if let Some(record) = notified {
-            self.tell(&record, &notices, &mut out);
+        if group.is_short(self.settings.inline) {
+            return run(record, &group, out, gate, after, async {}).await;
         }
-        if request.is_some() {
-            let results = out.get(before..).unwrap_or_default().into();
-            running.led_to(Led::Executed { results });
-        }
-        Ok(out)
+        let (job_gate, lane) = (Arc::clone(gate), record.lane(namespace.lane));
+        let job = async move {
+            let ran = run(record, &group, out, &job_gate, after, onto_pool()).await;
+            // What it was made of goes back to be freed by the thread that allocated it.
+            (ran, group)
+        };
+        self.pool.run(lane, Arc::clone(gate), job).await?.0
     }
 }
 
@@ -111,29 +109,58 @@ impl Registry {
             let ran = hand(reading.memory()).map(|mut memory| group.run(&mut memory, size, out));
             ended(reading.owner(), group, ran)
         };
-        Some(ran.map(|notices| self.tell(record, &notices, out)))
+        Some(ran.map(|notices| tell(&self.waiters, record, &notices, out)))
+    }
+}
+
+/// What is to be done once a group has had its effects.
+struct After {
+    /// Where it notifies: among whom, and of what.
+    notified: Option<(Arc<Waiters>, Arc<Record>)>,
+    /// Where it has a request id.
+    running: Option<Running>,
+    /// How much was answered before it.
+    before: usize,
+}
+
+impl After {
+    /// Whether it is an effect itself, also of a group that only reads.
+    const fn is_effect(&self) -> bool {
+        self.notified.is_some() || self.running.is_some()
     }
 
-    /// Wakes waiters, and puts their number where it belongs.
-    fn tell(&self, record: &Record, notices: &[Notice], out: &mut [u8]) {
-        for Notice { place, address, count } in notices {
-            let woken = self.notify(record, *address, *count).to_le_bytes();
-            let slots = out.get_mut(*place..).unwrap_or_default();
-            for (slot, byte) in slots.iter_mut().zip(woken) {
-                *slot = byte;
-            }
+    fn done(self, notices: &[Notice], out: &mut [u8]) {
+        if let Some((waiters, record)) = &self.notified {
+            tell(waiters, record, notices, out);
+        }
+        if let Some(running) = self.running {
+            let results = out.get(self.before..).unwrap_or_default().into();
+            running.led_to(Led::Executed { results });
         }
     }
 }
 
-/// Takes the memory as the group needs it, goes to where it is to happen, and does it.
+/// Wakes waiters, and puts their number where it belongs.
+fn tell(waiters: &Waiters, record: &Record, notices: &[Notice], out: &mut [u8]) {
+    for Notice { place, address, count } in notices {
+        let woken = notify(waiters, record, *address, *count).to_le_bytes();
+        let slots = out.get_mut(*place..).unwrap_or_default();
+        for (slot, byte) in slots.iter_mut().zip(woken) {
+            *slot = byte;
+        }
+    }
+}
+
+/// Takes the memory as the group needs it, goes to where it is to happen, and does it and what comes
+/// after it.
 async fn run(
     record: Arc<Record>,
     group: &Group,
     mut out: Vec<u8>,
     gate: &Arc<Gate>,
+    after: After,
     place: impl Future<Output = ()>,
-) -> Result<(Vec<u8>, Vec<Notice>), Failure> {
+) -> Result<Vec<u8>, Failure> {
     let notices = if group.writes() {
         let mut writing = writing(record, gate).await?;
         place.await;
@@ -144,11 +171,15 @@ async fn run(
     } else {
         let mut reading = reading(record, gate).await?;
         place.await;
+        if after.is_effect() {
+            gate.pass()?;
+        }
         let size = reading.owner().size();
         let ran = hand(reading.memory()).map(|mut memory| group.run(&mut memory, size, &mut out));
         ended(reading.owner(), group, ran)?
     };
-    Ok((out, notices))
+    after.done(&notices, &mut out);
+    Ok(out)
 }
 
 fn ended(

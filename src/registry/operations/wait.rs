@@ -22,7 +22,7 @@ use crate::registry::quota::Taken;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 use crate::registry::share::{self, Share};
-use crate::registry::waiters::{Over, Waiting};
+use crate::registry::waiters::{Over, Waiters, Waiting};
 use crate::units::ByteRange;
 
 /// The alignment of what is notified: the narrowest that can be waited for.
@@ -174,18 +174,23 @@ impl Registry {
     /// tells of, by whoever found the address [`Self::notifiable`].
     #[must_use]
     pub fn notify(&self, record: &Record, address: u64, count: u32) -> u32 {
-        // Nobody waits on what is not shared.
-        if !record.shape.is_shared() {
-            return 0;
-        }
-        let count = if count == u32::MAX { usize::MAX } else { count as usize };
-        self.waiters.notify(record.uid, address, count)
+        notify(&self.waiters, record, address, count)
     }
 
     /// Every wait ends as DRAINING from now on.
     pub fn end_waits(&self) {
         self.waiters.close();
     }
+}
+
+/// [`Registry::notify`], for a job of the pool.
+pub(super) fn notify(waiters: &Waiters, record: &Record, address: u64, count: u32) -> u32 {
+    // Nobody waits on what is not shared.
+    if !record.shape.is_shared() {
+        return 0;
+    }
+    let count = if count == u32::MAX { usize::MAX } else { count as usize };
+    waiters.notify(record.uid, address, count)
 }
 
 /// The range that is compared; what is wrong with it is a trap, in the order of the proposal's own
