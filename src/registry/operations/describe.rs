@@ -11,6 +11,7 @@ use crate::registry::lifecycle::{self, NotHad};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::create::presentation_bytes;
 use crate::registry::operations::{check_etag, hand, not_had, refused};
+use crate::registry::pool::onto_pool;
 use crate::registry::record::Record;
 use crate::registry::settings::Registry;
 
@@ -94,21 +95,61 @@ impl Registry {
         {
             return Ok(Some(last));
         }
-        let mut reading = match lifecycle::read(Arc::clone(record), gate).await {
-            Ok(reading) => reading,
-            Err(NotHad::Failed(Failure::Quarantined { .. })) => return Ok(None),
-            Err(why) => return Err(not_had(record, why)),
+        let (record, job_gate) = (Arc::clone(record), Arc::clone(gate));
+        let lane = record.lane(namespace.lane);
+        let job = async move {
+            // Its turn comes first: while that is waited for, the memory is everybody's.
+            onto_pool().await;
+            let mut reading = match lifecycle::read(Arc::clone(&record), &job_gate).await {
+                Ok(reading) => reading,
+                Err(NotHad::Failed(Failure::Quarantined { .. })) => return Ok(None),
+                Err(why) => return Err(not_had(&record, why)),
+            };
+            let seen = hand(reading.memory()).map(|memory| (memory.held(), memory.placed()));
+            let (held, placed) = seen.map_err(|ended| not_had(&record, NotHad::from(ended)))?;
+            let held = held.map_err(|error| refused(&error.into()))?;
+            let observation = Observation { at: now, held, placed };
+            record.observe(observation.clone());
+            Ok(Some(observation))
         };
-        self.pool
-            .run_once(namespace.lane, Arc::clone(gate), move || {
-                let seen = hand(reading.memory()).map(|memory| (memory.held(), memory.placed()));
-                let record = reading.owner();
-                let (held, placed) = seen.map_err(|ended| not_had(record, NotHad::from(ended)))?;
-                let held = held.map_err(|error| refused(&error.into()))?;
-                let observation = Observation { at: now, held, placed };
-                record.observe(observation.clone());
-                Ok(Some(observation))
-            })
-            .await?
+        self.pool.run(lane, Arc::clone(gate), job).await?
+    }
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::mpsc::channel;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::model::TenantName;
+    use crate::registry::NamespaceLimits;
+    use crate::registry::registry_tests::{Floor, one_page};
+
+    #[tokio::test]
+    async fn a_look_at_anothers_memory_keeps_it_from_nobody_while_the_lookers_jobs_run() {
+        let floor = Floor::new();
+        let record = floor.make("m", one_page(), floor.start).await.unwrap();
+        let name = TenantName::new("g").unwrap();
+        let grantee = Namespace::new(name, 5, NamespaceLimits::NONE, &floor.registry);
+        let pool = &floor.registry.pool;
+        let (free, is_held) = channel::<()>();
+        let held = pool.run_once(9, Gate::new(), move || is_held.recv().is_err());
+        let (done, is_done) = channel::<()>();
+        let slow = pool.run_once(grantee.lane, Gate::new(), move || is_done.recv().is_err());
+        let gate = Gate::new();
+        let mut look = pin!(floor.registry.observe(&grantee, &record, floor.start, &gate));
+        assert!(look.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(lifecycle::write_now(Arc::clone(&record)).is_some(), "its owner may write");
+        drop(free);
+        assert_eq!(held.await, Ok(true));
+        let seen = tokio::time::timeout(Duration::from_secs(30), look).await;
+        assert!(seen.expect("it comes before what nobody else waits for").unwrap().is_some());
+        drop(done);
+        assert_eq!(slow.await, Ok(true));
+        floor.delete(&record).await.unwrap();
+        floor.sweep_until_empty(floor.start);
     }
 }
