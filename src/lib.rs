@@ -170,7 +170,9 @@
 //!   lease, etag or partition. Its events are the owner's; a grantee is told of its share's only.
 //! - Any name that a tenant may have can be given a share: which tenants there are is not to be learnt.
 //!   What a tenant received is on its owners' accounts and not on its own until it mounts it.
-//! - Who locks two memories locks the one of the smaller uid first.
+//! - Who locks two of its own memories locks the one of the smaller uid first. A copy that has another
+//!   tenant's in it holds neither while it waits for the other: where both are always busy it may be
+//!   overtaken, and nobody is kept out by it meanwhile.
 //! - In a session a group that is not atomic is as many groups of one operation; of those that fail a
 //!   packed result has zeros. A wait that is cancelled ends as WAIT_OUTCOME_CANCELLED.
 //! - A wait is looked at in the order of the threads proposal's own interpreter: alignment, shared, size.

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use linmemd::client::Client;
-use linmemd::client::proto::{Allocator, CopyMemoryRequest, MemorySpec, Verification};
+use linmemd::client::proto::{Allocator, CopyMemoryRequest, MemorySpec, ShareAccess, Verification};
 
 use crate::contract::{invalid, refused};
-use crate::harness::{House, PAGE, pattern, within};
+use crate::harness::{House, PAGE, pages, pattern, within};
+use crate::shares::{house as house_of_tenants, lent};
 
 /// More than is copied on a serving thread, more than a turn of the pool takes, and in no step with
 /// either.
@@ -152,6 +153,38 @@ async fn copies_in_a_ring_all_end_and_each_is_seen_whole() {
         }
     })
     .await;
+    house.stop().await;
+}
+
+/// Neither of two tenants' memories is held while the other is waited for, so each copy may have to look
+/// for both again and again.
+#[tokio::test]
+async fn copies_between_two_tenants_memories_all_end_whichever_way_they_go() {
+    let house = house_of_tenants();
+    let (blue, red) = (house.client_of("blue").await, house.client_of("red").await);
+    blue.create(Some("m"), pages(16)).await.unwrap();
+    red.create(Some("n"), pages(16)).await.unwrap();
+    lent(&house, ShareAccess::ReadWrite, "lent").await;
+    blue.fill("m", 0, 16 * PAGE, 1).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for (from, to) in [("lent", "n"), ("n", "lent")] {
+        for length in [64, 64, 600_000, 600_000] {
+            let red = house.client_of("red").await;
+            tasks.spawn(async move {
+                for _ in 0..30 {
+                    red.copy_memory(copy((from, 0), (to, 0), length)).await.unwrap();
+                }
+            });
+        }
+    }
+    within("all copies have ended", async {
+        while let Some(task) = tasks.join_next().await {
+            task.unwrap()
+        }
+    })
+    .await;
+    let seen = [blue.read("m", 0, 600_000).await, red.read("n", 0, 600_000).await];
+    assert_eq!(seen[0].as_ref().unwrap(), seen[1].as_ref().unwrap());
     house.stop().await;
 }
 

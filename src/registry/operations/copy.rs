@@ -1,9 +1,18 @@
 //! Copies, within a memory or from one to another.
 //!
-//! Law: of two memories the one with the smaller uid is locked first, so that copies never wait for
-//! each other in a ring; whoever holds more than one memory's bytes goes by it. Both stay locked from
-//! the first slice to the last. Everything that can be refused is asked before the first byte; where the
-//! host loses bytes of the source in the middle, what was copied of it is not kept either.
+//! ```text
+//! of the caller's own  the one with the smaller uid, in order of arrival ─> the other, in order of arrival
+//! of another's too     ┌─> the one, in order of arrival ── the other at once? ──────> both
+//!                      └── let go <── no: now in order of arrival the one that was busy
+//! ```
+//!
+//! Law: of two memories of the caller's the one with the smaller uid is locked first, so that copies never
+//! wait for each other in a ring; whoever waits for one memory's bytes with another's in hand goes by it.
+//! Where one is another tenant's, neither is held while the other is waited for: who it is lent to could
+//! keep that one busy, and so the lent one from its owner. Each such wait is for a lock that was found
+//! busy, so somebody else goes on meanwhile. Both stay locked from the first slice to the last.
+//! Everything that can be refused is asked before the first byte; where the host loses bytes of the source
+//! in the middle, what was copied of it is not kept either.
 
 use std::sync::Arc;
 
@@ -11,7 +20,7 @@ use crate::error::Failure;
 use crate::memory::{Plan, Slices, Undone, Use};
 use crate::model::{Now, RequestKey};
 use crate::registry::gate::Gate;
-use crate::registry::lifecycle::{Reading, Why, Writing};
+use crate::registry::lifecycle::{self, Reading, Why, Writing};
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::{reading, settled, writing};
 use crate::registry::operations::hand;
@@ -54,8 +63,10 @@ impl Registry {
             Begun::Run(running) => running,
             Begun::Done(_) => return Ok(()),
         };
+        let [lane, other] = [&from, &to].map(|part| part.record.lane(namespace.lane));
+        let lane = Lane { is_awaited: lane.is_awaited || other.is_awaited, ..lane };
         if from.range.length() <= self.settings.inline {
-            let mut copy = Copy::begin(from, to, gate).await?;
+            let mut copy = Copy::begin(from, to, lane, gate).await?;
             gate.pass()?;
             while !copy.some()? {}
             copy.end();
@@ -63,10 +74,8 @@ impl Registry {
             Ok(())
         } else {
             let job_gate = Arc::clone(gate);
-            let [lane, other] = [&from, &to].map(|part| part.record.lane(namespace.lane));
-            let lane = Lane { is_awaited: lane.is_awaited || other.is_awaited, ..lane };
             let job = async move {
-                let mut copy = Copy::begin(from, to, &job_gate).await?;
+                let mut copy = Copy::begin(from, to, lane, &job_gate).await?;
                 in_steps(|| copy.slice(&job_gate)).await?;
                 copy.end();
                 // Here, for its caller may have gone since the first slice.
@@ -94,13 +103,39 @@ enum Held {
     Apart { from: Reading<Record>, to: Writing<Record> },
 }
 
+impl Held {
+    /// Both, of which neither is held while the other is waited for. Two copies that go opposite ways each
+    /// let go before they wait, so whoever looks next finds what the other had; what is not alive is not
+    /// had at once, and is refused by the wait for it.
+    async fn of_tenants(
+        source: &Arc<Record>,
+        target: &Arc<Record>,
+        gate: &Gate,
+    ) -> Result<Self, Failure> {
+        loop {
+            let from = reading(Arc::clone(source), gate).await?;
+            if let Some(to) = lifecycle::write_now(Arc::clone(target)) {
+                return Ok(Self::Apart { from, to });
+            }
+            drop(from);
+            let to = writing(Arc::clone(target), gate).await?;
+            if let Some(from) = lifecycle::read_now(Arc::clone(source)) {
+                return Ok(Self::Apart { from, to });
+            }
+            drop(to);
+        }
+    }
+}
+
 impl Copy {
     /// Has both memories, and nothing of it can be refused.
-    async fn begin(from: Part, to: Part, gate: &Gate) -> Result<Self, Failure> {
+    async fn begin(from: Part, to: Part, lane: Lane, gate: &Gate) -> Result<Self, Failure> {
         let apart = !Arc::ptr_eq(&from.record, &to.record);
         let slices = Slices::new(from.range, to.range, apart);
         let held = if !apart {
             Held::Same(writing(to.record, gate).await?)
+        } else if lane.is_awaited {
+            Held::of_tenants(&from.record, &to.record, gate).await?
         } else if from.record.uid < to.record.uid {
             let from = reading(from.record, gate).await?;
             Held::Apart { from, to: writing(to.record, gate).await? }
@@ -195,6 +230,90 @@ impl Copy {
             Held::Apart { from, to } => {
                 from.owner().note_read(read);
                 to.owner().note_write(written);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Id, MemorySpec, TenantName};
+    use crate::registry::NamespaceLimits;
+    use crate::registry::lifecycle::write_now;
+    use crate::registry::registry_tests::{Floor, one_page};
+    use crate::units::WasmPages;
+
+    /// A memory of the grantee's, with a larger uid than another or a smaller one.
+    async fn own(
+        floor: &Floor,
+        grantee: &Arc<Namespace>,
+        spec: &MemorySpec,
+        other: &Record,
+        is_larger: bool,
+    ) -> Arc<Record> {
+        loop {
+            let (id, spec, gate) = (Id::new("n").ok(), spec.clone(), Gate::new());
+            let made =
+                floor.registry.create(grantee, id, spec, None, &(), None, floor.start, &gate);
+            let made = made.await.unwrap();
+            if (made.uid > other.uid) == is_larger {
+                return made;
+            }
+            floor.delete(&made).await.unwrap();
+        }
+    }
+
+    async fn between(length: u64, is_larger: bool, is_lent_out_of: bool) {
+        let floor = Floor::new();
+        let pages = WasmPages::new(16);
+        let spec = MemorySpec { initial: pages.unwrap(), maximum: pages, ..one_page() };
+        let lent = floor.make("m", spec.clone(), floor.start).await.unwrap();
+        let name = TenantName::new("g").unwrap();
+        let grantee = Namespace::new(name, 5, NamespaceLimits::NONE, &floor.registry);
+        let own = own(&floor, &grantee, &spec, &lent, is_larger).await;
+        let part = |record: &Arc<Record>| Part {
+            record: Arc::clone(record),
+            range: record.within(0, length).unwrap(),
+        };
+        let (from, to) = match is_lent_out_of {
+            true => (part(&lent), part(&own)),
+            false => (part(&own), part(&lent)),
+        };
+        let gate = Gate::new();
+        let busy = write_now(Arc::clone(&own)).unwrap();
+        let mut copy = pin!(floor.registry.copy(&grantee, from, to, None, floor.start, &gate));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(copy.as_mut().poll(&mut context).is_pending());
+        let owner = write_now(Arc::clone(&lent));
+        assert!(owner.is_some(), "the owner is kept out by a copy that waits for the grantee's");
+        // The other way round too, and a job takes its turn on the pool.
+        drop(busy);
+        assert!(copy.as_mut().poll(&mut context).is_pending());
+        floor.registry.pool.run_once(grantee.lane, Gate::new(), || ()).await.unwrap();
+        assert!(write_now(Arc::clone(&own)).is_some(), "held while it waits for the lent one");
+        drop(owner);
+        let copied = tokio::time::timeout(Duration::from_secs(30), copy).await;
+        assert_eq!(copied, Ok(Ok(())));
+        for record in [&lent, &own] {
+            assert!(write_now(Arc::clone(record)).is_some(), "nothing is held after it");
+            floor.delete(record).await.unwrap();
+        }
+        floor.sweep_until_empty(floor.start);
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_waits_for_one_tenants_memory_keeps_the_others_from_nobody() {
+        for length in [8, 512 << 10] {
+            for is_larger in [true, false] {
+                for is_lent_out_of in [true, false] {
+                    between(length, is_larger, is_lent_out_of).await;
+                }
             }
         }
     }
