@@ -1,8 +1,10 @@
 //! Leases, quarantine, paging and the ends of memories, on a registry of its own whose kernel can
 //! be made to refuse.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Failure;
@@ -243,6 +245,35 @@ async fn an_expired_memory_is_given_back_even_if_the_pool_had_no_room_for_its_en
     assert_eq!(held.await, Ok(true));
     drop(waiting);
     floor.sweep_until_empty(floor.after(10));
+}
+
+#[tokio::test]
+async fn an_end_is_taken_in_while_the_sweep_looks_at_another_and_none_is_lost() {
+    let floor = Floor::new();
+    let (over, is_over) = channel();
+    let registry = Arc::clone(&floor.registry);
+    let mut looks = 0;
+    floor.registry.put_ending(Box::pin(poll_fn(move |_context| {
+        looks += 1;
+        if looks == 3 {
+            over.send("the first").unwrap();
+            return Poll::Ready(());
+        }
+        // As a serving thread does that finds the name of an expired memory.
+        let (registry, over) = (Arc::clone(&registry), over.clone());
+        let (put, is_put) = channel();
+        std::thread::spawn(move || {
+            registry.put_ending(Box::pin(async move { over.send("another").unwrap() }));
+            put.send(())
+        });
+        let in_time = is_put.recv_timeout(Duration::from_secs(30));
+        assert!(in_time.is_ok(), "it waits for as long as the sweep does");
+        Poll::Pending
+    })));
+    for sweep in [&[][..], &["another"], &["the first", "another"], &[]] {
+        floor.registry.sweep(floor.start, |_record| ());
+        assert_eq!(is_over.try_iter().collect::<Vec<_>>(), sweep);
+    }
 }
 
 #[tokio::test]

@@ -74,11 +74,27 @@ pub struct Registry {
     watcher: OnceLock<Waker>,
     /// How many memories are quarantined.
     pub(super) quarantined: Arc<AtomicU64>,
-    /// Deletions of expired memories that wait for their drain; polled by the sweep.
+    /// Deletions of expired memories that wait for their drain; polled by the sweep, outside the lock.
     ending: Mutex<Vec<Ending>>,
 }
 
 struct Ending(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// Ends that are looked at without the lock, for serving threads take it. Those that are not over go
+/// back, also where one panics.
+struct Ends<'a> {
+    ending: &'a Mutex<Vec<Ending>>,
+    ends: Vec<Ending>,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that came meanwhile come after them.
+        std::mem::swap(&mut *ending, &mut self.ends);
+        ending.append(&mut self.ends);
+    }
+}
 
 impl fmt::Debug for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,10 +162,7 @@ impl Registry {
         }
         self.close_expired(now);
         self.end_shares(now);
-        // Each waits in its memory's queue in order of arrival, so being looked at once a sweep
-        // delays it by a sweep and no more.
-        let mut context = Context::from_waker(Waker::noop());
-        self.ending().retain_mut(|end| end.0.as_mut().poll(&mut context).is_pending());
+        self.go_on_ending();
         self.quarantine.retry();
         self.partitions.take_up();
     }
@@ -162,6 +175,14 @@ impl Registry {
             namespace.leave(&record, record.why_gone());
         }
         self.put_ending(Box::pin(Arc::clone(self).end(record)));
+    }
+
+    /// Each waits in its memory's queue in order of arrival, so being looked at once a sweep delays it by
+    /// a sweep and no more.
+    fn go_on_ending(&self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut all = Ends { ending: &self.ending, ends: std::mem::take(&mut *self.ending()) };
+        all.ends.retain_mut(|end| end.0.as_mut().poll(&mut context).is_pending());
     }
 
     /// Has the sweep look after an end that is not over.

@@ -45,7 +45,7 @@ impl Registry {
         deletion: Deletion,
         gate: &Arc<Gate>,
     ) -> Result<(), Failure> {
-        check_etag(deletion.etag.as_deref(), &record.presentation().etag)?;
+        check_etag(deletion.etag.as_deref(), || record.etag())?;
         let whole = match lifecycle::whole(Arc::clone(&record), gate).await {
             Ok(whole) => whole,
             Err(why) => return Err(not_had(&record, why)),
@@ -137,8 +137,7 @@ impl Death {
         match std::mem::replace(self, Self::Over) {
             Self::Waiting { mut whole, deletion } => {
                 let record = Arc::clone(whole.owner());
-                let etag = record.presentation().etag;
-                let checked = check_etag(deletion.etag.as_deref(), &etag);
+                let checked = check_etag(deletion.etag.as_deref(), || record.etag());
                 if let Err(failure) = checked.and_then(|()| gate.pass()) {
                     return Some(Err(failure));
                 }

@@ -44,7 +44,7 @@ impl Registry {
         now: Now,
     ) -> Result<(), Failure> {
         record.represent(now, |version, charge| {
-            check_etag(change.etag.as_deref(), &version.etag)?;
+            check_etag(change.etag.as_deref(), || version.etag.clone())?;
             let old = &version.presentation;
             let new = Presentation {
                 display_name: change.display_name.unwrap_or_else(|| old.display_name.clone()),

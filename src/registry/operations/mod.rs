@@ -53,18 +53,17 @@ fn not_had(record: &Record, why: NotHad) -> Failure {
     }
 }
 
-/// Whether the caller's etag, where it holds one, is the memory's.
+/// Whether the caller's etag, where it holds one, is the memory's, which is made only then.
 ///
 /// # Errors
 /// ETAG_MISMATCH.
-fn check_etag(wanted: Option<&str>, found: &str) -> Result<(), Failure> {
-    match wanted {
-        Some(wanted) if wanted != found => {
-            let wanted = printable(wanted.as_bytes());
-            Err(Failure::EtagMismatch { wanted, found: found.to_owned() })
-        }
-        _ => Ok(()),
+fn check_etag(wanted: Option<&str>, found: impl FnOnce() -> String) -> Result<(), Failure> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let found = found();
+    if wanted == found {
+        return Ok(());
     }
+    Err(Failure::EtagMismatch { wanted: printable(wanted.as_bytes()), found })
 }
 
 /// An amount as it is charged for more of this memory.

@@ -218,14 +218,23 @@ impl Record {
         self.version(&self.aside())
     }
 
-    fn version(&self, aside: &Aside) -> PresentationVersion {
+    /// The tag alone.
+    pub(super) fn etag(&self) -> String {
+        self.etag_of(&self.aside())
+    }
+
+    fn etag_of(&self, aside: &Aside) -> String {
         // Another for each version of each memory: uids are random, and both steps can be undone.
         const SPREAD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
         let version = aside.rare.as_ref().map_or(0, |rare| rare.version);
         let etag = self.uid.as_u128().wrapping_add(version.into()).wrapping_mul(SPREAD);
+        Uuid::from_u128(etag).simple().to_string()
+    }
+
+    fn version(&self, aside: &Aside) -> PresentationVersion {
         PresentationVersion {
             presentation: aside.said.presentation(),
-            etag: Uuid::from_u128(etag).simple().to_string(),
+            etag: self.etag_of(aside),
             expire_time: aside.said.expire_time(),
         }
     }
