@@ -70,6 +70,8 @@ struct State {
     /// The ids by their place in the order of arrival.
     order: BTreeMap<u64, Uuid>,
     arrivals: u64,
+    /// What the entries free when they go.
+    kept_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -162,7 +164,7 @@ impl RequestLog {
 
     /// What is charged for all that it remembers.
     pub(super) fn charged_bytes(&self) -> u64 {
-        self.state().entries.values().map(Entry::cost).sum()
+        self.state().kept_bytes
     }
 
     /// Forgets the oldest until as much is free.
@@ -185,10 +187,8 @@ impl RequestLog {
 impl Running {
     /// The request succeeded.
     pub(super) fn led_to(mut self, led: Led) {
-        if let Some((log, id)) = self.log.take()
-            && let Some(entry) = log.state().entries.get_mut(&id)
-        {
-            entry.led = Some(led);
+        if let Some((log, id)) = self.log.take() {
+            log.state().keep(id, led);
         }
     }
 }
@@ -202,8 +202,17 @@ impl Drop for Running {
 }
 
 impl State {
+    fn keep(&mut self, id: Uuid, led: Led) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            let before = entry.cost();
+            entry.led = Some(led);
+            self.kept_bytes = self.kept_bytes.saturating_sub(before).saturating_add(entry.cost());
+        }
+    }
+
     fn forget(&mut self, id: Uuid) {
         if let Some(entry) = self.entries.remove(&id) {
+            self.kept_bytes = self.kept_bytes.saturating_sub(entry.cost());
             self.order.remove(&entry.place);
         }
     }
@@ -306,6 +315,47 @@ mod tests {
         }
         assert_eq!(empty.holdings()[1].used, 2 * ENTRY_BYTES);
         assert!(is_done(&log, 1, begun, &full) && is_done(&log, 2, begun, &full));
+    }
+
+    #[test]
+    fn what_would_be_freed_is_known_without_a_count_however_entries_come_and_go() {
+        let (log, account, begun) = (log(4), account(u64::MAX), now());
+        let agrees = |entries: u64| {
+            let counted: u64 = log.state().entries.values().map(Entry::cost).sum();
+            assert_eq!(log.charged_bytes(), counted);
+            assert_eq!(counted, entries * ENTRY_BYTES);
+        };
+        let payer = payer(&account);
+        let payers = [&payer; 2];
+        let [failing, running] = [1, 2].map(|id| log.begin(key(id, 1), begun, payers).unwrap());
+        agrees(0);
+        drop(failing);
+        agrees(0);
+        let results = ByteCount::new(ENTRY_BYTES + 1);
+        match log.begin_with(key(3, 1), results, begun, payers).unwrap() {
+            Begun::Run(running) => running.led_to(GROWN),
+            Begun::Done(_) => panic!("3 was done before"),
+        }
+        agrees(3);
+        (4..6).for_each(|id| succeed(&log, id, begun, &account));
+        agrees(5);
+        // The cap takes the long one, the oldest that does not run.
+        succeed(&log, 6, begun, &account);
+        agrees(3);
+        log.give_way(1);
+        agrees(2);
+        let Begun::Run(running) = running else { panic!("2 was done before") };
+        running.led_to(GROWN);
+        agrees(3);
+        let later = Now { steady: begun.steady + Duration::from_secs(601), ..begun };
+        succeed(&log, 7, later, &account);
+        agrees(1);
+        let late = log.begin(key(8, 1), later, payers).unwrap();
+        log.forget_all();
+        agrees(0);
+        drop(late);
+        agrees(0);
+        assert_eq!(account.holdings()[1].used, 0);
     }
 
     #[test]
