@@ -6,7 +6,7 @@
 use crate::model::{Id, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
 
 /// Longest text of a selector: each of its terms at its longest, and room for blanks.
-pub const MAX_SELECTOR_BYTES: usize = 32 << 10;
+const MAX_SELECTOR_BYTES: usize = 32 << 10;
 
 /// A parsed selector. The empty one selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -49,8 +49,6 @@ pub struct Record {
     created: u64,
     /// When the lease runs out, in nanoseconds after the registry's epoch; `u64::MAX`: never.
     expiry: AtomicU64,
-    /// Under which moment its lease is looked at, told as `expiry` is: what `registry/lease.rs` keeps of it.
-    filed: AtomicU64,
     stats: Stats,
     aside: Mutex<Aside>,
 }
@@ -120,7 +118,6 @@ impl Record {
             life: Lifecycle::new(memory.is_exclusive(), memory),
             created: since_1970(now.wall),
             expiry: AtomicU64::new(u64::MAX),
-            filed: AtomicU64::new(u64::MAX),
             stats: Stats::default(),
             aside: Mutex::new(Aside {
                 charge: Some(new.charge),

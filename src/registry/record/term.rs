@@ -25,21 +25,10 @@ impl Record {
 
     /// When its lease runs out; none where it has and is over for good.
     pub(in crate::registry) fn expiry(&self) -> Option<Instant> {
-        let expiry = self.expiry.load(Ordering::Acquire);
-        if expiry == EXPIRED { None } else { self.moment(expiry) }
-    }
-
-    /// Its lease is looked at under that moment from now on; the one before. For the one who files it, who
-    /// has a lock.
-    pub(in crate::registry) fn file_lease(&self, at: Option<Instant>) -> Option<Instant> {
-        let filed = at.map_or(u64::MAX, |at| self.nanoseconds(at));
-        self.moment(self.filed.swap(filed, Ordering::Relaxed))
-    }
-
-    /// A moment that is told in nanoseconds after the epoch.
-    fn moment(&self, nanoseconds: u64) -> Option<Instant> {
-        let after = (nanoseconds != u64::MAX).then(|| Duration::from_nanos(nanoseconds))?;
-        self.home.epoch.checked_add(after)
+        match self.expiry.load(Ordering::Acquire) {
+            EXPIRED | u64::MAX => None,
+            expiry => self.home.epoch.checked_add(Duration::from_nanos(expiry)),
+        }
     }
 
     /// Ends it for good if its lease has run out. Renewals hold the same lock, so of a renewal and
