@@ -72,6 +72,7 @@ mod session;
 mod set_service;
 mod share_service;
 mod spec;
+mod spell;
 mod status;
 mod task;
 mod transfer;

@@ -3,7 +3,8 @@
 //! Law: each message is one operation, atomic, checked and counted by itself; the memory is bound at
 //! the first, so a name that is used anew never gets the rest. A failure says how many bytes stand.
 //! Between two messages the deadline and the drain limit may end a stream, never within one. While
-//! one message of an upload is written the next one comes in; nothing comes of it until then.
+//! one message of an upload is written the next one comes in; nothing comes of it until then. An upload
+//! whose messages are all there already lets others of its thread have their turn between.
 
 use std::future::Future;
 use std::mem;
@@ -35,6 +36,7 @@ use crate::rpc::lapse::{Lapse, either, lapse};
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
+use crate::rpc::spell::Spell;
 use crate::rpc::status::Refusal;
 use crate::rpc::unfolding;
 use crate::rpc::untaken::Departure;
@@ -101,7 +103,7 @@ impl Upload {
     ) -> Result<(), Failure> {
         let gate = &call.occasion.gate;
         let limit = call.door.server.limits.max_chunk_bytes;
-        let (mut wanted, mut is_first) = (None, true);
+        let (mut wanted, mut is_first, mut spell) = (None, true, Spell::default());
         let mut next: Arrival = Some(first);
         while let Some(Incoming { message: WithData { message, data }, held }) = next {
             if !mem::replace(&mut is_first, false) {
@@ -114,6 +116,7 @@ impl Upload {
             wanted = message.crc32c;
             let rates = &call.door.access.tenant().rates;
             rates.take_in_time(1, data.length().get(), gate).await?;
+            spell.spend(data.length().get()).await;
             let write = async {
                 self.write(call, to, data, limit).await?;
                 gate.rearm();
