@@ -142,6 +142,19 @@ pub(crate) fn memory(record: &Record) -> v1::Memory {
     }
 }
 
+/// How long [`memory`] is at most, also as another tenant sees it, without putting it together.
+pub(crate) fn most_bytes(record: &Record) -> u64 {
+    /// Uid, tag, times and counts, and the name of a partition or of an owner.
+    const FIXED: u64 = 768;
+    /// A segment's place and length, or a node.
+    const NUMBERS: u64 = 24;
+    let [said, numbers] = record.extent().map(|count| count as u64);
+    // Short labels are longer as entries of a map than in a record, and there are 64 at most.
+    let labels = said.saturating_mul(2).min(said.saturating_add(512));
+    let names = FIXED.saturating_add(record.id.as_bytes().len() as u64);
+    labels.saturating_add(numbers.saturating_mul(NUMBERS)).saturating_add(names)
+}
+
 /// Where a memory's active segments were put; their bytes are the memory's own.
 fn active_segments(record: &Record) -> Vec<v1::ActiveSegment> {
     let shown = |(offset, length): &(u64, u64)| v1::ActiveSegment {

@@ -28,6 +28,10 @@ use crate::units::ByteCount;
 pub(crate) const PLAIN_MESSAGE_BYTES: u64 = 256 * 1024;
 /// What a message may hold beside its data: names, uid, offsets.
 pub(crate) const ENVELOPE_BYTES: u64 = 64 * 1024;
+/// How long a page of memories is at most, unless one alone is longer.
+const MAX_PAGE_BYTES: u64 = 1 << 20;
+/// What a page holds beside its memories: a token.
+const ENVELOPE_OF_LIST: u64 = 256;
 /// The number of `ReadMemoryResponse.data`.
 const READ_DATA_FIELD: u32 = 1;
 
@@ -264,17 +268,40 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let after = convert::page_start(&request.label_selector, &request.page_token)?;
     let page_size = convert::page_size(request.page_size);
     let listing = call.door.access.list(&selector, after.as_ref(), page_size, call.occasion.now);
-    let mut memories: Vec<_> =
-        listing.records.iter().map(|record| convert::memory(record)).collect();
-    if !listing.mounts.is_empty() {
-        memories.extend(listing.mounts.iter().map(share_service::mounted));
-        memories.sort_unstable_by(|one, other| one.memory_id.cmp(&other.memory_id));
+    let (own, lent) = (listing.records.into_iter(), listing.mounts.into_iter());
+    let mut found: Vec<Found> = own.map(Found::Own).chain(lent.map(Found::Lent)).collect();
+    found.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+    let (fit, bytes) = page_of(&found);
+    let next = match found.get(fit) {
+        Some(_next) => found.get(fit.saturating_sub(1)).map(|last| last.name().clone()),
+        None => listing.next,
+    };
+    found.truncate(fit);
+    let held = room(call, bytes)?;
+    let memories = found.iter().map(|found| match found {
+        Found::Own(record) => convert::memory(record),
+        Found::Lent(share) => share_service::mounted(share),
+    });
+    let response = v1::ListMemoriesResponse {
+        memories: memories.collect(),
+        next_page_token: next
+            .map(|last| convert::page_token(&request.label_selector, &last))
+            .unwrap_or_default(),
+    };
+    Ok(Reply::Message(frame(&response), held))
+}
+
+/// How many of these a page has, one at least, and how long it is at most.
+fn page_of(found: &[Found]) -> (usize, u64) {
+    let (mut fit, mut bytes) = (0_usize, ENVELOPE_OF_LIST);
+    for one in found {
+        let longer = bytes.saturating_add(convert::most_bytes(one.record()));
+        if fit > 0 && longer > MAX_PAGE_BYTES {
+            break;
+        }
+        (fit, bytes) = (fit.saturating_add(1), longer);
     }
-    let next_page_token = listing
-        .next
-        .map(|last| convert::page_token(&request.label_selector, &last))
-        .unwrap_or_default();
-    listed(call, &v1::ListMemoriesResponse { memories, next_page_token })
+    (fit, bytes)
 }
 
 pub(crate) async fn update(call: &Call, body: Body) -> Result<Reply, Refusal> {

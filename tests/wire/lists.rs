@@ -88,6 +88,31 @@ async fn a_selector_selects_by_key_absence_value_and_difference() {
 }
 
 #[tokio::test]
+async fn a_page_of_memories_with_many_labels_ends_at_about_a_mebibyte() {
+    const MEMORIES: usize = 90;
+    let house = House::start();
+    let client = house.client().await;
+    let labels = (0..64).map(|number| (format!("{number:0>128}"), "v".repeat(256)));
+    let spec = MemorySpec { labels: labels.collect(), ..pages(0) };
+    for number in 0..MEMORIES {
+        client.create(Some(&format!("m{number:03}")), spec.clone()).await.unwrap();
+    }
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let (ids, next) = page(&client, "", 1_000, &token).await;
+        assert!((1..43).contains(&ids.len()), "{}", ids.len());
+        seen.extend(ids);
+        if next.is_empty() {
+            break;
+        }
+        token = next;
+    }
+    let all: Vec<String> = (0..MEMORIES).map(|number| format!("m{number:03}")).collect();
+    assert_eq!(seen, all);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_of_another_list_or_of_nobody_is_refused() {
     let house = House::start();
     let client = house.client().await;

@@ -173,6 +173,18 @@ impl Record {
         self.aside().rare.as_ref().map(|rare| rare.segments.clone()).unwrap_or_default()
     }
 
+    /// How much there is to tell of it that is no fixed number: bytes of what is said of it, and how many
+    /// active segments and nodes.
+    #[must_use]
+    pub fn extent(&self) -> [usize; 2] {
+        let aside = self.aside();
+        let rare = aside.rare.as_ref();
+        let segments = rare.map_or(0, |rare| rare.segments.len());
+        let form = rare.and_then(|rare| rare.form.as_ref());
+        let nodes = form.map_or(0, |form| form.numa.nodes.len());
+        [aside.said.length(), segments.saturating_add(nodes)]
+    }
+
     /// Its size at create.
     pub(super) fn initial(&self) -> WasmPages {
         let aside = || self.aside().rare.as_ref().map_or(WasmPages::ZERO, |rare| rare.initial);
