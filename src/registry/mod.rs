@@ -30,6 +30,8 @@ mod aside;
 mod attachments;
 mod by_name;
 mod consent;
+#[cfg(all(test, not(linmemd_loom)))]
+mod copy_tests;
 mod counter;
 mod directory;
 mod events;
@@ -41,6 +43,8 @@ mod job;
 #[cfg(all(test, linmemd_loom))]
 mod job_loom;
 mod lease;
+#[cfg(all(test, not(linmemd_loom)))]
+mod lease_tests;
 mod ledger;
 #[cfg(all(test, not(linmemd_loom)))]
 mod ledger_tests;

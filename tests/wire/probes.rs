@@ -63,7 +63,7 @@ async fn probes_are_answered_while_more_and_more_silent_connections_come() {
     }
     over.store(true, Ordering::Relaxed);
     for flood in floods {
-        assert!(flood.await.unwrap() > 200, "no flood");
+        assert!(flood.await.unwrap() > 64, "no more than there are seats");
     }
     house.stop().await;
 }
