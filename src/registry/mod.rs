@@ -30,8 +30,6 @@ mod aside;
 mod attachments;
 mod by_name;
 mod consent;
-#[cfg(all(test, not(linmemd_loom)))]
-mod copy_tests;
 mod counter;
 mod directory;
 mod events;
@@ -48,6 +46,8 @@ mod lease_tests;
 mod ledger;
 #[cfg(all(test, not(linmemd_loom)))]
 mod ledger_tests;
+#[cfg(all(test, not(linmemd_loom)))]
+mod lent_tests;
 mod lifecycle;
 #[cfg(all(test, linmemd_loom))]
 mod lifecycle_loom;

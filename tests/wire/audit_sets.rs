@@ -2,9 +2,9 @@
 //!
 //! Law: as `audit.rs`.
 
-use std::time::Duration;
-
-use linmemd::client::proto::{CreateMemorySetRequest, MemorySpec, NewMember, Owner};
+use linmemd::client::proto::{
+    CreateMemorySetRequest, DeleteMemorySetRequest, MemorySpec, NewMember, Owner,
+};
 use linmemd::os::kernel::{Advice, Call};
 use serde_json::Value;
 
@@ -92,8 +92,11 @@ async fn the_memories_of_a_set_are_told_of_where_the_outcome_leaves_open_what_be
     client.fill("a", 0, 2 * PAGE, 1).await.unwrap();
     let _made = is_all(6, "create", "OK").await;
     let pause = house.kernel.pause_at(Call::Advise(Advice::DontNeed));
-    let hurried = client.with_deadline(Some(Duration::from_millis(50)));
-    let _exceeded = hurried.delete_memory_set("s", false).await.unwrap_err();
+    // Of a client that keeps no time of its own, and would cancel it.
+    let wire = Wire::connect(house.grpc()).await;
+    let delete = DeleteMemorySetRequest { set_id: "s".to_owned(), ..Default::default() };
+    let answer = wire.call("DeleteMemorySet", &[("grpc-timeout", "1S")], framed(&delete)).await;
+    assert_eq!(answer.status.unwrap().code(), tonic::Code::DeadlineExceeded);
     let uids = is_all(9, "delete", "DEADLINE_EXCEEDED").await;
     assert_eq!(uids[2], set.members[1].uid);
     drop(pause);

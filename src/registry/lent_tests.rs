@@ -1,8 +1,9 @@
-//! Claims about copies between memories of two tenants: while one is waited for, the other is not held.
+//! Claims about what a tenant does with another's memory: while anything else is waited for, it is not held.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -78,4 +79,29 @@ async fn a_copy_that_waits_for_one_tenants_memory_keeps_the_others_from_nobody()
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_look_at_anothers_memory_keeps_it_from_nobody_while_the_lookers_jobs_run() {
+    let floor = Floor::new();
+    let record = floor.make("m", one_page(), floor.start).await.unwrap();
+    let name = TenantName::new("g").unwrap();
+    let grantee = Namespace::new(name, 5, NamespaceLimits::NONE, &floor.registry);
+    let pool = &floor.registry.pool;
+    let (free, is_held) = channel::<()>();
+    let held = pool.run_once(9, Gate::new(), move || is_held.recv().is_err());
+    let (done, is_done) = channel::<()>();
+    let slow = pool.run_once(grantee.lane, Gate::new(), move || is_done.recv().is_err());
+    let gate = Gate::new();
+    let mut look = pin!(floor.registry.observe(&grantee, &record, floor.start, &gate));
+    assert!(look.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(write_now(Arc::clone(&record)).is_some(), "its owner may write");
+    drop(free);
+    assert_eq!(held.await, Ok(true));
+    let seen = tokio::time::timeout(Duration::from_secs(30), look).await;
+    assert!(seen.expect("it comes before what nobody else waits for").unwrap().is_some());
+    drop(done);
+    assert_eq!(slow.await, Ok(true));
+    floor.delete(&record).await.unwrap();
+    floor.sweep_until_empty(floor.start);
 }
