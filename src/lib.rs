@@ -94,7 +94,8 @@
 //!   the effective spec. The kernel's account of what is locked is that of `/proc/self/smaps`, read once.
 //! - The smallest kind in `huge_pages` is the minimum size of a huge page.
 //! - An etag is made of a memory's uid and the version of what is said of it; nothing is stored.
-//! - A list looks at 10,000 names at most and may then answer with a short page and a token.
+//! - A list answers with a short page, or an empty one, and a token where it has looked for about a
+//!   millisecond, and a page of memories where it is about 1 MiB long.
 //! - A memory whose lease has run out does not exist from that moment; the sweep gives it back.
 //! - `vmas` is what the ledger charged and the daemon had at start: counting them would walk the
 //!   kernel's list of mappings at every scrape.
