@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Waker};
 
 use crate::memory::{Address, Draft, GroupLimits};
@@ -29,10 +30,15 @@ async fn shared(floor: &Floor) -> Arc<Record> {
 
 /// Begins a call, waits until its job is over, and goes without having heard of it.
 async fn gone<T>(floor: &Floor, gate: &Gate, call: impl Future<Output = T>) {
+    let pool = &floor.registry.pool;
+    let (free, is_held) = channel::<()>();
+    let held = pool.run_once(9, Gate::new(), move || is_held.recv().is_err());
     let mut call = pin!(call);
     let begun = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(begun.is_pending(), "it goes to the pool");
-    floor.registry.pool.run_once(floor.namespace.lane(), Gate::new(), || ()).await.unwrap();
+    drop(free);
+    assert_eq!(held.await, Ok(true));
+    pool.run_once(floor.namespace.lane(), Gate::new(), || ()).await.unwrap();
     assert!(!gate.close(), "it has had an effect");
 }
 
