@@ -70,7 +70,8 @@ fn slices(
         Ok(()) => (adds.fetch_add(1, Ordering::Relaxed) == 1).then_some(Ok(())),
         Err(failure) => Some(Err(failure)),
     });
-    let completion = Job::begin(Arc::clone(&pool) as Arc<dyn Turns>, 0, Arc::clone(gate), work);
+    let completion =
+        Job::begin(Arc::clone(&pool) as Arc<dyn Turns>, 0.into(), Arc::clone(gate), work);
     (completion, thread::spawn(move || pool.work()))
 }
 
@@ -185,7 +186,7 @@ fn loom_a_job_that_waits_for_a_lock_runs_when_it_is_let_go_or_is_withdrawn_at_th
             Ok(())
         };
         let turns = Arc::clone(&pool) as Arc<dyn Turns>;
-        let completion = Job::begin(turns, 0, Arc::clone(&gate), work);
+        let completion = Job::begin(turns, 0.into(), Arc::clone(&gate), work);
         let lets_go = thread::spawn(move || {
             drop(held);
             pool.work();
