@@ -8,8 +8,8 @@
 //!
 //! Law: a job is a future; whenever it gives way it goes to the back of its tenant's lane, or before it
 //! where another tenant waits for what it keeps, and while it waits for a memory it stands in none. A lane
-//! has no more room than it leaves: k tenants that fill theirs have k of k + 1 parts. What a job is and how its caller hears of it is in
-//! `job.rs`; no runtime is known here. Lock order: the queues are a leaf.
+//! has no more room than it leaves: k tenants that fill theirs have k of k + 1 parts. What a job is and
+//! how its caller hears of it is in `job.rs`; no runtime is known here. Lock order: the queues are a leaf.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};

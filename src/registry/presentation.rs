@@ -12,6 +12,8 @@
 use std::time::{Duration, SystemTime};
 
 use crate::model::Presentation;
+use crate::registry::looks::Looks;
+use crate::registry::selector::LabelSelector;
 
 /// What UpdateMemory may change, and the tag of this version of it.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,15 @@ impl Said {
             labels.insert(key.to_owned(), value.to_owned());
         }
         Presentation { display_name, labels, lease_ttl: self.lease_ttl() }
+    }
+
+    /// Whether its labels are what a selector wants.
+    pub(super) fn is_selected(&self, selector: &LabelSelector, looks: &mut Looks) -> bool {
+        if selector.terms() == 0 {
+            return true;
+        }
+        looks.compare(selector.terms(), self.length());
+        selector.selects(self.labels())
     }
 
     /// How many bytes it takes.

@@ -115,9 +115,14 @@ impl Door {
     /// Takes bytes for a reply that says what has been done, whatever the budgets: it is there already,
     /// and must not be refused any more.
     pub(crate) fn hold_anyway(self: &Arc<Self>, bytes: u64) -> InFlight {
-        self.access.tenant().in_flight_bytes.take_anyway(bytes);
-        self.server.in_flight_bytes.take_anyway(bytes);
-        InFlight { door: Arc::clone(self), bytes }
+        let mut held = InFlight { door: Arc::clone(self), bytes: 0 };
+        held.add(bytes);
+        held
+    }
+
+    /// Whether something may be taken before its turn.
+    pub(crate) fn has_room_ahead(&self) -> bool {
+        self.take_by(Budget::take_of_half, 0).is_ok()
     }
 
     /// The tenant's part is looked at first, so that one tenant's excess is never another's refusal.

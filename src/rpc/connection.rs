@@ -2,9 +2,10 @@
 //!
 //! Law: what h2 and hyper leave open is closed here: stream, header and reset limits; a preface, a
 //! frame or a header block that does not come whole in time; a reply that the peer does not take; a
-//! connection without calls of somebody who may call for too long, which is told to go and then ended; a peer that no longer
-//! answers pings; the drain (GOAWAY, then wait for the calls). Windows are fixed, because an adaptive
-//! one would change h2's budget for small frames. For whom a connection is counted is `seats.rs`'s.
+//! connection without calls of somebody who may call for too long, which is told to go and then ended;
+//! a peer that no longer answers pings; the drain (GOAWAY, then wait for the calls). Windows are fixed,
+//! because an adaptive one would change h2's budget for small frames. For whom a connection is counted
+//! is `seats.rs`'s.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

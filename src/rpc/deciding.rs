@@ -32,13 +32,11 @@ use crate::rpc::hook_service;
 use crate::rpc::lapse::{Lapse, lapse};
 use crate::rpc::memory_service::PLAIN;
 use crate::rpc::message::Messages;
+use crate::rpc::pace::Pace;
 use crate::rpc::reply::{ReplyStream, frame};
 use crate::rpc::server::Phase;
 use crate::rpc::spec::known;
 use crate::tenancy::{Decider, HookView, Saying};
-
-/// Answers heard before others have their turn.
-const ANSWERS_A_TURN: u32 = 64;
 
 type Step<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
@@ -173,7 +171,7 @@ async fn listen(
     mut messages: Messages<Body>,
     decider: Arc<Decider>,
 ) -> Result<(), Failure> {
-    let mut heard = 0u32;
+    let pace = Pace::default();
     while let Some(next) = messages.next::<v1::AnswerGrowHookRequest>(&call.occasion.gate).await? {
         if let Some(meters) = call.meters() {
             meters.received();
@@ -193,10 +191,7 @@ async fn listen(
                 return Err(invalid("answer.verdict", why));
             }
         }
-        heard = heard.wrapping_add(1);
-        if heard.is_multiple_of(ANSWERS_A_TURN) {
-            tokio::task::yield_now().await;
-        }
+        pace.message(0).await;
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 //!
 //! Law: what has happened goes out together, up to [`BATCH_BYTES`], which are held for as long as the
 //! watch is open, with what it takes of the ring ahead: a peer that takes nothing costs those and its
-//! place among the tenant's calls. It ends at its deadline, with its client, or at a drain, which does not wait for it: what had happened by
-//! then is told, and then DRAINING. Waits for nothing else, so an event is on its way when it happens.
+//! place among the tenant's calls. It ends at its deadline, with its client, or at a drain, which does
+//! not wait for it: what had happened by then is told, and then DRAINING. Waits for nothing else, so an
+//! event is on its way when it happens.
 
 use std::future::Future;
 use std::pin::Pin;

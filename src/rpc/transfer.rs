@@ -35,8 +35,8 @@ use crate::rpc::front::Reply;
 use crate::rpc::lapse::{Lapse, either, lapse};
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
+use crate::rpc::pace::Pace;
 use crate::rpc::reply::{ReplyStream, Unfold, framed};
-use crate::rpc::spell::Spell;
 use crate::rpc::status::Refusal;
 use crate::rpc::unfolding;
 use crate::rpc::untaken::Departure;
@@ -103,7 +103,7 @@ impl Upload {
     ) -> Result<(), Failure> {
         let gate = &call.occasion.gate;
         let limit = call.door.server.limits.max_chunk_bytes;
-        let (mut wanted, mut is_first, mut spell) = (None, true, Spell::default());
+        let (mut wanted, mut is_first, pace) = (None, true, Pace::default());
         let mut next: Arrival = Some(first);
         while let Some(Incoming { message: WithData { message, data }, held }) = next {
             if !mem::replace(&mut is_first, false) {
@@ -116,7 +116,7 @@ impl Upload {
             wanted = message.crc32c;
             let rates = &call.door.access.tenant().rates;
             rates.take_in_time(1, data.length().get(), gate).await?;
-            spell.spend(data.length().get()).await;
+            pace.message(data.length().get()).await;
             let write = async {
                 self.write(call, to, data, limit).await?;
                 gate.rearm();

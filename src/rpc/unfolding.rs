@@ -93,21 +93,11 @@ pub(crate) fn unfolded(message: &Gathered, parts: Parts) -> Result<u64, Failure>
 fn count(bytes: &mut Gathered, rest: usize, parts: Parts, unfolded: &mut u64) -> Option<()> {
     while bytes.remaining() > rest {
         let (field, wire_type) = decode_key(bytes).ok()?;
-        let length = match wire_type {
-            WireType::Varint => {
-                decode_varint(bytes).ok()?;
-                continue;
-            }
-            WireType::SixtyFourBit => 8,
-            WireType::ThirtyTwoBit => 4,
-            WireType::LengthDelimited => usize::try_from(decode_varint(bytes).ok()?).ok()?,
-            WireType::StartGroup => {
-                past_group(bytes, field)?;
-                continue;
-            }
-            WireType::EndGroup => return None,
-        };
-        let after = bytes.remaining().checked_sub(length)?;
+        if wire_type == WireType::StartGroup {
+            past_group(bytes, field)?;
+            continue;
+        }
+        let after = after(bytes, wire_type)?;
         if let Some(part) = parts.iter().find(|part| part.field == field) {
             *unfolded = unfolded.saturating_add(part.each as u64);
             if *unfolded > MOST {
@@ -127,28 +117,30 @@ fn past_group(bytes: &mut Gathered, field: u32) -> Option<()> {
     let mut open = vec![field];
     while let Some(last) = open.last() {
         let (field, wire_type) = decode_key(bytes).ok()?;
-        let length = match wire_type {
-            WireType::Varint => {
-                decode_varint(bytes).ok()?;
-                0
-            }
-            WireType::SixtyFourBit => 8,
-            WireType::ThirtyTwoBit => 4,
-            WireType::LengthDelimited => usize::try_from(decode_varint(bytes).ok()?).ok()?,
-            WireType::StartGroup if open.len() < GROUPS => {
-                open.push(field);
-                0
-            }
-            WireType::EndGroup if *last == field => {
-                open.pop();
-                0
-            }
+        match wire_type {
+            WireType::StartGroup if open.len() < GROUPS => open.push(field),
+            WireType::EndGroup if *last == field => drop(open.pop()),
             WireType::StartGroup | WireType::EndGroup => return None,
-        };
-        let rest = bytes.remaining().checked_sub(length)?;
-        bytes.advance(bytes.remaining().checked_sub(rest)?);
+            _ => {
+                let rest = after(bytes, wire_type)?;
+                bytes.advance(bytes.remaining().checked_sub(rest)?);
+            }
+        }
     }
     Some(())
+}
+
+/// How many bytes are left behind a field, whose value begins here: a varint is read.
+fn after(bytes: &mut Gathered, wire_type: WireType) -> Option<usize> {
+    let length = match wire_type {
+        WireType::Varint => decode_varint(bytes).map(|_value| 0).ok()?,
+        WireType::SixtyFourBit => 8,
+        WireType::ThirtyTwoBit => 4,
+        WireType::LengthDelimited => usize::try_from(decode_varint(bytes).ok()?).ok()?,
+        // They have no length.
+        WireType::StartGroup | WireType::EndGroup => return None,
+    };
+    bytes.remaining().checked_sub(length)
 }
 
 #[cfg(all(test, not(linmemd_loom)))]

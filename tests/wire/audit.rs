@@ -5,7 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,41 +140,65 @@ async fn who_is_refused_for_who_they_are_is_told_and_so_is_an_operator() {
     assert!(!text.contains(Token::new([0; 32]).reveal()), "no credentials");
 }
 
-fn pipe(path: &Path) -> fs::File {
-    mkfifo(path, Mode::S_IRWXU).unwrap();
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap()
+/// What is written to a pipe, which holds 64 KiB.
+struct Piped {
+    path: PathBuf,
+    reader: fs::File,
+    text: String,
+    _folder: TempDir,
+}
+
+impl Piped {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let mut options = OpenOptions::new();
+        let reader = options.read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+        Self { path, reader, text: String::new(), _folder: folder }
+    }
+
+    /// A daemon that writes to it, with so short a queue.
+    fn house(&self, queue: u32) -> House {
+        House::with(|config| {
+            config.audit.file = Some(self.path.clone());
+            config.audit.queue = queue;
+        })
+    }
+
+    /// Reads what there is.
+    fn read(&mut self) {
+        let mut bytes = vec![0; 1 << 20];
+        if let Ok(count) = self.reader.read(&mut bytes) {
+            self.text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+    }
+
+    /// All whole lines that were read.
+    fn lines(&self) -> impl Iterator<Item = Value> {
+        let lines = self.text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines.map(|line| serde_json::from_str(line).unwrap())
+    }
 }
 
 #[tokio::test]
 async fn a_sink_that_takes_nothing_holds_up_no_call_and_what_was_lost_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pipe");
-    let mut reader = pipe(&path);
-    let house = House::with(|config| {
-        config.audit.file = Some(path);
-        config.audit.queue = 16;
-    });
+    let mut piped = Piped::new();
+    let house = piped.house(16);
     let client = house.client().await;
-    // A pipe holds 64 KiB.
     for _ in 0..300 {
         client.create(Some("m"), pages(1)).await.unwrap();
         client.delete("m").await.unwrap();
     }
     let lost = house.scrape().await.value("linmemd_audit_lost_total", &[]);
     assert!(lost > 0.0, "{lost}");
-    let mut text = String::new();
-    let mut told = 0.0;
-    let mut others = 0.0;
+    let (mut told, mut others) = (0.0, 0.0);
     eventually("what was lost is told", async || {
-        let mut bytes = vec![0; 1 << 20];
-        if let Ok(count) = reader.read(&mut bytes) {
-            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
-        }
+        piped.read();
         // One more entry, so that there is a line to tell it before.
         let _refused = client.delete("m").await;
         (told, others) = (0.0, 0.0);
-        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            let line: Value = serde_json::from_str(line).unwrap();
+        for line in piped.lines() {
             match line["event"].as_str() {
                 Some("lost") => told += line["entries"].as_f64().unwrap(),
                 _ => others += 1.0,
@@ -184,20 +208,15 @@ async fn a_sink_that_takes_nothing_holds_up_no_call_and_what_was_lost_is_told() 
     })
     .await;
     assert!(others > 100.0, "{others}");
-    drop(reader);
+    drop(piped);
     within("ended", house.stop()).await;
 }
 
 #[tokio::test]
 async fn what_was_lost_is_told_in_its_place() {
     const MADE: u64 = 600;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pipe");
-    let mut reader = pipe(&path);
-    let house = House::with(|config| {
-        config.audit.file = Some(path);
-        config.audit.queue = 16;
-    });
+    let mut piped = Piped::new();
+    let house = piped.house(16);
     let client = house.client().await;
     let make = async |number: u64| {
         client.create(Some(&format!("m{number}")), pages(1)).await.unwrap();
@@ -205,21 +224,17 @@ async fn what_was_lost_is_told_in_its_place() {
     for number in 0..MADE {
         make(number).await;
     }
-    let (mut text, mut bytes) = (String::new(), vec![0; 1 << 20]);
     let mut made = MADE;
     eventually("one made since is told", async || {
-        if let Ok(count) = reader.read(&mut bytes) {
-            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
-        }
+        piped.read();
         make(made).await;
         made += 1;
         // Each of them may find the queue full still.
-        (MADE..made).any(|number| text.contains(&format!("\"m{number}\"")))
+        (MADE..made).any(|number| piped.text.contains(&format!("\"m{number}\"")))
     })
     .await;
     let (mut next, mut gaps) = (0, 0);
-    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        let line: Value = serde_json::from_str(line).unwrap();
+    for line in piped.lines() {
         if line["event"] == "lost" {
             next += line["entries"].as_u64().unwrap();
             gaps += 1;
@@ -229,7 +244,7 @@ async fn what_was_lost_is_told_in_its_place() {
         }
     }
     assert!(next > MADE && gaps > 0, "{next} {gaps}");
-    drop(reader);
+    drop(piped);
     drop(client);
     within("ended", house.stop()).await;
 }
@@ -245,9 +260,8 @@ async fn what_is_told_last_is_written_before_the_end_and_a_full_sink_does_not_ke
     drop(client);
     house.stop().await;
     assert_eq!(lines(&folder).len(), 100);
-    let path = folder.path().join("pipe");
-    let _unread = pipe(&path);
-    let house = House::with(|config| config.audit.file = Some(path));
+    let unread = Piped::new();
+    let house = unread.house(Config::default().audit.queue);
     let client = house.client().await;
     for _ in 0..300 {
         client.create(Some("m"), pages(1)).await.unwrap();

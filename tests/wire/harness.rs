@@ -112,6 +112,11 @@ impl House {
         self.daemon.addresses.grpc
     }
 
+    pub(crate) fn tenant(&self, name: &str) -> Arc<Tenant> {
+        let mut tenants = self.daemon.server.tenants.iter();
+        tenants.find(|tenant| tenant.namespace.name.as_str() == name).unwrap()
+    }
+
     /// A client of the default tenant that never repeats a call: every failure is the test's.
     pub(crate) async fn client(&self) -> Client {
         connect(&format!("http://{}", self.grpc()), None).await

@@ -105,10 +105,7 @@ async fn a_drain_takes_it_with_the_connections() {
     let client = house.client().await;
     client.create(Some("m"), of_connection(1)).await.unwrap();
     house.daemon.server.drain().await;
-    let account = |house: &House| {
-        let mut tenants = house.daemon.server.tenants.iter();
-        tenants.next().unwrap().namespace.account.holdings()[4].used
-    };
+    let account = |house: &House| house.tenant("default").namespace.account.holdings()[4].used;
     eventually("it is gone", async || account(&house) == 0).await;
     house.close().await;
 }

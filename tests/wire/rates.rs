@@ -51,8 +51,7 @@ fn limited<T: std::fmt::Debug>(
 
 /// What is taken of a rate, without a call that takes more.
 fn used(house: &House, resource: &str) -> u64 {
-    let tenants = &house.daemon.server.tenants;
-    let red = tenants.iter().find(|tenant| tenant.namespace.name.as_str() == RED).unwrap();
+    let red = house.tenant(RED);
     red.holdings().iter().find(|holding| holding.resource == resource).unwrap().used
 }
 

@@ -1,6 +1,5 @@
 //! Claims about what a session may keep, how long it may keep a thread, and whose bytes its handles are.
 
-use std::sync::Arc;
 
 use linmemd::client::Client;
 use linmemd::client::proto::operation::Operation as Kind;
@@ -14,7 +13,6 @@ use linmemd::client::proto::{
 };
 use linmemd::config::Quota;
 use linmemd::os::kernel::{Advice, Call};
-use linmemd::tenancy::Tenant;
 use tokio::task::JoinHandle;
 
 use crate::grpc::{Wire, framed};
@@ -25,11 +23,6 @@ use crate::shares::{give, house as house_of_tenants, lent};
 
 /// More than what is done at once: on the pool.
 const LONG: usize = 512 << 10;
-
-fn tenant(house: &House, name: &str) -> Arc<Tenant> {
-    let mut tenants = house.daemon.server.tenants.iter();
-    tenants.find(|one| one.namespace.name.as_str() == name).unwrap()
-}
 
 /// Keeps `m` from all others until the pause is dropped.
 async fn kept(house: &House, client: &Client) -> (Pause, JoinHandle<()>) {
@@ -71,7 +64,7 @@ async fn what_waits_in_a_session_is_in_flight_and_more_of_it_is_taken_as_it_is_d
     client.create(Some("m"), pages(16)).await.unwrap();
     let mut raw = Raw::attached(&client).await;
     let (pause, discard) = kept(&house, &client).await;
-    let own = tenant(&house, "default");
+    let own = house.tenant("default");
     let bytes: &'static [u8] = vec![7; LONG].leak();
     for tag in 2..66 {
         raw.say(single(tag, write(0, bytes)));
@@ -103,7 +96,7 @@ async fn small_groups_that_wait_are_in_flight_by_what_they_are_kept_in() {
     client.create(Some("m"), pages(1)).await.unwrap();
     let mut raw = Raw::attached(&client).await;
     let (pause, discard) = kept(&house, &client).await;
-    let own = tenant(&house, "default");
+    let own = house.tenant("default");
     // Four bytes each on the wire, and in steps of 40.
     let size = Operation::from(Kind::Size(SizeOperation {}));
     let list = || Group::List(OperationList { operations: vec![size.clone(); 50] });
@@ -157,7 +150,7 @@ async fn groups_that_wait_when_their_session_goes_do_nothing_whatever_others_of_
     let client = house.client().await;
     client.create(Some("m"), pages(16)).await.unwrap();
     client.create(Some("n"), pages(16)).await.unwrap();
-    let own = tenant(&house, "default");
+    let own = house.tenant("default");
     let mut raw = Raw::attached(&client).await;
     raw.say(attach(2, 2, "n"));
     raw.result(2).await;
@@ -239,7 +232,7 @@ async fn a_segment_that_is_dropped_is_paid_for_until_the_groups_that_use_it_are_
     client.put(Some("s"), vec![7; 60]).await.unwrap();
     let mut raw = Raw::attached(&client).await;
     let (pause, discard) = kept(&house, &client).await;
-    let own = tenant(&house, "default");
+    let own = house.tenant("default");
     let init = InitOperation { segment_id: "s".to_owned(), length: 60, ..Default::default() };
     raw.say(single(2, Kind::Init(init)));
     raw.say(single(3, Kind::Fill(FillOperation { offset: 100, length: 1, value: 7 })));
@@ -263,7 +256,7 @@ async fn a_session_whose_peer_takes_nothing_keeps_no_memory_that_it_waited_for()
     let house = House::start();
     let client = house.client().await;
     client.create(Some("m"), pages(1)).await.unwrap();
-    let own = tenant(&house, "default");
+    let own = house.tenant("default");
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(0);
     let wire = Wire::with(house.grpc(), builder).await;
@@ -299,7 +292,7 @@ async fn a_session_waits_for_room_that_others_take() {
     let house = House::with(|config| config.grpc.in_flight_bytes_per_tenant = IN_FLIGHT);
     let client = house.client().await;
     client.create(Some("m"), pages(16)).await.unwrap();
-    let own = tenant(&house, "default");
+    let own = house.tenant("default");
     let mut raw = Raw::attached(&client).await;
     own.in_flight_bytes.take_anyway(IN_FLIGHT);
     let bytes: &'static [u8] = vec![7; LONG].leak();

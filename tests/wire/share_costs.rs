@@ -31,11 +31,7 @@ async fn pages_stay_the_owners_charge_and_each_pays_for_its_part_of_a_share() {
     let pages_paid = committed(&blue).await;
     let share = give(&blue, "m", "red", ShareAccess::ReadWrite, None).await.unwrap();
     // Beside the ring of events, which comes in steps.
-    let events = |tenant: &str| {
-        let tenants = &house.daemon.server.tenants;
-        let found = tenants.iter().find(|one| one.namespace.name.as_str() == tenant).unwrap();
-        found.namespace.events().charged_bytes()
-    };
+    let events = |tenant: &str| house.tenant(tenant).namespace.events().charged_bytes();
     let before = events("red");
     assert_eq!(overhead(&blue).await, owners + CHARGED);
     assert_eq!(overhead(&red).await, grantees);

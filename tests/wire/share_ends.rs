@@ -81,12 +81,7 @@ impl Open {
             width: 4,
             ..Default::default()
         }));
-        eventually("both wait", async || {
-            let tenants = &house.daemon.server.tenants;
-            let red = tenants.iter().find(|one| one.namespace.name.as_str() == "red").unwrap();
-            red.namespace.waiters() == 2
-        })
-        .await;
+        eventually("both wait", async || house.tenant("red").namespace.waiters() == 2).await;
         eventually("the upload has begun", async || blue.read("m", 0, 1).await.unwrap()[0] == 1)
             .await;
         Self { red, stuck, ends: vec![("upload", upload), ("wait", wait)], raw, view_id }

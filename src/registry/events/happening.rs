@@ -214,11 +214,7 @@ impl Event {
 
     /// Whether the memory's labels were what a selector wants.
     pub(super) fn is_selected(&self, selector: &LabelSelector, looks: &mut Looks) -> bool {
-        if selector.terms() == 0 {
-            return true;
-        }
-        looks.compare(selector.terms(), self.said.length());
-        selector.selects(self.said.labels())
+        self.said.is_selected(selector, looks)
     }
 
     pub(super) fn cost(&self) -> u64 {

@@ -250,12 +250,8 @@ impl Record {
 
     /// Whether its labels are what a selector wants.
     pub(super) fn is_selected(&self, selector: &LabelSelector, looks: &mut Looks) -> bool {
-        if selector.terms() == 0 {
-            return true;
-        }
-        let aside = self.aside();
-        looks.compare(selector.terms(), aside.said.length());
-        selector.selects(aside.said.labels())
+        // Without terms nothing is looked at, nor locked.
+        selector.terms() == 0 || self.aside().said.is_selected(selector, looks)
     }
 
     /// The range, if it lies within the size.

@@ -224,7 +224,7 @@ impl Session {
         match access.execute_now(&work.found, group, &mut self.scratch) {
             None => return false,
             Some(Ok(())) => {
-                self.pace.spend(work.accesses());
+                self.pace.accessed(work.accesses());
                 self.tally.merge(group.tally());
                 group::put_whole(&mut self.out, work.tag, form, &self.scratch);
             }

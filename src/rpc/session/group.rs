@@ -19,9 +19,9 @@ use crate::rpc::convert;
 use crate::rpc::operations::packed::Rows;
 use crate::rpc::operations::results::{Shape, list_length, put_list};
 use crate::rpc::operations::{self, in_operation, invalid, list, packed};
+use crate::rpc::pace::Pace;
 use crate::rpc::session::alone::alone;
 use crate::rpc::session::outbound::{Outbound, message};
-use crate::rpc::session::pace::Pace;
 use crate::tenancy::Occasion;
 
 /// A group that can be carried out.
@@ -32,7 +32,7 @@ pub(super) struct Work {
     /// Bytes that its results may come to.
     pub(super) reply: u64,
     /// Its part of the in-flight budgets, once it waits: that of its message, and what it keeps besides.
-    held: [Option<InFlight>; 2],
+    held: Option<InFlight>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "the largest is the usual one")]
@@ -103,7 +103,7 @@ impl Work {
                     return Err(operations::too_many(operations.len()));
                 }
                 let kind = Kind::List { operations, read_only };
-                return Ok(Self { tag, found, kind, reply, held: [None, None] });
+                return Ok(Self { tag, found, kind, reply, held: None });
             }
             Some(Form::Packed(columns)) => {
                 if columns.addresses.len() > operations::MAX_OPERATIONS as usize {
@@ -113,7 +113,7 @@ impl Work {
                 rows.check()?;
                 let reply = call.door.server.limits.max_read_bytes;
                 let kind = Kind::Packed { rows, read_only };
-                return Ok(Self { tag, found, kind, reply, held: [None, None] });
+                return Ok(Self { tag, found, kind, reply, held: None });
             }
         };
         let form = made.inspect_err(|failure| access.trapped(found.record(), failure))?;
@@ -121,7 +121,7 @@ impl Work {
         refuse_stores(call, &group, read_only)?;
         let reply = group.reply().get();
         let kind = Kind::Whole { group, form, key };
-        Ok(Self { tag, found, kind, reply, held: [None, None] })
+        Ok(Self { tag, found, kind, reply, held: None })
     }
 
     /// It waits for its turn, with the part of the budgets that its message had. So is in flight what its
@@ -135,7 +135,9 @@ impl Work {
             Kind::Packed { rows, .. } => rows.count().saturating_mul(packed::ROW_BYTES),
         };
         let kept = operations.saturating_add(size_of::<Self>());
-        self.held = [message, Some(door.hold_anyway(kept as u64))];
+        let mut held = message.unwrap_or_else(|| door.hold_anyway(0));
+        held.add(kept as u64);
+        self.held = Some(held);
     }
 
     /// What it accesses, as far as that is known before it is carried out.
@@ -159,7 +161,7 @@ impl Work {
         let made = match kind {
             Kind::Whole { group, form, key } => {
                 pace.turn().await;
-                pace.spend(group.tally().whole());
+                pace.accessed(group.tally().whole());
                 let _reply = call.door.hold_anyway(reply);
                 Made::Whole(form, executed(call, occasion, found, group, key).await)
             }
@@ -314,25 +316,20 @@ impl<'a> Each<'a> {
             Ok((group, shape)) => {
                 self.fits(group.reply().get())?;
                 let sum = group.tally().whole();
-                self.pace.spend(sum);
+                self.pace.accessed(sum);
                 access.tenant().rates.owe_group(|| sum);
-                match access.execute_now(&self.found, &group, &mut self.raw) {
-                    Some(done) => done.map(|()| {
-                        access.count(group.tally());
-                        shape
-                    }),
+                let done = match access.execute_now(&self.found, &group, &mut self.raw) {
+                    Some(done) => done.inspect(|()| access.count(group.tally())),
                     None => {
                         let found = self.found.clone();
                         let executed = executed(self.call, self.occasion, found, group, None).await;
-                        executed.map(|results| {
-                            self.raw.extend_from_slice(&results);
-                            shape
-                        })
+                        executed.map(|results| self.raw.extend_from_slice(&results))
                     }
-                }
+                };
+                done.map(|()| shape)
             }
             Err(failure) => {
-                self.pace.spend(Sum { accesses: 1, bytes: 0 });
+                self.pace.accessed(Sum { accesses: 1, bytes: 0 });
                 access.trapped(self.found.record(), &failure);
                 Err(access.unless_gone(&self.found, failure, self.occasion.now))
             }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Law: everything of a session happens where its reply is polled, on one serving thread, which others
-//! have in turns (`pace.rs`): messages are taken while there is room for what they lead to, results are
+//! have in turns (`Pace`): messages are taken while there is room for what they lead to, results are
 //! joined into large frames while there are more, and handed over at once where there are none. Groups of
 //! a handle run and answer in order. What waits for its turn is in flight, and takes no more than half of
 //! what the tenant may have so. A session that is dropped has its groups called off before their first
@@ -20,7 +20,6 @@ mod alone;
 mod group;
 mod handles;
 mod outbound;
-mod pace;
 mod waits;
 
 use std::future::Future;
@@ -48,12 +47,12 @@ use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Came, MessageLimit, Messages};
 use crate::rpc::operations;
+use crate::rpc::pace::Pace;
 use crate::rpc::reply::ReplyStream;
 use crate::rpc::server::Phase;
 use crate::rpc::session::group::Made;
 use crate::rpc::session::handles::{Handles, MAX_HANDLES};
 use crate::rpc::session::outbound::{FRAME, Outbound};
-use crate::rpc::session::pace::Pace;
 use crate::rpc::session::waits::Waits;
 use crate::rpc::status::Refusal;
 use crate::rpc::task;
@@ -208,7 +207,9 @@ impl Session {
             let Poll::Ready(came) = self.poll_message(context) else { break };
             if let Err(Failure::Overloaded { after, .. }) = came {
                 // It is taken once something of what waits is done, here or elsewhere.
-                self.pause_for(after, context);
+                if !self.pauses(after, context) {
+                    context.waker().wake_by_ref();
+                }
                 break;
             }
             self.call.door.access.tenant().rates.owe(1, 0);
@@ -229,24 +230,20 @@ impl Session {
         self.groups == 0
             || (self.groups < self.limits.max_groups_in_flight
                 && self.reply_bytes < self.limits.max_reply_bytes_in_flight
-                && self.call.door.hold_ahead(0).is_ok())
+                && self.call.door.has_room_ahead())
     }
 
-    /// Looks again after that, if nothing else happens before.
-    fn pause_for(&mut self, time: Duration, context: &mut Context<'_>) {
+    /// Looks again after that, if nothing else happens before; whether that is still to come.
+    fn pauses(&mut self, time: Duration, context: &mut Context<'_>) -> bool {
         self.pause = timer(Instant::now().checked_add(time));
-        if self.pause.as_mut().is_some_and(|pause| pause.as_mut().poll(context).is_ready()) {
-            context.waker().wake_by_ref();
-        }
+        self.pause.as_mut().is_none_or(|pause| pause.as_mut().poll(context).is_pending())
     }
 
     /// Whether nothing is left of the tenant's rates, so that no further message is taken: each owes what
     /// it leads to.
     fn is_held_up(&mut self, context: &mut Context<'_>) -> bool {
         while let Some(wait) = self.call.door.access.tenant().rates.wait() {
-            let Some(mut pause) = timer(Instant::now().checked_add(wait)) else { return true };
-            if pause.as_mut().poll(context).is_pending() {
-                self.pause = Some(pause);
+            if self.pauses(wait, context) {
                 return true;
             }
         }
