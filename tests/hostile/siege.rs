@@ -1,10 +1,10 @@
 //! The siege: every shape against one daemon, each beside the honest tenant.
 //!
-//! Owns: the daemon, its config, the order of things and the table. Law: a round of each shape as a warm-up
-//! before anything is measured; each shape then from the same rest, in rounds. A round measures the honest
-//! tenant beside a spinner and right after it beside the shape, for a loud machine is another one a minute
-//! later; the median of the rounds' ratios counts. The daemon must be the same process at the end, and must
-//! have counted no panic.
+//! Owns: the daemon, its config, the order of things and the table. Law: a whole round of each shape as a
+//! warm-up before anything is measured, for what a heap is after a first round it is after each; each shape
+//! then from the same rest, in rounds. A round measures the honest tenant beside a spinner and right after
+//! it beside the shape, for a loud machine is another one a minute later; the median of the rounds' ratios
+//! counts. The daemon must be the same process at the end, and must have counted no panic.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -58,6 +58,13 @@ const MILLION: u64 = 1_000_000;
 /// How long after a shape its memory is looked at.
 const AFTER: Duration = Duration::from_secs(30);
 
+/// What came of one attack.
+struct Beside {
+    tally: Tally,
+    bad: u64,
+    honest: Latency,
+}
+
 struct Siege {
     serving: Serving,
     certificate: Option<Certificate>,
@@ -97,17 +104,17 @@ pub(crate) fn run(
     }
     honest::prepare(&siege.serving.grpc, siege.ca().as_deref());
     let inputs = number(INPUTS).unwrap_or(MILLION);
-    let of = |shape: &Shape| (shape.inputs * inputs / MILLION).max(1);
+    let of_a_round =
+        |shape: &Shape| (shape.inputs * inputs / MILLION).max(1).div_ceil(siege.rounds);
     for shape in shapes {
-        siege.attack(shape, of(shape).min(shape.round), 0);
+        let Beside { bad, .. } = siege.beside(shape, of_a_round(shape));
+        assert_eq!(bad, 0, "{} in the warm-up", shape.name);
     }
-    siege.clean();
-    let _warm = siege.honest(1);
     stops::settle();
     head();
     let (mut all, mut faults) = (0, Vec::new());
     for shape in shapes {
-        let row = siege.shape(shape, of(shape));
+        let row = siege.shape(shape, of_a_round(shape));
         row.say();
         all += row.inputs();
         faults.extend(row.faults(most, siege.grown));
@@ -127,10 +134,9 @@ impl Siege {
         self.certificate.as_ref().map(Certificate::path)
     }
 
-    /// One shape beside the honest tenant.
+    /// One shape beside the honest tenant, so many inputs a round.
     fn shape(&self, shape: &'static Shape, inputs: u64) -> Row {
         let before = resident(self.serving.pid());
-        let inputs = inputs.div_ceil(self.rounds);
         let rounds = (0..self.rounds).map(|_| self.round(shape, inputs)).collect();
         let after = self.settled(before);
         Row { name: shape.name, connections: shape.connections, rounds, before, after }
@@ -139,13 +145,18 @@ impl Siege {
     fn round(&self, shape: &'static Shape, inputs: u64) -> Round {
         let base = self.base();
         let peak = Peak::of(self.serving.pid());
+        let Beside { tally, bad, honest } = self.beside(shape, inputs);
+        Round { tally, bad, base, honest, peak: peak.end() }
+    }
+
+    /// An attack, and the honest tenant meanwhile.
+    fn beside(&self, shape: &Shape, inputs: u64) -> Beside {
         let attack = self.attacker(shape, inputs, self.seconds);
         thread::sleep(Duration::from_millis(300));
         let honest = self.honest(self.seconds);
         let (tally, bad) = self.told(attack);
-        let peak = peak.end();
         self.clean();
-        Round { tally, bad, base, honest, peak }
+        Beside { tally, bad, honest }
     }
 
     /// Resident memory once it is what it was, or when the time is over.
@@ -178,12 +189,6 @@ impl Siege {
         let output = command.stderr(Stdio::inherit()).output().expect("an honest tenant");
         let said = String::from_utf8_lossy(&output.stdout);
         Latency::parse(&said).unwrap_or_else(|| panic!("the honest tenant said {said:?}"))
-    }
-
-    fn attack(&self, shape: &Shape, inputs: u64, seconds: u64) {
-        let child = self.attacker(shape, inputs, seconds);
-        let (_, bad) = self.told(child);
-        assert_eq!(bad, 0, "{} in the warm-up", shape.name);
     }
 
     fn attacker(&self, shape: &Shape, inputs: u64, seconds: u64) -> Child {

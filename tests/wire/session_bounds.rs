@@ -1,6 +1,5 @@
 //! Claims about what a session may keep, how long it may keep a thread, and whose bytes its handles are.
 
-
 use linmemd::client::Client;
 use linmemd::client::proto::operation::Operation as Kind;
 use linmemd::client::proto::session_group::Group;
