@@ -81,6 +81,7 @@ rpcs! {
         "GetHost" GetHostRequest GetHostResponse
         "Drain" DrainRequest DrainResponse
         "Reload" ReloadRequest ReloadResponse
+        "ListTenants" ListTenantsRequest ListTenantsResponse
         "CreatePartition" CreatePartitionRequest CreatePartitionResponse
         "GetPartition" GetPartitionRequest GetPartitionResponse
         "ListPartitions" ListPartitionsRequest ListPartitionsResponse

@@ -2,8 +2,8 @@
 //!
 //! Its law: a method takes the RPC's own message, sets a request_id where the message has one and
 //! the caller gave none, repeats the call as `retry.rs` allows, and answers the resource inside the
-//! response. Short forms for the commonest calls stand at the end. Streams, partitions and
-//! segments are elsewhere.
+//! response. Short forms for the commonest calls stand at the end. Streams, segments
+//! and what is for operators are elsewhere.
 
 use std::future::Future;
 
@@ -17,11 +17,10 @@ use crate::client::error::ClientError;
 use crate::client::pages::turn;
 use crate::client::proto::memory_service_client::MemoryServiceClient;
 use crate::client::proto::{
-    CreateMemoryRequest, DeleteMemoryRequest, DiscardMemoryRequest, DrainRequest, DrainResponse,
-    FillMemoryRequest, GetHostRequest, GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest,
-    GrowMemoryResponse, HostInfo, KeepAliveMemoryRequest, KeepAliveMemoryResponse,
-    ListMemoriesRequest, ListMemoriesResponse, Memory, MemorySpec, ProtectMemoryRequest,
-    ReadMemoryRequest, ReloadRequest, ReloadResponse, ServerInfo, SetVolatilityRequest,
+    CreateMemoryRequest, DeleteMemoryRequest, DiscardMemoryRequest, FillMemoryRequest,
+    GetMemoryRequest, GetServerInfoRequest, GrowMemoryRequest, GrowMemoryResponse,
+    KeepAliveMemoryRequest, KeepAliveMemoryResponse, ListMemoriesRequest, ListMemoriesResponse,
+    Memory, MemorySpec, ProtectMemoryRequest, ReadMemoryRequest, ServerInfo, SetVolatilityRequest,
     UpdateMemoryRequest, VerificationReport, VerifyMemoryRequest, WriteMemoryRequest,
 };
 use crate::client::retry::{Attempts, Repeat};
@@ -194,33 +193,6 @@ impl Client {
         })
         .await
         .map(|answer| answer.discarded_bytes)
-    }
-
-    /// What the host is and gives; for operators.
-    pub async fn host(&self) -> Result<HostInfo, ClientError> {
-        let mut attempts = Attempts::begin(self.retry(), self.deadline());
-        loop {
-            let left = attempts.start()?;
-            let request = self.request_within(GetHostRequest {}, left);
-            match self.admin_service().get_host(request).await {
-                Ok(response) => return response.into_inner().host.ok_or_else(|| without("host")),
-                Err(status) => attempts.pause_after(status.into(), Repeat::Harmless).await?,
-            }
-        }
-    }
-
-    /// Begins the daemon's drain; for operators. Never repeated: a daemon that drains answers
-    /// nothing else.
-    pub async fn drain(&self) -> Result<DrainResponse, ClientError> {
-        let response = self.admin_service().drain(self.request(DrainRequest {})).await?;
-        Ok(response.into_inner())
-    }
-
-    /// Has the daemon read its config anew; with `validate_only` only say what would change. For
-    /// operators. Never repeated: a second one would tell of no change.
-    pub async fn reload(&self, validate_only: bool) -> Result<ReloadResponse, ClientError> {
-        let message = ReloadRequest { validate_only };
-        Ok(self.admin_service().reload(self.request(message)).await?.into_inner())
     }
 
     /// Short for [`Client::create_memory`].

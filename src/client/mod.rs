@@ -2,7 +2,7 @@
 //!
 //! Its law: a caller sees a resource or a [`ClientError`], never a bare gRPC status; a call is
 //! repeated only where the contract says that a repeat is safe. It holds no cache and no state of
-//! any memory, and speaks no TLS yet. One file per concern:
+//! any memory. One file per concern:
 //!
 //! ```text
 //! endpoint  where the daemon is        calls     one method per RPC (groups, partitions, segments, sets,
@@ -12,7 +12,7 @@
 //! error     what can go wrong          download  a server stream, checked and resumed
 //! pages     a list, page by page
 //! retry     when to try again          service_config  the same, for stock gRPC clients
-//! events    a watch that comes back
+//! events    a watch that comes back    operators the host, the tenants, drain, reload
 //! ```
 
 mod calls;
@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod groups;
 mod hooks;
+mod operators;
 mod pages;
 mod partitions;
 mod retry;

@@ -3,11 +3,9 @@
 //! Its law: that of `calls.rs`. None is made for a caller without an operator's role, and a creation
 //! or deletion is repeated only where the first can have had no effect.
 
-use std::future::Future;
-
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
 
+use crate::client::calls::without;
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
 use crate::client::pages::turn;
@@ -16,7 +14,7 @@ use crate::client::proto::{
     CreatePartitionRequest, DeletePartitionRequest, GetPartitionRequest, ListPartitionsRequest,
     ListPartitionsResponse, Partition, PartitionSpec,
 };
-use crate::client::retry::{Attempts, Repeat};
+use crate::client::retry::Repeat;
 
 impl Client {
     /// Makes a partition; for operators.
@@ -30,7 +28,7 @@ impl Client {
         let answer = self.admin(Repeat::Effective, message, async |mut stub: Stub, request| {
             stub.create_partition(request).await
         });
-        answer.await?.partition.ok_or_else(without)
+        answer.await?.partition.ok_or_else(|| without("partition"))
     }
 
     /// Describes one partition; for operators.
@@ -39,7 +37,7 @@ impl Client {
         let answer = self.admin(Repeat::Harmless, message, async |mut stub: Stub, request| {
             stub.get_partition(request).await
         });
-        answer.await?.partition.ok_or_else(without)
+        answer.await?.partition.ok_or_else(|| without("partition"))
     }
 
     /// Describes one page of the partitions; for operators.
@@ -80,31 +78,6 @@ impl Client {
         .await
         .map(drop)
     }
-
-    async fn admin<Q: Clone, R, Send, Sent>(
-        &self,
-        repeat: Repeat,
-        message: Q,
-        send: Send,
-    ) -> Result<R, ClientError>
-    where
-        Send: Fn(Stub, Request<Q>) -> Sent,
-        Sent: Future<Output = Result<Response<R>, Status>>,
-    {
-        let mut attempts = Attempts::begin(self.retry(), self.deadline());
-        loop {
-            let left = attempts.start()?;
-            let request = self.request_within(message.clone(), left);
-            match send(self.admin_service(), request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => attempts.pause_after(status.into(), repeat).await?,
-            }
-        }
-    }
 }
 
 type Stub = AdminServiceClient<Channel>;
-
-fn without() -> ClientError {
-    ClientError::Answer("a response without `partition`".to_owned())
-}

@@ -23,6 +23,7 @@ pub const SERVICE_CONFIG: &str = r#"{
         {"service": "linmem.v1.MemoryService", "method": "ListMemorySets"},
         {"service": "linmem.v1.MemoryService", "method": "ListShares"},
         {"service": "linmem.v1.AdminService", "method": "GetHost"},
+        {"service": "linmem.v1.AdminService", "method": "ListTenants"},
         {"service": "linmem.v1.AdminService", "method": "GetPartition"},
         {"service": "linmem.v1.AdminService", "method": "ListPartitions"},
         {"service": "linmem.v1.EventService", "method": "WatchEvents"},

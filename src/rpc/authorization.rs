@@ -63,7 +63,9 @@ pub(crate) const fn need(method: Method) -> Option<Need> {
 
         Method::WatchEvents => Need::Watch,
 
-        Method::GetHost | Method::GetPartition | Method::ListPartitions => Need::SeeHost,
+        Method::GetHost | Method::ListTenants | Method::GetPartition | Method::ListPartitions => {
+            Need::SeeHost
+        }
         Method::Drain | Method::Reload | Method::CreatePartition | Method::DeletePartition => {
             Need::Operate
         }

@@ -38,7 +38,7 @@ use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, authorization, creation, hook_service, memory_service, operations,
     partition_service, reload, segment_service, server_info, session, set_service, share_service,
-    transfer, verify, view_service,
+    tenant_service, transfer, verify, view_service,
 };
 use crate::tenancy::{Denied, Occasion};
 
@@ -243,6 +243,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
         Method::GetHost => Box::pin(admin_service::host(call, body)).await,
         Method::Reload => Box::pin(reload::reload(call, body)).await,
         Method::Drain => Box::pin(admin_service::drain(call, body)).await,
+        Method::ListTenants => Box::pin(tenant_service::list(call, body)).await,
         Method::CreatePartition => Box::pin(partition_service::create(call, body)).await,
         Method::GetPartition => Box::pin(partition_service::get(call, body)).await,
         Method::ListPartitions => Box::pin(partition_service::list(call, body)).await,

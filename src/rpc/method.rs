@@ -101,6 +101,7 @@ methods! {
     GetHost "linmem.v1.AdminService/GetHost" Unary Kept
     Reload "linmem.v1.AdminService/Reload" Unary Kept
     Drain "linmem.v1.AdminService/Drain" Unary Kept
+    ListTenants "linmem.v1.AdminService/ListTenants" Unary Kept
     CreatePartition "linmem.v1.AdminService/CreatePartition" Unary Kept
     GetPartition "linmem.v1.AdminService/GetPartition" Unary Kept
     ListPartitions "linmem.v1.AdminService/ListPartitions" Unary Kept

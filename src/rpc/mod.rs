@@ -75,6 +75,7 @@ mod share_service;
 mod spec;
 mod status;
 mod task;
+mod tenant_service;
 mod transfer;
 mod turns;
 #[cfg(all(test, not(linmemd_loom)))]

@@ -20,6 +20,7 @@ use crate::rpc::front::Reply;
 use crate::rpc::memory_service::{answer, plain};
 use crate::rpc::operations;
 use crate::rpc::status::Refusal;
+use crate::rpc::tenant_service::quotas;
 use crate::tenancy::{MAX_HOOK_STREAMS, MAX_HOOKS, Tenant};
 use crate::units::PAGE_BYTES;
 
@@ -27,11 +28,6 @@ pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusa
     plain::<v1::GetServerInfoRequest>(call, body).await?;
     let tenant = call.door.access.tenant();
     let capabilities = call.door.server.host.capabilities();
-    let quotas = tenant.holdings().map(|holding| v1::Quota {
-        resource: holding.resource.to_owned(),
-        limit: holding.limit,
-        used: holding.used,
-    });
     let server_info = v1::ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: call.door.server.boot_id.to_string(),
@@ -39,7 +35,7 @@ pub(crate) async fn server_info(call: &Call, body: Body) -> Result<Reply, Refusa
         limits: Some(limits(call)),
         tenant: tenant.namespace.name.to_string(),
         roles: call.door.access.roles().iter().map(|role| role.word().to_owned()).collect(),
-        quotas: quotas.into(),
+        quotas: quotas(tenant),
     };
     answer(&v1::GetServerInfoResponse { server_info: Some(server_info) })
 }

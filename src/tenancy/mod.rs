@@ -58,4 +58,4 @@ pub use roles::{Need, Role, Roles};
 pub use segments::SegmentPart;
 pub use table::{Misfit, Wanted};
 pub use tenant::{Tenant, TenantLimits};
-pub use tenants::{Shown, Tenants};
+pub use tenants::{Listed, Shown, Tenants};

@@ -5,7 +5,7 @@
 //! that has something is never left out, and while that is looked at nothing is let in. What does not
 //! fit changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -22,7 +22,8 @@ use crate::tenancy::tenants::{Shown, Tenants};
 /// Which tenants there are, and who may call.
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) by_name: HashMap<TenantName, Arc<Tenant>>,
+    /// In order, for who lists them.
+    pub(super) by_name: BTreeMap<TenantName, Arc<Tenant>>,
     /// Those of them that nobody may call as.
     pub(super) closed: HashSet<TenantName>,
     pub(super) identities: Identities,
@@ -33,7 +34,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(
-        by_name: HashMap<TenantName, Arc<Tenant>>,
+        by_name: BTreeMap<TenantName, Arc<Tenant>>,
         closed: HashSet<TenantName>,
         identities: Identities,
     ) -> Self {
@@ -136,7 +137,7 @@ impl Tenants {
             gone.iter().for_each(|tenant| tenant.namespace.set_leaving(false));
             return Err(occupied);
         }
-        let (mut by_name, mut closed) = (HashMap::new(), HashSet::new());
+        let (mut by_name, mut closed) = (BTreeMap::new(), HashSet::new());
         for Wanted { name, limits, is_closed, hooks } in wanted {
             let tenant = match before.by_name.get(&name) {
                 Some(tenant) => {

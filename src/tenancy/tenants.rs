@@ -5,6 +5,7 @@
 //! as an operator may look at the others; one without may name any and is `default` otherwise.
 
 use std::collections::HashSet;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -41,6 +42,15 @@ impl<'a> Shown<'a> {
     pub const fn by(peer: &'a Peer) -> Self {
         Self { peer, authorization: None, tenant: None }
     }
+}
+
+/// A tenant in a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// It.
+    pub tenant: Arc<Tenant>,
+    /// Nobody may call as it.
+    pub is_closed: bool,
 }
 
 /// The configured tenants.
@@ -171,6 +181,19 @@ impl Tenants {
     pub fn iter(&self) -> impl Iterator<Item = Arc<Tenant>> {
         let all: Vec<_> = self.table().by_name.values().cloned().collect();
         all.into_iter()
+    }
+
+    /// Up to `most` of them after a name, in order, and whether there are more.
+    #[must_use]
+    pub fn list(&self, after: Option<&TenantName>, most: usize) -> (Vec<Listed>, bool) {
+        let table = self.table();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = table.by_name.range::<TenantName, _>((from, Bound::Unbounded));
+        let listed = rest.by_ref().take(most).map(|(name, tenant)| Listed {
+            tenant: Arc::clone(tenant),
+            is_closed: table.closed.contains(name),
+        });
+        (listed.collect(), rest.next().is_some())
     }
 
     /// Appends the tenants' families to a page. Walks tenants, not memories.

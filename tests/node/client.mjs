@@ -195,6 +195,8 @@ async function events() {
 async function operators() {
   const service = client("AdminService", `unix:${socket}`);
   assert.ok(Number((await service.unary("GetHost")).host.hostPageBytes) >= 4096);
+  const { tenants } = await service.unary("ListTenants");
+  assert.deepEqual(tenants.map((one) => one.tenant), ["default"]);
   const spec = { maximumBytes: 1 << 20 };
   await service.unary("CreatePartition", { partitionId: "p", spec });
   const { partition } = await service.unary("GetPartition", { partitionId: "p" });

@@ -188,6 +188,8 @@ def events(memories, stub):
 
 def operators(stub):
     assert stub.GetHost(admin_pb.GetHostRequest()).host.host_page_bytes >= 4096
+    tenants = stub.ListTenants(admin_pb.ListTenantsRequest()).tenants
+    assert [(one.tenant, one.state) for one in tenants] == [("default", admin_pb.TENANT_STATE_ACTIVE)]
     spec = admin_pb.PartitionSpec(maximum_bytes=1 << 20)
     made = stub.CreatePartition(admin_pb.CreatePartitionRequest(partition_id="p", spec=spec)).partition
     assert stub.GetPartition(admin_pb.GetPartitionRequest(partition_id="p")).partition == made

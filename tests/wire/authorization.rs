@@ -43,13 +43,14 @@ const WATCH: &str = "owner other watcher";
 const OPERATE: &str = "operator";
 
 /// Who may call; everybody else is told which role is missing.
-const TABLE: [(&str, &str); 52] = [
+const TABLE: [(&str, &str); 53] = [
     ("AdminService/CreatePartition", OPERATE),
     ("AdminService/DeletePartition", OPERATE),
     ("AdminService/Drain", OPERATE),
     ("AdminService/GetHost", OPERATE),
     ("AdminService/GetPartition", OPERATE),
     ("AdminService/ListPartitions", OPERATE),
+    ("AdminService/ListTenants", OPERATE),
     ("AdminService/Reload", OPERATE),
     ("EventService/WatchEvents", WATCH),
     ("HookService/AnswerGrowHook", DECIDE),

@@ -3,7 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use linmemd::client::proto::{ListTenantsRequest, Quota, TenantState};
 use linmemd::client::{Client, ConnectOptions};
+use linmemd::config;
 use tonic::codegen::tokio_stream::{self, StreamExt};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -11,7 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::contract::refused;
-use crate::harness::{House, connect, eventually, http_get, within};
+use crate::harness::{House, connect, eventually, http_get, pages, tenant, within};
 
 async fn channel(house: &House) -> Channel {
     Channel::from_shared(format!("http://{}", house.grpc())).unwrap().connect().await.unwrap()
@@ -139,4 +141,43 @@ async fn the_pages_say_their_state_and_nothing_else_and_have_versions() {
         assert!(page.contains(&format!("# TYPE {family} ")), "{family}");
     }
     house.stop().await;
+}
+
+#[tokio::test]
+async fn tenants_are_listed_in_order_with_their_state_and_what_they_have() {
+    let house = House::with(|config| {
+        let named = ["red", "default", "blue", "gone"];
+        config.tenants = named.map(|name| tenant(name, Some(4 << 16))).to_vec();
+        config.tenants[3].state = config::TenantState::Closed;
+    });
+    house.client_of("blue").await.create(Some("m"), pages(3)).await.unwrap();
+    let operator = house.client().await;
+    let mut listed = Vec::new();
+    let mut message = ListTenantsRequest { page_size: 3, page_token: String::new() };
+    for page in [3, 1] {
+        let answer = operator.list_tenants(message.clone()).await.unwrap();
+        assert_eq!(answer.tenants.len(), page);
+        listed.extend(answer.tenants);
+        message.page_token = answer.next_page_token;
+    }
+    assert!(message.page_token.is_empty());
+    assert_eq!(listed, operator.tenants().await.unwrap(), "however the pages are");
+    let said: Vec<_> = listed.iter().map(|one| (&*one.tenant, one.state())).collect();
+    let (active, closed) = (TenantState::Active, TenantState::Closed);
+    let all = [("blue", active), ("default", active), ("gone", closed), ("red", active)];
+    assert_eq!(said, all);
+    let quota = |place: usize, resource: &str| {
+        let quota = listed[place].quotas.iter().find(|quota| quota.resource == resource).unwrap();
+        (quota.used, quota.limit)
+    };
+    assert_eq!((quota(0, "memories").0, quota(3, "memories").0), (1, 0));
+    assert_eq!(quota(0, "committed_bytes"), (3 << 16, 4 << 16));
+    let own = house.client_of("red").await.server_info().await.unwrap().quotas;
+    let resources = |quotas: &[Quota]| -> Vec<_> {
+        quotas.iter().map(|quota: &Quota| quota.resource.clone()).collect()
+    };
+    assert_eq!(resources(&own), resources(&listed[3].quotas), "as the tenant itself is told");
+    let of_another_list = ListTenantsRequest { page_token: "00000000.m".to_owned(), page_size: 0 };
+    refused(operator.list_tenants(of_another_list).await, "PAGE_TOKEN_INVALID", &[]);
+    house.close().await;
 }

@@ -29,13 +29,14 @@ const OWNERS: [&str; 2] = [ONLY, ONLY];
 const TAKEN: [&str; 2] = ["MEMORY_EXISTS", "MEMORY_EXISTS"];
 const NO_MEMORY: [&str; 2] = ["-", "-"];
 
-const TABLE: [(&str, [&str; 2]); 52] = [
+const TABLE: [(&str, [&str; 2]); 53] = [
     ("AdminService/CreatePartition", NO_MEMORY),
     ("AdminService/DeletePartition", NO_MEMORY),
     ("AdminService/Drain", NO_MEMORY),
     ("AdminService/GetHost", NO_MEMORY),
     ("AdminService/GetPartition", NO_MEMORY),
     ("AdminService/ListPartitions", NO_MEMORY),
+    ("AdminService/ListTenants", NO_MEMORY),
     ("AdminService/Reload", NO_MEMORY),
     ("EventService/WatchEvents", NO_MEMORY),
     ("HookService/AnswerGrowHook", NO_MEMORY),

@@ -46,6 +46,7 @@ pub(super) fn admin() -> Vec<Vec<u8>> {
     let partition = v1::CreatePartitionRequest { partition_id: Some(name("q")), spec: Some(spec) };
     let get_partition = v1::GetPartitionRequest { partition_id: name("p") };
     let partitions = v1::ListPartitionsRequest { page_size: 1, ..Default::default() };
+    let tenants = v1::ListTenantsRequest { page_size: 1, ..Default::default() };
     let gone = v1::DeletePartitionRequest { partition_id: name("p"), allow_missing: false };
     let messages = vec![
         (kind("AnswerGrowHook") | admin::NEXT, first.encode_to_vec()),
@@ -65,6 +66,7 @@ pub(super) fn admin() -> Vec<Vec<u8>> {
         (kind("DeletePartition"), gone.encode_to_vec()),
         (kind("Reload"), v1::ReloadRequest { validate_only: false }.encode_to_vec()),
         (kind("Reload"), v1::ReloadRequest { validate_only: true }.encode_to_vec()),
+        (kind("ListTenants"), tenants.encode_to_vec()),
     ];
     let mut seeds = vec![all(&messages[..2]), all(&messages[11..15])];
     seeds.extend(each(&messages));

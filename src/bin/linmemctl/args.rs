@@ -137,6 +137,8 @@ pub(crate) enum Verb {
     Info(verbs::server::InfoArgs),
     /// Show the host (for operators).
     Host(verbs::server::HostArgs),
+    /// Who is in the config, and what each has (for operators).
+    Tenant(verbs::tenant::TenantArgs),
     /// Pools of budget with a minimum that is set aside (for operators).
     Partition(Box<verbs::partition::PartitionArgs>),
     /// Bytes kept beside memories, to be put into them.
@@ -297,6 +299,7 @@ mod tests {
             "linmemctl atomic m 8 add 1",
             "linmemctl volatile m 0 1page",
             "linmemctl nonvolatile m 0 1page",
+            "linmemctl tenant ls",
             "linmemctl partition create p --max 1GiB --min 64MiB --nodes 0,1 --allow blue",
             "linmemctl partition ls",
             "linmemctl partition rm p --if-exists",

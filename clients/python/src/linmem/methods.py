@@ -221,6 +221,9 @@ WATCH_EVENTS = _of(
 GET_HOST = _of("AdminService", "GetHost", admin.GetHostRequest, admin.GetHostResponse)
 RELOAD = _of("AdminService", "Reload", admin.ReloadRequest, admin.ReloadResponse)
 DRAIN = _of("AdminService", "Drain", admin.DrainRequest, admin.DrainResponse)
+LIST_TENANTS = _of(
+    "AdminService", "ListTenants", admin.ListTenantsRequest, admin.ListTenantsResponse
+)
 CREATE_PARTITION = _of(
     "AdminService", "CreatePartition", admin.CreatePartitionRequest, admin.CreatePartitionResponse
 )

@@ -19,7 +19,7 @@ pub(crate) use flat::flat;
 pub(crate) use hook::{hook, question};
 pub(crate) use memory::{memory, stats};
 pub(crate) use partition::partition;
-pub(crate) use server::{host, server_info};
+pub(crate) use server::{host, server_info, tenant};
 pub(crate) use verification::verification;
 
 use serde_json::{Value, json};

@@ -21,10 +21,26 @@ pub(crate) fn server_info(info: &proto::ServerInfo) -> Value {
         "limits": limits.as_ref().map(self::limits),
         "tenant": tenant,
         "roles": roles,
-        "quotas": quotas.iter().map(|one| json!({
-            "resource": one.resource, "limit": one.limit, "used": one.used,
-        })).collect::<Vec<_>>(),
+        "quotas": self::quotas(quotas),
     })
+}
+
+/// Who a tenant is, and what it has.
+pub(crate) fn tenant(tenant: &proto::Tenant) -> Value {
+    let proto::Tenant { tenant, state, quotas } = tenant;
+    json!({
+        "tenant": tenant,
+        "state": name(*state, proto::TenantState::as_str_name),
+        "quotas": self::quotas(quotas),
+    })
+}
+
+fn quotas(quotas: &[proto::Quota]) -> Value {
+    let quota = |one: &proto::Quota| {
+        let proto::Quota { resource, limit, used } = one;
+        json!({ "resource": resource, "limit": limit, "used": used })
+    };
+    quotas.iter().map(quota).collect()
 }
 
 /// What the host is and gives.

@@ -22,6 +22,7 @@ pub(crate) mod set;
 pub(crate) mod share;
 pub(crate) mod show;
 pub(crate) mod stats;
+pub(crate) mod tenant;
 pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod upload;
@@ -67,6 +68,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<(), CtlError> {
         Verb::Watch(args) => watch::run(args, session).await,
         Verb::Info(_) => server::info(session).await,
         Verb::Host(_) => server::host(session).await,
+        Verb::Tenant(args) => tenant::run(args, session).await,
         Verb::Partition(args) => partition::run(*args, session).await,
         Verb::Segment(args) => segment::run(args, session).await,
         Verb::Init(args) => segment::init(args, session).await,

@@ -120,7 +120,8 @@ fn quota(quota: &Quota) -> Vec<String> {
     vec![resource.clone(), amount(resource, *used), amount(resource, *limit)]
 }
 
-fn amount(name: &str, value: u64) -> String {
+/// A number in its unit, which is in its name.
+pub(crate) fn amount(name: &str, value: u64) -> String {
     match name.ends_with("_bytes") {
         _ if value == UNLIMITED => "unlimited".to_owned(),
         true => human(value),

@@ -276,6 +276,13 @@ class Client(Calls):
         answer = await self.call(methods.DRAIN, admin_service_pb2.DrainRequest())
         return answer.drain_limit.ToTimedelta()
 
+    async def tenants(self) -> AsyncIterator[admin_service_pb2.Tenant]:
+        """Describes tenants, and what each has and may have, in order of their names."""
+        request = admin_service_pb2.ListTenantsRequest()
+        async for page in pages_of(self, methods.LIST_TENANTS, request):
+            for one in page.tenants:
+                yield one
+
     async def create_partition(
         self, spec: admin_service_pb2.PartitionSpec, partition_id: str | None = None
     ) -> admin_service_pb2.Partition:
