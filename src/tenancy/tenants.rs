@@ -177,7 +177,7 @@ impl Tenants {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// All of them, in no order.
+    /// All of them, in order of their names.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Tenant>> {
         let all: Vec<_> = self.table().by_name.values().cloned().collect();
         all.into_iter()
