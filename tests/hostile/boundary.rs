@@ -94,13 +94,19 @@ fn name(prefix: &str, message: &DescriptorProto, into: &mut HashMap<String, Desc
     into.insert(name, message.clone());
 }
 
-/// What makes a request one that would do, as far as names say it.
+/// What makes a request one that would do, as far as names say it. What it opens for a time is open for the
+/// shortest, or memory would still be its tenant's by right when it is looked at.
 fn base(message: &DescriptorProto) -> Vec<u8> {
     let mut base = Vec::new();
     for field in &message.field {
         let value = match field.name() {
             "memory_id" | "source_memory_id" | "destination_memory_id" => MEMORY,
             "segment_id" | "set_id" | "view_id" | "hook_id" | "partition_id" => "x",
+            "ttl" => {
+                let a_second = raw(1, VARINT, &[1]);
+                base.extend(delimited(number(field), &a_second));
+                continue;
+            }
             _ => continue,
         };
         base.extend(delimited(number(field), value.as_bytes()));
