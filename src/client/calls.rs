@@ -2,8 +2,8 @@
 //!
 //! Its law: a method takes the RPC's own message, sets a request_id where the message has one and
 //! the caller gave none, repeats the call as `retry.rs` allows, and answers the resource inside the
-//! response. Short forms for the commonest calls stand at the end. Streams, segments
-//! and what is for operators are elsewhere.
+//! response. Short forms for the commonest calls stand at the end. Streams, segments and what is for
+//! operators are elsewhere.
 
 use std::future::Future;
 
@@ -14,7 +14,7 @@ use uuid::Builder;
 
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::memory_service_client::MemoryServiceClient;
 use crate::client::proto::{
     CreateMemoryRequest, DeleteMemoryRequest, DiscardMemoryRequest, FillMemoryRequest,
@@ -214,19 +214,17 @@ impl Client {
 
     /// Every memory that the selector matches, page by page.
     pub async fn list(&self, label_selector: &str) -> Result<Vec<Memory>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListMemoriesRequest {
-            label_selector: label_selector.to_owned(),
-            page_size: 1000,
-            ..Default::default()
-        };
-        loop {
-            let page = self.list_memories(message.clone()).await?;
-            all.extend(page.memories);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message = ListMemoriesRequest {
+                label_selector: label_selector.to_owned(),
+                page_size: PAGE_SIZE,
+                page_token,
+                ..Default::default()
+            };
+            let page = self.list_memories(message).await?;
+            Ok((page.memories, page.next_page_token))
+        })
+        .await
     }
 
     /// Short for [`Client::grow_memory`].
@@ -290,15 +288,29 @@ impl Client {
         self.delete_memory(DeleteMemoryRequest { memory_id, ..Default::default() }).await
     }
 
-    pub(super) async fn call<Q, R, Send, Sent>(
+    /// One call of the memories' service, repeated as `repeat` allows.
+    pub(super) async fn call<Q: Clone, R, Send, Sent>(
         &self,
         repeat: Repeat,
         message: Q,
         send: Send,
     ) -> Result<R, ClientError>
     where
-        Q: Clone,
         Send: Fn(Stub, Request<Q>) -> Sent,
+        Sent: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.repeated(repeat, message, |request| send(self.memory_service(), request)).await
+    }
+
+    /// One call of any service: each attempt over the next connection.
+    pub(super) async fn repeated<Q: Clone, R, Send, Sent>(
+        &self,
+        repeat: Repeat,
+        message: Q,
+        send: Send,
+    ) -> Result<R, ClientError>
+    where
+        Send: Fn(Request<Q>) -> Sent,
         Sent: Future<Output = Result<Response<R>, Status>>,
     {
         let mut attempts = Attempts::begin(self.retry(), self.deadline());
@@ -308,7 +320,7 @@ impl Client {
             // Only a call that may be repeated pays for a copy of its message.
             let copy = if attempts.is_last() { message.take() } else { message.clone() };
             let Some(copy) = copy else { return Err(ClientError::DeadlinePassed) };
-            match send(self.memory_service(), self.request_within(copy, left)).await {
+            match send(self.request_within(copy, left)).await {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => attempts.pause_after(status.into(), repeat).await?,
             }

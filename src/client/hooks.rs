@@ -13,14 +13,14 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::client::connect::Client;
 use crate::client::error::{ClientError, Retry};
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::hook_service_client::HookServiceClient;
 use crate::client::proto::{
     AnswerGrowHookRequest, AnswerGrowHookResponse, CreateGrowHookRequest, DeleteGrowHookRequest,
     GetGrowHookRequest, GrowAnswer, GrowHook, GrowQuestion, GrowVerdict, ListGrowHooksRequest,
     ListGrowHooksResponse, answer_grow_hook_response,
 };
-use crate::client::retry::{Attempts, Repeat};
+use crate::client::retry::Repeat;
 
 /// What a stream of answers hears.
 pub use answer_grow_hook_response::Message as Heard;
@@ -73,15 +73,12 @@ impl Client {
 
     /// All of them, page by page.
     pub async fn grow_hooks(&self) -> Result<Vec<GrowHook>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListGrowHooksRequest { page_size: 1_000, page_token: String::new() };
-        loop {
-            let page = self.list_grow_hooks(message.clone()).await?;
-            all.extend(page.hooks);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message = ListGrowHooksRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.list_grow_hooks(message).await?;
+            Ok((page.hooks, page.next_page_token))
+        })
+        .await
     }
 
     /// Ends a hook.
@@ -122,15 +119,7 @@ impl Client {
         Send: Fn(Stub, Request<Q>) -> Sent,
         Sent: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut attempts = Attempts::begin(self.retry(), self.deadline());
-        loop {
-            let left = attempts.start()?;
-            let request = self.request_within(message.clone(), left);
-            match send(self.hook_service(), request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => attempts.pause_after(status.into(), repeat).await?,
-            }
-        }
+        self.repeated(repeat, message, |request| send(self.hook_service(), request)).await
     }
 }
 

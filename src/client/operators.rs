@@ -11,13 +11,13 @@ use tonic::{Request, Response, Status};
 use crate::client::calls::without;
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::admin_service_client::AdminServiceClient;
 use crate::client::proto::{
     DrainRequest, DrainResponse, GetHostRequest, HostInfo, ListTenantsRequest, ListTenantsResponse,
     ReloadRequest, ReloadResponse, Tenant,
 };
-use crate::client::retry::{Attempts, Repeat};
+use crate::client::retry::Repeat;
 
 impl Client {
     /// What the host is and gives.
@@ -42,15 +42,12 @@ impl Client {
 
     /// All of them, page by page.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListTenantsRequest { page_size: 1_000, page_token: String::new() };
-        loop {
-            let page = self.list_tenants(message.clone()).await?;
-            all.extend(page.tenants);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message = ListTenantsRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.list_tenants(message).await?;
+            Ok((page.tenants, page.next_page_token))
+        })
+        .await
     }
 
     /// Begins the daemon's drain. Never repeated: a daemon that drains answers nothing else.
@@ -77,15 +74,7 @@ impl Client {
         Send: Fn(Stub, Request<Q>) -> Sent,
         Sent: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut attempts = Attempts::begin(self.retry(), self.deadline());
-        loop {
-            let left = attempts.start()?;
-            let request = self.request_within(message.clone(), left);
-            match send(self.admin_service(), request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => attempts.pause_after(status.into(), repeat).await?,
-            }
-        }
+        self.repeated(repeat, message, |request| send(self.admin_service(), request)).await
     }
 }
 

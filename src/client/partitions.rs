@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 use crate::client::calls::without;
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::admin_service_client::AdminServiceClient;
 use crate::client::proto::{
     CreatePartitionRequest, DeletePartitionRequest, GetPartitionRequest, ListPartitionsRequest,
@@ -53,15 +53,12 @@ impl Client {
 
     /// All of them, page by page; for operators.
     pub async fn partitions(&self) -> Result<Vec<Partition>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListPartitionsRequest { page_size: 1_000, page_token: String::new() };
-        loop {
-            let page = self.list_partitions(message.clone()).await?;
-            all.extend(page.partitions);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message = ListPartitionsRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.list_partitions(message).await?;
+            Ok((page.partitions, page.next_page_token))
+        })
+        .await
     }
 
     /// Ends a partition; for operators.

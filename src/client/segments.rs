@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::client::calls::{Stub, set_request_id, without};
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::{
     DropSegmentRequest, GetSegmentRequest, GetSegmentResponse, InitMemoryRequest,
     ListSegmentsRequest, ListSegmentsResponse, PutSegmentRequest, Segment,
@@ -63,15 +63,12 @@ impl Client {
 
     /// All of them, page by page.
     pub async fn segments(&self) -> Result<Vec<Segment>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListSegmentsRequest { page_size: 1_000, page_token: String::new() };
-        loop {
-            let page = self.list_segments(message.clone()).await?;
-            all.extend(page.segments);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message = ListSegmentsRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.list_segments(message).await?;
+            Ok((page.segments, page.next_page_token))
+        })
+        .await
     }
 
     /// Puts a part of a segment into a memory.

@@ -5,7 +5,7 @@
 use crate::client::calls::{Stub, set_request_id, without};
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::{
     CreateMemorySetRequest, DeleteMemorySetRequest, GetMemorySetRequest, ListMemorySetsRequest,
     ListMemorySetsResponse, MemorySet,
@@ -51,15 +51,12 @@ impl Client {
 
     /// All of them, page by page.
     pub async fn memory_sets(&self) -> Result<Vec<MemorySet>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListMemorySetsRequest { page_size: 1_000, page_token: String::new() };
-        loop {
-            let page = self.list_memory_sets(message.clone()).await?;
-            all.extend(page.memory_sets);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message = ListMemorySetsRequest { page_size: PAGE_SIZE, page_token };
+            let page = self.list_memory_sets(message).await?;
+            Ok((page.memory_sets, page.next_page_token))
+        })
+        .await
     }
 
     /// Ends a set and every memory of it that is still there.

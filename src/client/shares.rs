@@ -5,7 +5,7 @@
 use crate::client::calls::{Stub, without};
 use crate::client::connect::Client;
 use crate::client::error::ClientError;
-use crate::client::pages::turn;
+use crate::client::pages::{PAGE_SIZE, every};
 use crate::client::proto::{
     ListSharesRequest, ListSharesResponse, Memory, MountShareRequest, RevokeShareRequest, Share,
     ShareDirection, ShareMemoryRequest,
@@ -36,19 +36,13 @@ impl Client {
 
     /// All of them, page by page.
     pub async fn shares(&self, direction: ShareDirection) -> Result<Vec<Share>, ClientError> {
-        let mut all = Vec::new();
-        let mut message = ListSharesRequest {
-            direction: direction.into(),
-            page_size: 1_000,
-            page_token: String::new(),
-        };
-        loop {
-            let page = self.list_shares(message.clone()).await?;
-            all.extend(page.shares);
-            if !turn(&mut message.page_token, page.next_page_token)? {
-                return Ok(all);
-            }
-        }
+        every(|page_token| async move {
+            let message =
+                ListSharesRequest { direction: direction.into(), page_size: PAGE_SIZE, page_token };
+            let page = self.list_shares(message).await?;
+            Ok((page.shares, page.next_page_token))
+        })
+        .await
     }
 
     /// Gives a share a name among the tenant's memories; the server's choice where there is none.

@@ -247,9 +247,9 @@ pub(crate) fn page_size(asked: u32) -> usize {
     }
 }
 
-/// The token of the page after `last`, of a list by this selector.
-pub(crate) fn page_token(selector: &str, last: &MemoryId) -> String {
-    format!("{}.{last}", fingerprint(selector))
+/// The token of the page after `last`, of a list by this selector; none where that was the last of all.
+pub(crate) fn page_token(selector: &str, last: Option<&MemoryId>) -> String {
+    last.map(|last| format!("{}.{last}", fingerprint(selector))).unwrap_or_default()
 }
 
 /// Where a page of a list by this selector begins.

@@ -46,9 +46,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let held = room(call, hooks.iter().map(of).sum())?;
     let last = hooks.last().filter(|_| more);
     let response = v1::ListGrowHooksResponse {
-        next_page_token: last
-            .map(|last| convert::page_token(OF_HOOKS, &last.id))
-            .unwrap_or_default(),
+        next_page_token: convert::page_token(OF_HOOKS, last.map(|last| &last.id)),
         hooks: hooks.iter().map(message).collect(),
     };
     Ok(Reply::Message(frame(&response), held))

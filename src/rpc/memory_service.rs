@@ -284,9 +284,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     });
     let response = v1::ListMemoriesResponse {
         memories: memories.collect(),
-        next_page_token: next
-            .map(|last| convert::page_token(&request.label_selector, &last))
-            .unwrap_or_default(),
+        next_page_token: convert::page_token(&request.label_selector, next.as_ref()),
     };
     Ok(Reply::Message(frame(&response), held))
 }

@@ -48,9 +48,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let (partitions, more) = registry.partitions.list(after.as_ref(), most);
     let (last, children) = (partitions.last().filter(|_| more), registry.partitions.children());
     answer(&v1::ListPartitionsResponse {
-        next_page_token: last
-            .map(|last| convert::page_token(OF_PARTITIONS, &last.id))
-            .unwrap_or_default(),
+        next_page_token: convert::page_token(OF_PARTITIONS, last.map(|last| &last.id)),
         partitions: partitions.iter().map(|one| message(one, children.get(&one.id))).collect(),
     })
 }

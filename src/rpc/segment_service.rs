@@ -84,9 +84,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     listed(
         call,
         &v1::ListSegmentsResponse {
-            next_page_token: last
-                .map(|last| convert::page_token(OF_SEGMENTS, &last.id))
-                .unwrap_or_default(),
+            next_page_token: convert::page_token(OF_SEGMENTS, last.map(|last| &last.id)),
             segments: segments.iter().map(|segment| message(segment, may_read)).collect(),
         },
     )

@@ -44,9 +44,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     listed(
         call,
         &v1::ListMemorySetsResponse {
-            next_page_token: last
-                .map(|last| convert::page_token(OF_SETS, &last.id))
-                .unwrap_or_default(),
+            next_page_token: convert::page_token(OF_SETS, last.map(|last| &last.id)),
             memory_sets: sets.iter().map(|set| message(call, set, false)).collect(),
         },
     )

@@ -59,7 +59,7 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
     let (shares, next) = access.shares(which, after.as_ref(), most, call.occasion.now);
     let own = &access.tenant().namespace.name;
     let shares = shares.iter().map(|share| message(share, share.owner == *own)).collect();
-    let next_page_token = next.map(|last| convert::page_token(of, &last)).unwrap_or_default();
+    let next_page_token = convert::page_token(of, next.as_ref());
     listed(call, &v1::ListSharesResponse { shares, next_page_token })
 }
 

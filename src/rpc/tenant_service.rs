@@ -25,9 +25,10 @@ pub(crate) async fn list(call: &Call, body: Body) -> Result<Reply, Refusal> {
         let (tenants, more) = server.tenants.list(after.as_ref(), most);
         let last = tenants.last().filter(|_| more);
         v1::ListTenantsResponse {
-            next_page_token: last
-                .map(|last| convert::page_token(OF_TENANTS, &last.tenant.namespace.name))
-                .unwrap_or_default(),
+            next_page_token: convert::page_token(
+                OF_TENANTS,
+                last.map(|last| &last.tenant.namespace.name),
+            ),
             tenants: tenants.iter().map(message).collect(),
         }
     };
