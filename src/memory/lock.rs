@@ -33,8 +33,16 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
-/// Who waits, in order. Absent while nobody does, in eight bytes: most memories are never waited for.
-type Queue = Option<Box<VecDeque<Arc<Waiter>>>>;
+/// Who waits. Absent while nobody does, in eight bytes: most memories are never waited for.
+type Queue = Option<Box<Line>>;
+
+/// Those who wait, in order, and those who have gone away and are not taken out yet: each costs its share of
+/// one pass over the line, wherever it stood.
+#[derive(Default)]
+struct Line {
+    waiters: VecDeque<Arc<Waiter>>,
+    gone: usize,
+}
 
 /// A value that many may read or one may change.
 pub struct Locked<T> {
@@ -112,7 +120,7 @@ impl<T> Locked<T> {
 
     fn enqueue(&self, kind: Kind, room: usize, waker: &Waker) -> Result<Arc<Waiter>, QueueFull> {
         let mut queue = lock(&self.queue);
-        if queue.as_ref().map_or(0, |waiters| waiters.len()) >= room {
+        if queue.as_ref().map_or(0, |line| line.len()) >= room {
             return Err(QueueFull);
         }
         let waiter =
@@ -120,7 +128,7 @@ impl<T> Locked<T> {
         // From here on every arrival queues. Who releases after this sees QUEUED and grants; who
         // released before it is seen by the grant below.
         self.word.fetch_or(QUEUED, Ordering::AcqRel);
-        queue.get_or_insert_default().push_back(Arc::clone(&waiter));
+        queue.get_or_insert_default().waiters.push_back(Arc::clone(&waiter));
         let woken = self.grant(&mut queue);
         drop(queue);
         wake(woken);
@@ -130,8 +138,8 @@ impl<T> Locked<T> {
     /// Gives the lock to as many as may have it, from the front. Needs the queue, and QUEUED set.
     fn grant(&self, queue: &mut Queue) -> Vec<Waker> {
         let mut woken = Vec::new();
-        while let Some(waiters) = queue
-            && let Some(front) = waiters.front()
+        while let Some(line) = queue
+            && let Some(front) = line.first()
         {
             let word = self.word.load(Ordering::Acquire);
             match front.kind {
@@ -143,7 +151,7 @@ impl<T> Locked<T> {
             {
                 woken.push(waker);
             }
-            waiters.pop_front();
+            line.waiters.pop_front();
         }
         *queue = None;
         self.word.fetch_and(!QUEUED, Ordering::AcqRel);
@@ -171,18 +179,44 @@ impl<T> Locked<T> {
     /// Takes a waiter out, wherever it stands.
     fn abandon(&self, waiter: &Arc<Waiter>) {
         let mut queue = lock(&self.queue);
-        if matches!(*lock(&waiter.slot), Slot::Granted) {
+        let was = mem::replace(&mut *lock(&waiter.slot), Slot::Gone);
+        if matches!(was, Slot::Granted) {
             drop(queue);
             self.release(waiter.kind);
             return;
         }
-        if let Some(waiters) = &mut *queue {
-            waiters.retain(|other| !Arc::ptr_eq(other, waiter));
+        if let Some(line) = &mut *queue {
+            line.one_has_gone();
         }
         // A writer that waited at the front may have held up readers.
         let woken = self.grant(&mut queue);
         drop(queue);
         wake(woken);
+    }
+}
+
+impl Line {
+    /// How many wait.
+    fn len(&self) -> usize {
+        self.waiters.len().saturating_sub(self.gone)
+    }
+
+    /// Who waits at the front.
+    fn first(&mut self) -> Option<&Arc<Waiter>> {
+        while self.waiters.front().is_some_and(|front| front.has_gone()) {
+            self.waiters.pop_front();
+            self.gone = self.gone.saturating_sub(1);
+        }
+        self.waiters.front()
+    }
+
+    /// One of those in line waits no longer. Once they are half of it, they are taken out.
+    fn one_has_gone(&mut self) {
+        self.gone = self.gone.saturating_add(1);
+        if self.gone > self.waiters.len() / 2 {
+            self.waiters.retain(|waiter| !waiter.has_gone());
+            self.gone = 0;
+        }
     }
 }
 
@@ -241,6 +275,14 @@ struct Waiter {
 enum Slot {
     Waiting(Option<Waker>),
     Granted,
+    /// Whoever waited has gone away.
+    Gone,
+}
+
+impl Waiter {
+    fn has_gone(&self) -> bool {
+        matches!(*lock(&self.slot), Slot::Gone)
+    }
 }
 
 struct Acquire<R, T> {

@@ -235,3 +235,40 @@ async fn many_tasks_that_come_wait_and_go_keep_the_value_whole() {
     }
     assert_eq!(*try_write(&owner).unwrap(), written.load(Ordering::Relaxed));
 }
+
+#[test]
+fn of_a_long_line_those_who_stay_are_served_in_order_wherever_the_others_stood() {
+    let owner = owner();
+    let held = try_write(&owner).unwrap();
+    let mut line: Vec<_> = (0..1_000)
+        .map(|_| {
+            let mut wait = Locked::write(Arc::clone(&owner), inside, 1_000);
+            queue(&mut wait);
+            Some(wait)
+        })
+        .collect();
+    let mut full = Locked::write(Arc::clone(&owner), inside, 1_000);
+    assert!(matches!(poll(&mut full), Poll::Ready(Err(QueueFull))));
+    // From the middle outwards, but for every hundredth.
+    for step in 0..500 {
+        for place in [499 - step, 500 + step] {
+            if place % 100 != 0 {
+                line[place] = None;
+            }
+        }
+    }
+    let mut stay: Vec<_> = line.into_iter().flatten().collect();
+    let mut tenth = Locked::write(Arc::clone(&owner), inside, 10);
+    assert!(matches!(poll(&mut tenth), Poll::Ready(Err(QueueFull))), "so many are left");
+    let mut last = Locked::write(Arc::clone(&owner), inside, 11);
+    queue(&mut last);
+    drop(held);
+    stay.push(last);
+    for place in 0..stay.len() {
+        let (first, rest) = stay[place..].split_first_mut().unwrap();
+        let guard = have(first).unwrap();
+        assert!(rest.iter_mut().all(|wait| poll(wait).is_pending()), "{place} is alone");
+        drop(guard);
+    }
+    assert!(try_write(&owner).is_some());
+}

@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use crate::error::Failure;
 use crate::registry::counter::Full;
 use crate::registry::gate::Gate;
+use crate::registry::lifecycle;
 use crate::registry::namespace::Namespace;
 use crate::registry::operations::bytes::{reading, settled};
 use crate::registry::operations::hand;
@@ -140,14 +141,24 @@ impl Registry {
             let range = waitable(&record, address, expected.width())
                 // What is gone has no size to be measured by.
                 .map_err(|failure| if record.has_ended() { record.not_found() } else { failure })?;
-            let mut reading = reading(Arc::clone(&record), &gate).await?;
+            let (mut reading, seat) = match lifecycle::read_now(Arc::clone(&record)) {
+                Some(reading) => (reading, None),
+                // Who stands in line for the memory waits already.
+                None => {
+                    let seat = seats.take(1).map_err(too_many)?;
+                    (reading(Arc::clone(&record), &gate).await?, Some(seat))
+                }
+            };
             let mut found = Vec::new();
             let read = hand(reading.memory()).map(|mut memory| memory.read(range, &mut found));
             settled(&record, read)?;
             if !expected.is(&found) {
                 return Ok(Waited::NotEqual);
             }
-            let seat = seats.take(1).map_err(too_many)?;
+            let seat = match seat {
+                Some(seat) => seat,
+                None => seats.take(1).map_err(too_many)?,
+            };
             let parked = waiters.park(record.uid, address, || record.is_over());
             drop(reading);
             match parked {
