@@ -218,7 +218,7 @@ impl Watcher {
         let reading = Reading {
             share: look.fullest.millionths(),
             promised: self.promised(),
-            is_told: matches!(look.sign, Some(Sign::Events | Sign::Stalls)),
+            is_told: look.is_told,
             gives,
         };
         let before = self.ladder.step();

@@ -8,7 +8,7 @@
 //!
 //! Law: what can tell by itself only shortens the wait; each look reads what there is, so that a host
 //! where nothing tells is looked at as well, and a test's files are enough. What cannot be read is
-//! noted at the start, and never guessed. Pages of files that the kernel would give up first are not
+//! noted at the start, and never guessed; where there is no descriptor to read with, all is as it was. Pages of files that the kernel would give up first are not
 //! counted as used. Frees nothing. The time of a look comes in as an argument.
 
 use std::fmt;
@@ -60,10 +60,12 @@ impl Sign {
 }
 
 /// What a look found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// What told of pressure, if anything did.
+    /// What told of pressure, if anything did: use first.
     pub sign: Option<Sign>,
+    /// Whether events or stalls told of it, whatever is used.
+    pub is_told: bool,
     /// How much more is used than should be.
     pub over: ByteCount,
     /// How much more can be used before it is too much.
@@ -105,6 +107,8 @@ pub struct Pressure {
     stalled: (Instant, u64),
     /// When stalls were told of last, and whether that has been seen.
     told: Option<(Instant, bool)>,
+    /// What the last look found that saw anything.
+    last: Look,
 }
 
 #[derive(Debug)]
@@ -191,6 +195,7 @@ impl Pressure {
             events: 0,
             stalled: (now, 0),
             told: None,
+            last: Look::default(),
         };
         pressure.ask_to_be_told();
         pressure
@@ -242,8 +247,11 @@ impl Pressure {
         self.told = None;
     }
 
-    /// Looks.
+    /// Looks. Without a descriptor to look with, what was seen last is still so, and nothing has happened.
     pub fn look(&mut self, now: Instant) -> Look {
+        if let Err(libc::EMFILE | libc::ENFILE) = self.kernel.read_file(Path::new(MEMINFO)) {
+            return Look { sign: None, is_told: false, ..self.last };
+        }
         let (fullest, over, room) = self.distance();
         let events = self.count_events();
         let more_events = events > std::mem::replace(&mut self.events, events);
@@ -255,7 +263,8 @@ impl Pressure {
         } else {
             stalls.then_some(Sign::Stalls)
         };
-        Look { sign, over, room, fullest }
+        self.last = Look { sign, is_told: more_events || stalls, over, room, fullest };
+        self.last
     }
 
     /// Waits until something tells of pressure, `bell` can be read, or the time is over.

@@ -209,3 +209,42 @@ fn the_fullest_limit_is_told_by_its_use_less_what_the_kernel_would_give_up_first
     assert_eq!(full(u64::MAX, u64::MAX).millionths(), 1_000_000);
     assert_eq!(full(1, 0).millionths(), 0, "what has no limit is not full");
 }
+
+#[test]
+fn a_limit_that_is_reached_is_told_of_however_much_is_used() {
+    let mut host = Host::new("0::/a/b\n", V2)
+        .with(format!("{TWO}/memory.max"), 100 * MIB)
+        .with(format!("{TWO}/memory.current"), 95 * MIB)
+        .with(format!("{TWO}/memory.stat"), "inactive_file 0\n")
+        .with(format!("{TWO}/memory.events"), "max 1\n");
+    let mut pressure = host.watch();
+    let mut look = |host: &Host| {
+        let look = pressure.look(host.begun);
+        (look.sign, look.is_told)
+    };
+    assert_eq!(look(&host), (Some(Sign::Usage), false));
+    host.set(format!("{TWO}/memory.events"), "max 2\n");
+    assert_eq!(look(&host), (Some(Sign::Usage), true));
+    host.set(format!("{TWO}/memory.current"), MIB);
+    host.set(format!("{TWO}/memory.events"), "max 3\n");
+    assert_eq!(look(&host), (Some(Sign::Events), true));
+    assert_eq!(look(&host), (None, false));
+}
+
+#[test]
+fn without_descriptors_it_is_as_it_was_and_nothing_has_happened_since() {
+    let mut host = Host::new("0::/a/b\n", V2)
+        .with(format!("{TWO}/memory.max"), 100 * MIB)
+        .with(format!("{TWO}/memory.current"), 95 * MIB)
+        .with(format!("{TWO}/memory.stat"), "inactive_file 0\n")
+        .with(format!("{TWO}/memory.events"), "max 9\n");
+    let mut pressure = host.watch();
+    let seen = pressure.look(host.begun);
+    host.set(format!("{TWO}/memory.current"), MIB);
+    for errno in [libc::EMFILE, libc::ENFILE] {
+        host.kernel.fail_call(Call::ReadFile, errno, 1);
+        assert_eq!(pressure.look(host.begun), Look { sign: None, ..seen });
+    }
+    let after = pressure.look(host.begun);
+    assert_eq!((after.sign, after.is_told, after.over.get()), (None, false, 0));
+}
