@@ -213,7 +213,7 @@
 //!   others a share of they go on using: a share's right is its giving, not its giver's credentials, and
 //!   closing takes back nothing that could not be given again. Leaving a tenant out ends all of its shares.
 //! - A hook of the config that a reload changes is another one: its streams end, and what it was asked goes
-//!   on without it. One that is the same keeps them. A tenant's own of the same name refuses the reload.
+//!   on without it. One that is the same keeps them. A tenant's own of the same name ends.
 //! - A drain does not wait for watches. A watch holds 16 KiB of the in-flight budgets and a place among
 //!   its tenant's running calls for as long as it is open.
 //! - Our client takes up a lost watch with the first event that it has not given out. What is compacted

@@ -42,10 +42,10 @@ fn main() -> ExitCode {
         if let Some(kept_out) = original.as_ref().and_then(config_file::Original::kept_out) {
             return Err(vec![kept_out]);
         }
-        let file = file.as_deref();
-        file.map_or(Ok(()), config_file::examine)
-            .map_err(|untrusted| vec![untrusted.to_string()])?;
-        let loaded = config::load(file, environment.iter().cloned(), &layer);
+        let read = |path| config_file::read(path).map(|read| (path, read));
+        let file = file.as_deref().map(read).transpose();
+        let file = file.map_err(|untrusted| vec![untrusted.to_string()])?;
+        let loaded = config::load_read(file, environment.iter().cloned(), &layer);
         loaded.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     let loaded: Loaded = match load() {

@@ -44,6 +44,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 
 pub use crate::config::confinement::{Confinement, Measure, Seccomp};
@@ -107,9 +108,21 @@ pub fn load(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &FlagLayer,
 ) -> Result<Loaded, Mistakes> {
+    load_read(file.map(|path| (path, std::fs::read_to_string(path))), environment, flags)
+}
+
+/// The same of a file that has been read, or could not be.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_read(
+    file: Option<(&Path, io::Result<String>)>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &FlagLayer,
+) -> Result<Loaded, Mistakes> {
     let mut draft = Draft::of_defaults();
-    if let Some(path) = file {
-        match std::fs::read_to_string(path) {
+    if let Some((path, read)) = file {
+        match read {
             Ok(text) => file::lay(&mut draft, path, &text),
             Err(error) => {
                 let origin = Origin::File { path: path.to_owned(), line: 0 };

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -44,12 +44,31 @@ impl fmt::Display for Untrusted {
     }
 }
 
-/// Looks at a file that is there; what cannot be opened is for who reads it to tell.
+/// What is in a file that may be trusted: the very file that was looked at, whatever takes its name
+/// meanwhile.
 ///
 /// # Errors
 /// [`Untrusted`]: who else may change it, and what to do.
+pub fn read(path: &Path) -> Result<io::Result<String>, Untrusted> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(error)),
+    };
+    judge(path, &file)?;
+    let mut text = String::new();
+    // A file by itself would be asked for its position first, which the thread that reloads may not.
+    Ok(file.take(u64::MAX).read_to_string(&mut text).map(|_length| text))
+}
+
+/// Looks at a file that is there; what cannot be opened is for who reads it to tell.
+///
+/// # Errors
+/// As [`read`].
 pub fn examine(path: &Path) -> Result<(), Untrusted> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+    File::open(path).map_or(Ok(()), |file| judge(path, &file))
+}
+
+fn judge(path: &Path, file: &File) -> Result<(), Untrusted> {
     let Ok(metadata) = file.metadata() else { return Ok(()) };
     if !metadata.is_file() {
         return Ok(());
@@ -59,8 +78,7 @@ pub fn examine(path: &Path) -> Result<(), Untrusted> {
         return untrusted(Why::Writable { mode: metadata.mode() & 0o7777 });
     }
     // Mounted read-only it is the word of whoever mounted it: in a container users are others.
-    let read_only =
-        || fstatvfs(&file).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
+    let read_only = || fstatvfs(file).is_ok_and(|mount| mount.flags().contains(FsFlags::ST_RDONLY));
     if metadata.uid() != 0 && metadata.uid() != own_user() && !read_only() {
         return untrusted(Why::Foreign { owner: metadata.uid() });
     }

@@ -72,7 +72,7 @@ struct Shared {
     wanted: Wanted,
     /// Those of the config that are read again.
     files: Vec<PathBuf>,
-    programs: BTreeMap<Role, Program>,
+    programs: BTreeMap<Role, Result<Program, OsError>>,
     progress: Mutex<Progress>,
     entered: Condvar,
 }
@@ -107,7 +107,7 @@ impl Confinement {
             Seccomp::Log => Some(Refusal::Log),
             Seccomp::Off => None,
         };
-        let program = |role: Role| Some((role, Program::of(&role.allowed(), refusal?).ok()?));
+        let program = |role: Role| Some((role, Program::of(&role.allowed(), refusal?)));
         Self(Some(Arc::new(Shared {
             confiner,
             files: read_later(config, config_file),
@@ -166,7 +166,8 @@ impl Confinement {
     pub fn enter(&self, role: Role) {
         let Some(shared) = &self.0 else { return };
         let outcome = match shared.programs.get(&role) {
-            Some(program) => shared.confiner.filter(program),
+            Some(Ok(program)) => shared.confiner.filter(program),
+            Some(Err(none)) => Err(*none),
             None => Ok(()),
         };
         let mut progress = shared.progress();

@@ -24,7 +24,7 @@ use crate::config::{Change, Config, Loaded};
 use crate::daemon::credentials::{Credentials, Fresh};
 use crate::daemon::listeners::listeners;
 use crate::daemon::start::Addresses;
-use crate::daemon::{compose, hooks, logging};
+use crate::daemon::{compose, config_file, hooks, logging};
 use crate::error::Failure;
 use crate::metrics::Metrics;
 use crate::registry::{Gate, Limits as AccountLimits};
@@ -230,6 +230,11 @@ impl Reloader {
                 return Err(Refused::ForIt(mistakes));
             }
         };
+        for issuer in &config.jwt_issuers {
+            if let Err(untrusted) = config_file::examine(&issuer.jwks_file) {
+                tracing::warn!(%untrusted, "whoever may write a key set decides who calls");
+            }
+        }
         let in_force = InForce::of(&config, &self.addresses);
         let reloaded = Reloaded {
             changes: changes

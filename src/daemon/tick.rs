@@ -50,7 +50,9 @@ impl Tick {
     fn run(&mut self, orders: &Receiver<ReloadWish>) {
         let mut kept_up = Instant::now();
         loop {
-            match orders.recv_timeout(self.reloader.config.lease.sweep_interval) {
+            let config = &self.reloader.config;
+            let pause = config.lease.sweep_interval.min(config.tls.reload_interval);
+            match orders.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
                 Ok(wish) => {

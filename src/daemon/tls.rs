@@ -133,17 +133,27 @@ impl Tls {
             let current = self.current();
             (!Arc::ptr_eq(&current.config, made_with)).then(|| current.verifier.clone())
         });
-        Peer::Certificate(certificate(own, &standing).unwrap_or_else(|| Certificate {
+        let mut certificate = certificate(own, &standing).unwrap_or_else(|| Certificate {
             uris: Vec::new(),
             dns: Vec::new(),
             not_after: SystemTime::UNIX_EPOCH,
             standing,
-        }))
+        });
+        if let Some(end) = first_end(chain.get(1..).unwrap_or_default(), SystemTime::now()) {
+            certificate.not_after = certificate.not_after.min(end);
+        }
+        Peer::Certificate(certificate)
     }
 
     fn current(&self) -> std::sync::RwLockReadGuard<'_, Current> {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When the first of these runs out, of those that have not: what has was not needed.
+fn first_end(chain: &[CertificateDer<'_>], now: SystemTime) -> Option<SystemTime> {
+    let end = |der: &CertificateDer<'_>| ends(&X509Certificate::from_der(der).ok()?.1);
+    chain.iter().filter_map(end).filter(|end| *end > now).min()
 }
 
 fn certificate(der: &CertificateDer<'_>, standing: &Standing) -> Option<Certificate> {
@@ -267,4 +277,28 @@ fn items<T: PemObject>(
         return Err(refused(key, &path, "holds nothing of the kind, in PEM".to_owned()));
     }
     Ok(items)
+}
+
+#[cfg(all(test, not(linmemd_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_came_with_a_certificate_the_first_to_run_out_counts_and_what_has_run_out_does_not() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let until = |year| {
+            let mut params = rcgen::CertificateParams::default();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            params.self_signed(&key).unwrap().der().clone()
+        };
+        let at = |year: u64| {
+            let days = (year - 1970) * 365 + (year - 1969) / 4;
+            SystemTime::UNIX_EPOCH + Duration::from_secs(days * 24 * 60 * 60)
+        };
+        let chain = [until(2050), until(2030), until(2040)];
+        assert_eq!(first_end(&chain, at(2026)), Some(at(2030)));
+        assert_eq!(first_end(&chain, at(2035)), Some(at(2040)));
+        assert_eq!(first_end(&chain, at(2050)), None);
+        assert_eq!(first_end(&[], at(2026)), None);
+    }
 }

@@ -74,7 +74,8 @@ fn folder_of(path: &Path) -> &Path {
 /// The path, and the folder that would be made for it.
 fn place(asked: &Path) -> io::Result<(PathBuf, Option<PathBuf>)> {
     let folder = folder_of(asked);
-    let mode = fs::metadata(folder)?.mode();
+    let there = fs::metadata(folder)?;
+    let mode = there.mode();
     if mode & 0o002 == 0 {
         return Ok((asked.to_owned(), None));
     }
@@ -82,6 +83,15 @@ fn place(asked: &Path) -> io::Result<(PathBuf, Option<PathBuf>)> {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             "anybody may take names away in this folder (it has no sticky bit); name another",
+        ));
+    }
+    if ![0, own_user()].contains(&there.uid()) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "user {}, whose this folder is, may take names away in it; name another",
+                there.uid()
+            ),
         ));
     }
     let own = folder.join(format!("linmemd-{}", own_user()));
@@ -207,6 +217,17 @@ mod tests {
         let loose = folder(0o777);
         let error = bind(&loose.path().join("l")).unwrap_err();
         assert!(error.to_string().contains("sticky"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_everybodys_that_is_another_users_is_refused_by_name() {
+        let shared = folder(0o1777);
+        if std::os::unix::fs::chown(shared.path(), Some(12_345), None).is_err() {
+            // Only root can have it look so.
+            return;
+        }
+        let error = bind(&shared.path().join("l")).unwrap_err();
+        assert!(error.to_string().contains("user 12345, whose this folder is"), "{error}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Authority {
         config.tls.key = Some(self.path("key.pem"));
         config.tls.client_ca = Some(self.path("ca.pem"));
         config.tls.reload_interval = Duration::from_millis(20);
-        config.lease.sweep_interval = Duration::from_millis(10);
+        config.lease.sweep_interval = Duration::from_secs(3_600);
     }
 
     pub(crate) fn options(&self, house: &House, shown: Option<&Shown>) -> ConnectOptions {

@@ -83,7 +83,7 @@ impl Issuer {
             change(config);
             config.tenants = vec![tenant("default", None), tenant("blue", None)];
             config.tls.reload_interval = Duration::from_millis(20);
-            config.lease.sweep_interval = Duration::from_millis(10);
+            config.lease.sweep_interval = Duration::from_secs(3_600);
             config.jwt_issuers = vec![JwtIssuer {
                 issuer: ISSUER.to_owned(),
                 audience: "linmemd".to_owned(),

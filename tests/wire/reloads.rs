@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use linmemd::client::proto::{ConfigChange, ConfigChangeKind, ReloadResponse};
+use linmemd::client::proto::{ConfigChange, ConfigChangeKind, MemorySpec, ReloadResponse};
 use linmemd::client::{Client, ClientError, Failure};
 use linmemd::config::{self, Config, FlagLayer, Identity, Loaded, Tenant};
 use linmemd::token::Token;
@@ -318,10 +318,11 @@ async fn a_daemon_that_reads_no_config_says_that_it_cannot_reload() {
 }
 
 #[tokio::test]
-async fn the_configs_hooks_go_by_the_last_reload_and_a_tenants_own_stay() {
+async fn the_configs_hooks_go_by_the_last_reload_and_a_tenants_own_of_other_names_stay() {
     let it = Reloading::with(|_| {}).await;
     let own = it.house.client().await;
-    own.create(Some("m"), pages(1)).await.unwrap();
+    let spec = MemorySpec { maximum_pages: Some(9), ..pages(1) };
+    own.create(Some("m"), spec).await.unwrap();
     let hook = |config: &mut Config, name: &str, tenant: Option<&str>| {
         config.hooks.push(config::Hook {
             name: name.to_owned(),
@@ -341,8 +342,10 @@ async fn the_configs_hooks_go_by_the_last_reload_and_a_tenants_own_stay() {
         ..Default::default()
     };
     own.hook_service().create_grow_hook(own.request(request)).await.unwrap();
-    it.write(|config| hook(config, "mine", None));
-    it.is_refused(&[&["[[hook]] of tenant \"default\"", "mine"]]).await;
+    // What a tenant has made of that name is not in the config's way.
+    it.to(|config| hook(config, "mine", None)).await;
+    let denied: [(&str, &dyn std::fmt::Display); 2] = [("cause", &"ABSENT"), ("hook_id", &"mine")];
+    refused(own.grow("m", 1).await, "GROW_DENIED", &denied);
     it.house.stop().await;
 }
 

@@ -86,7 +86,8 @@ impl Board {
         if self.hooks.contains_key(&hook.id) {
             return Err(Failure::HookExists { hook_id: hook.id.clone() });
         }
-        within("hooks", MAX_HOOKS, self.hooks.len())?;
+        let own = self.hooks.values().filter(|hook| !hook.configured).count();
+        within("hooks", MAX_HOOKS, own)?;
         self.hooks.insert(hook.id.clone(), hook);
         Ok(())
     }

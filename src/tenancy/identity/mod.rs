@@ -147,7 +147,8 @@ pub struct Identities {
     by_dns: HashMap<String, Arc<Identity>>,
     by_token: HashMap<[u8; 32], (TokenHash, Arc<Identity>)>,
     by_uid: HashMap<u32, Arc<Identity>>,
-    by_claim: HashMap<String, Vec<(String, String, Arc<Identity>)>>,
+    /// By the issuer, the claim's name and what it says.
+    by_claim: HashMap<String, HashMap<String, HashMap<String, Arc<Identity>>>>,
     issuers: Vec<Issuer>,
     unasked: Unasked,
 }
@@ -192,10 +193,7 @@ impl Identities {
                 }
                 Credential::Jwt { issuer, claim, value } => {
                     let of_issuer = all.by_claim.entry(issuer).or_default();
-                    let same = |one: &&(String, String, _)| one.0 == claim && one.1 == value;
-                    let before = of_issuer.iter().find(same).map(|one| Arc::clone(&one.2));
-                    of_issuer.push((claim, value, identity));
-                    before
+                    of_issuer.entry(claim).or_default().insert(value, identity)
                 }
             };
             if let Some(first) = before {
@@ -266,9 +264,8 @@ impl Identities {
             Unclaimed::Expired => Denied::verified(Failure::CredentialsExpired),
             Unclaimed::Refused => Denied::verified(Failure::CredentialsRefused),
         })?;
-        let mapped = self.by_claim.get(issuer.name()).map(Vec::as_slice).unwrap_or_default();
-        let says = |one: &&(String, String, _)| claims.text(&one.0) == Some(one.1.as_str());
-        let found = mapped.iter().filter(says).map(|(_, _, identity)| identity);
+        let mapped = self.by_claim.get(issuer.name()).into_iter().flatten();
+        let found = mapped.filter_map(|(claim, values)| values.get(claims.text(claim)?));
         let grant = one(found).map(|identity| Grant::of(identity, Some(claims.expires)));
         grant.map(Grant::verified).map_err(Denied::verified)
     }
