@@ -103,11 +103,11 @@ async fn under_a_real_memory_limit_the_oldest_are_purged_and_the_daemon_lives() 
     assert!(oldest <= 6, "more went than was needed: {went:?}");
     for (number, went) in ORDER.into_iter().zip(&went) {
         let id = format!("volatile-{number}");
-        assert_eq!(set(&client, &id, Volatility::Nonvolatile).await, *went, "told on return");
-        if *went {
-            let first = client.read(&id, 0, 1).await.expect("readable again");
-            assert_eq!(first, [0_u8][..]);
-        }
+        // One that was there may have gone since.
+        let told = set(&client, &id, Volatility::Nonvolatile).await;
+        assert!(told || !went, "{id}: told on return as it was on a read");
+        let first = client.read(&id, 0, 1).await.expect("readable again");
+        assert_eq!(first, [if told { 0 } else { number + 1 }][..], "{id}");
     }
     let purged = daemon.metric("linmemd_purged_bytes_total{reason=\"usage\"}");
     assert!(purged > 0.0);
