@@ -24,7 +24,7 @@ use linmemd::daemon::confinement::Confinement;
 use linmemd::model::Now;
 use linmemd::os::kernel::Linux;
 use linmemd::proto::v1;
-use linmemd::rpc::{ConnectionLimits, MostConnections, Newcomer, Server, SetMark, serve};
+use linmemd::rpc::{ConnectionLimits, MostConnections, Newcomer, Origin, Server, SetMark, serve};
 use linmemd::tenancy::Peer;
 use linmemd::units::ByteCount;
 use prost::Message;
@@ -774,7 +774,7 @@ pub(crate) fn serving(
 ) -> (DuplexStream, impl Future<Output = ()> + Send + use<>) {
     let (near, far) = tokio::io::duplex(1 << 20);
     let most = MostConnections { in_all: u64::MAX, per_address: u64::MAX };
-    let place = server.place(None, most).expect("a place");
+    let place = server.place(Origin::User(0), most).expect("a place");
     let set_mark: SetMark<DuplexStream> = Box::new(|_, _| true);
     let served = serve(far, set_mark, peer, Newcomer::new(server, place), limits());
     (near, served)

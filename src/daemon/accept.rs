@@ -5,7 +5,6 @@
 //! its address, a connection is ended at once. Says nothing on the wire.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::daemon::arrivals::{Arrival, Seated};
 use crate::metrics::Metrics;
-use crate::rpc::{Crowded, MostConnections, Server};
+use crate::rpc::{Crowded, MostConnections, Origin, Server};
 use crate::tenancy::Peer;
 
 /// How long to wait for descriptors to come back.
@@ -62,11 +61,13 @@ impl Acceptor {
             let arrival = tokio::select! {
                 accepted = tcp.accept() => accepted.and_then(|(stream, peer)| {
                     stream.set_nodelay(true)?;
-                    stream.into_std().map(|stream| (Arrival::Tcp(stream), Some(peer.ip())))
+                    stream.into_std().map(|stream| (Arrival::Tcp(stream), Origin::Address(peer.ip())))
                 }),
                 accepted = accept_unix(unix.as_ref()) => accepted.and_then(|stream| {
-                    let peer = self.peer(&stream)?;
-                    stream.into_std().map(|stream| (Arrival::Unix(stream, peer), None))
+                    let user = stream.peer_cred()?.uid();
+                    let peer = Peer::User { uid: user, is_own: user == self.own_user || user == 0 };
+                    let origin = Origin::User(user);
+                    stream.into_std().map(|stream| (Arrival::Unix(stream, peer), origin))
                 }),
             };
             match arrival {
@@ -97,7 +98,7 @@ impl Acceptor {
         }
     }
 
-    fn deal(&mut self, arrival: Arrival, peer: Option<IpAddr>, turn: &mut usize) {
+    fn deal(&mut self, arrival: Arrival, peer: Origin, turn: &mut usize) {
         let place = match self.server.place(peer, self.most) {
             Ok(place) => place,
             Err(Crowded::InAll) => return self.shed.in_all.increment(1),
@@ -109,11 +110,6 @@ impl Acceptor {
             // A runtime that is gone means that the daemon is ending.
             let _ending = runtime.send((arrival, place));
         }
-    }
-
-    fn peer(&self, stream: &tokio::net::UnixStream) -> io::Result<Peer> {
-        let uid = stream.peer_cred()?.uid();
-        Ok(Peer::User { uid, is_own: uid == self.own_user || uid == 0 })
     }
 }
 

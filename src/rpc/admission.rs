@@ -9,7 +9,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use subtle::ConstantTimeEq;
 
@@ -36,6 +37,9 @@ pub(crate) struct Door {
     pub(crate) rest: Arc<Rest>,
     /// The connection's large replies.
     pub(crate) untaken: Arc<Untaken>,
+    /// What it came to when it was last judged anew, and by which table of who may call: a signature is not
+    /// verified again for each call of many.
+    pub(crate) judged: Mutex<Option<(u64, Result<Access, Failure>)>>,
 }
 
 /// What a caller showed: kept for as long as something goes by it.
@@ -89,12 +93,29 @@ pub(crate) struct InFlight {
     bytes: u64,
 }
 
-/// A place among the tenant's running calls. Given back when dropped.
-#[must_use = "given back when dropped"]
-#[derive(Debug)]
-pub(crate) struct Running(Arc<Door>);
-
 impl Door {
+    /// What the same credentials would be let in to now.
+    ///
+    /// # Errors
+    /// As [`Tenants::access`](crate::tenancy::Tenants::access).
+    pub(crate) fn judged_anew(&self, now: SystemTime) -> Result<Access, Failure> {
+        let tenants = &self.server.tenants;
+        // Read before they are judged, so that what changes meanwhile is noticed by the next.
+        let generation = tenants.generation();
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let access = match &*judged {
+            Some((by, access)) if *by == generation => access.clone()?,
+            _ => {
+                let access = tenants.access(self.shown.borrow(), now);
+                judged.insert((generation, access)).1.clone()?
+            }
+        };
+        if access.grant().has_expired(now) {
+            return Err(Failure::CredentialsExpired);
+        }
+        Ok(access)
+    }
+
     /// Takes so many bytes in flight.
     ///
     /// # Errors
@@ -120,6 +141,27 @@ impl Door {
         held
     }
 
+    /// The same as [`Self::hold`] for what was let in and cannot be sent back: it waits for its part, for
+    /// as long as whoever has it may take to have it gone.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub(crate) async fn hold_in_time(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
+        let late = Instant::now().checked_add(self.server.limits.stall_timeout);
+        let tenant = &self.access.tenant().in_flight_bytes;
+        let most = tenant.limit().min(self.server.in_flight_bytes.limit());
+        loop {
+            match self.hold(bytes) {
+                Err(Failure::Overloaded { after, .. })
+                    if bytes <= most && late.is_some_and(|late| Instant::now() < late) =>
+                {
+                    tokio::time::sleep(after).await;
+                }
+                held => return held,
+            }
+        }
+    }
+
     /// Whether something may be taken before its turn.
     pub(crate) fn has_room_ahead(&self) -> bool {
         self.take_by(Budget::take_of_half, 0).is_ok()
@@ -143,15 +185,6 @@ impl Door {
         let tenant = &self.access.tenant().in_flight_bytes;
         take(tenant, bytes)?;
         take(&self.server.in_flight_bytes, bytes).inspect_err(|_refusal| tenant.give_back(bytes))
-    }
-
-    /// Takes a place among the tenant's running calls.
-    ///
-    /// # Errors
-    /// OVERLOADED naming the limit.
-    pub(crate) fn enter(self: &Arc<Self>) -> Result<Running, Failure> {
-        self.access.tenant().handlers.take(1)?;
-        Ok(Running(Arc::clone(self)))
     }
 
     /// Takes a place among the tenant's sessions.
@@ -197,17 +230,27 @@ impl InFlight {
         self.door.server.in_flight_bytes.take_anyway(more);
         self.bytes = self.bytes.saturating_add(more);
     }
+
+    /// What another holds is held by this one.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
+    }
+
+    /// So much and no other is held from now on, whatever the budgets.
+    pub(crate) fn settle(&mut self, bytes: u64) {
+        self.add(bytes.saturating_sub(self.bytes));
+        self.give_back(self.bytes.saturating_sub(bytes));
+    }
+
+    fn give_back(&mut self, less: u64) {
+        self.door.server.in_flight_bytes.give_back(less);
+        self.door.access.tenant().in_flight_bytes.give_back(less);
+        self.bytes = self.bytes.saturating_sub(less);
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.door.server.in_flight_bytes.give_back(self.bytes);
-        self.door.access.tenant().in_flight_bytes.give_back(self.bytes);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.access.tenant().handlers.give_back(1);
+        self.give_back(self.bytes);
     }
 }

@@ -303,7 +303,7 @@ pub(crate) fn refused(call: &Call, failure: &Failure) {
     }
 }
 
-/// A call is refused at the door. Its tenant is the one that it came to, else its caller's own, as far as
+/// A call is refused at the door, for who calls or for want of something. Its tenant is the one that it came to, else its caller's own, as far as
 /// what it showed was found to say.
 pub(crate) fn shut_out(
     connection: &Connection,
@@ -313,16 +313,14 @@ pub(crate) fn shut_out(
     denied: &Denied,
 ) {
     let outcome = reason(&denied.failure);
-    let Some(audit) = connection.server.audit.as_ref().filter(|_| is_denial(outcome)) else {
-        return;
-    };
+    let deed = if is_denial(outcome) { Some(Deed::Deny) } else { Deed::of(method) };
+    let Some((audit, deed)) = connection.server.audit.as_ref().zip(deed) else { return };
     let shown = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let (authorization, tenant) = (shown("authorization"), shown("linmem-tenant"));
     if let Some(door) = connection.last_door(authorization, tenant) {
-        let entry = AuditEntry::of(Deed::Deny, id, method, &door);
-        return audit.tell(AuditEntry { outcome, ..entry });
+        return audit.tell(AuditEntry { outcome, ..AuditEntry::of(deed, id, method, &door) });
     }
-    let mut entry = AuditEntry::uncalled(Deed::Deny, method.name(), outcome);
+    let mut entry = AuditEntry::uncalled(deed, method.name(), outcome);
     entry.call_id = Some(id.to_string());
     entry.peer = connection.whereabouts();
     entry.subject.named_tenant = tenant.map(printable);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tonic::{Code, Status};
 
 use crate::error::Failure;
-use crate::rpc::admission::{Door, InFlight, Running};
+use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::audit::{self, Audited, Subject};
 use crate::rpc::connection::Connection;
 use crate::rpc::method::Method;
@@ -107,7 +107,10 @@ pub(crate) struct Served {
     started: Instant,
     /// Absent once counted.
     code: Option<Code>,
-    place: Option<Running>,
+    /// What it came through, where it is a tenant's.
+    door: Option<Arc<Door>>,
+    /// It has a place among the tenant's running calls.
+    runs: bool,
     /// It keeps its connection from being idle.
     counts: bool,
     /// It has a place among the streams of tonic's own crates.
@@ -124,7 +127,8 @@ impl Served {
             method,
             started,
             code: Some(Code::Cancelled),
-            place: None,
+            door: None,
+            runs: false,
             counts: false,
             foreign: false,
         };
@@ -140,9 +144,21 @@ impl Served {
         self.connection.call_begun();
     }
 
-    /// Keeps the tenant's place among running calls.
-    pub(crate) fn keep(&mut self, place: Running) {
-        self.place = Some(place);
+    /// It came through this door.
+    pub(crate) fn is_by(&mut self, door: &Arc<Door>) {
+        self.door = Some(Arc::clone(door));
+    }
+
+    /// Takes a place among the running calls of the tenant that it is by.
+    ///
+    /// # Errors
+    /// OVERLOADED naming the limit.
+    pub(crate) fn enter(&mut self) -> Result<(), Failure> {
+        if let Some(door) = &self.door {
+            door.access.tenant().handlers.take(1)?;
+            self.runs = true;
+        }
+        Ok(())
     }
 
     /// Takes a place among the streams of tonic's own crates, which are of no tenant.
@@ -150,7 +166,7 @@ impl Served {
     /// # Errors
     /// OVERLOADED naming the limit.
     pub(crate) fn enter_foreign(&mut self) -> Result<(), Failure> {
-        if let Some(room) = self.connection.server.foreign_room(self.method) {
+        if let Some(room) = self.connection.server.foreign.room(self.method) {
             room.take(1)?;
             self.foreign = true;
         }
@@ -159,11 +175,20 @@ impl Served {
 
     /// The call is parked: it is not among the tenant's running ones any more.
     pub(crate) fn leave(&mut self) {
-        self.place = None;
+        if let Some(door) = self.door.as_ref().filter(|_| std::mem::take(&mut self.runs)) {
+            door.access.tenant().handlers.give_back(1);
+        }
+    }
+
+    /// Whether a reply of so many bytes is charged until it is out.
+    pub(crate) fn minds(&self, bytes: usize) -> bool {
+        self.connection.untaken.minds(bytes)
     }
 
     /// The bytes of a reply, which keep what they are charged until they are out.
     pub(crate) fn charge(&self, bytes: Bytes, held: Option<InFlight>) -> (Bytes, Departure) {
+        let length = bytes.len() as u64;
+        let held = held.or_else(|| self.door.as_ref().map(|door| door.hold_anyway(length)));
         self.connection.untaken.charge(bytes, held, self.stall_timeout())
     }
 
@@ -188,11 +213,12 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
+        self.leave();
         if let Some(code) = self.code {
             self.ended(if task::is_stalled() { Code::ResourceExhausted } else { code });
         }
         let server = &self.connection.server;
-        if let Some(room) = server.foreign_room(self.method).filter(|_| self.foreign) {
+        if let Some(room) = server.foreign.room(self.method).filter(|_| self.foreign) {
             room.give_back(1);
         }
         if self.method.is_waited_for() {

@@ -182,7 +182,9 @@ impl Connection {
         let (server, rest) = (Arc::clone(&self.server), Arc::clone(&self.rest));
         let untaken = Arc::clone(&self.untaken);
         let address = self.place.peer();
-        let door = Arc::new(Door { access, generation, server, shown, address, rest, untaken });
+        let judged = Mutex::default();
+        let door =
+            Arc::new(Door { access, generation, server, shown, address, rest, untaken, judged });
         *self.recent() = Some(Arc::clone(&door));
         Ok(door)
     }
@@ -281,8 +283,14 @@ pub async fn serve<S>(
     let progress = Progress::new();
     let moderation = Moderation::new(set_mark, Arc::clone(&connection.rest));
     let party = Arc::clone(&connection.party);
-    let io =
-        TokioIo::new(Watched::new(stream, Arc::clone(&party), Arc::clone(&progress), moderation));
+    let untaken = Arc::clone(&connection.untaken);
+    let io = TokioIo::new(Watched::new(
+        stream,
+        Arc::clone(&party),
+        Arc::clone(&progress),
+        moderation,
+        untaken,
+    ));
     let service = {
         let connection = Arc::clone(&connection);
         service_fn(move |request| front::handle(Arc::clone(&connection), request))

@@ -191,6 +191,8 @@ async fn listen(
                 return Err(invalid("answer.verdict", why));
             }
         }
+        // The first message was its call's own.
+        call.door.access.tenant().rates.take_in_time(1, 0, &call.occasion.gate).await?;
         pace.message(0).await;
     }
     Ok(())

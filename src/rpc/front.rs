@@ -8,12 +8,11 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::body::Incoming as Body;
 use tonic::{Code, Status};
-use tower::Service;
 
 use crate::error::Failure;
 use crate::model::Now;
@@ -24,8 +23,8 @@ use crate::rpc::call::{Call, CallId, Served};
 use crate::rpc::connection::Connection;
 use crate::rpc::deadline::{Bounded, Ended, deadline};
 use crate::rpc::deciding::Deciding;
-use crate::rpc::drip::UNSENT;
 use crate::rpc::event_service::{self, Watching};
+use crate::rpc::foreign;
 use crate::rpc::lapse::lapse;
 use crate::rpc::method::{Kind, Method, Worth};
 use crate::rpc::reply::{self, ReplyBody};
@@ -33,7 +32,6 @@ use crate::rpc::session::Session;
 use crate::rpc::status::{self, Refusal, reason};
 use crate::rpc::task::{answered_unless, answered_within};
 use crate::rpc::transfer::{Download, Until};
-use crate::rpc::untaken::SHORT;
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, authorization, creation, hook_service, memory_service, operations,
@@ -41,9 +39,6 @@ use crate::rpc::{
     tenant_service, transfer, verify, view_service,
 };
 use crate::tenancy::{Denied, Occasion};
-
-/// Who asks about services has the answer in a moment, and the streams for it are few.
-const LONGEST_REFLECTION: Duration = Duration::from_secs(60);
 
 /// A handler's success.
 pub(crate) enum Reply {
@@ -85,7 +80,7 @@ pub(crate) fn handle(
             if connection.is_somebodys() {
                 served.counts();
             }
-            return Ok(Box::pin(foreign(&connection, id, request, served)).await);
+            return Ok(Box::pin(foreign::answer(&connection, id, request, served)).await);
         }
         let (call, deadline) = match admit(&connection, id, method, &request, started, &mut served)
         {
@@ -128,13 +123,17 @@ fn admit(
     if let Some(need) = authorization::need(method) {
         door.access.require(need, method.name())?;
     }
-    connection.seat(&door, now.wall)?;
+    let is_of_tenants = authorization::is_of_tenants(method);
+    if is_of_tenants {
+        connection.seat(&door, now.wall)?;
+    }
     served.counts();
     if method.worth() == Worth::Shed {
         server.registry.overload.admit(Step::ShedCalls)?;
     }
-    served.keep(door.enter()?);
-    if authorization::is_of_tenants(method) {
+    served.is_by(&door);
+    if is_of_tenants {
+        served.enter()?;
         door.access.tenant().rates.take(1, 0)?;
     }
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
@@ -158,9 +157,6 @@ async fn answer(
     match ended {
         Ended::Over(Ok(Reply::Message(frame, held))) => {
             served.ended(Code::Ok);
-            let held = held.or_else(|| {
-                (frame.len() >= SHORT).then(|| call.door.hold_anyway(frame.len() as u64))
-            });
             reply::message(frame, held, served)
         }
         Ended::Over(Ok(Reply::Download(download))) => {
@@ -280,46 +276,7 @@ async fn dispatch(call: &Call, body: Body) -> Result<Reply, Refusal> {
     }
 }
 
-/// Health and reflection, which ask for no tenant and say nothing about one.
-async fn foreign(
-    connection: &Connection,
-    id: CallId,
-    request: Request<Body>,
-    mut served: Served,
-) -> Response<ReplyBody> {
-    let server = &connection.server;
-    let method = Method::of(request.uri().path());
-    if let Err(failure) = served.enter_foreign() {
-        return refuse(&status::status(&Refusal::from(failure), &id.to_string()), served);
-    }
-    let reflects = matches!(method, Method::ReflectionV1 | Method::ReflectionV1Alpha);
-    let now = Instant::now();
-    let longest = if reflects { LONGEST_REFLECTION } else { server.limits.max_deadline };
-    let deadline = deadline(request.headers(), now, longest).unwrap_or_default();
-    let deadline = deadline.or_else(|| now.checked_add(longest).filter(|_| reflects));
-    let answering = async {
-        match method {
-            Method::ReflectionV1 => server.reflection.clone().call(request).await,
-            Method::ReflectionV1Alpha => server.reflection_alpha.clone().call(request).await,
-            _ => server.health.clone().call(request).await,
-        }
-    };
-    let limit = server.limits.message_timeout;
-    // Their services never fail but by a status.
-    let Ok(Ok(response)) = tokio::time::timeout(limit, answering).await else {
-        let failure = Failure::Stalled { deed: UNSENT, limit };
-        return refuse(&status::status(&Refusal::from(failure), &id.to_string()), served);
-    };
-    answered_within(deadline);
-    if let Some(status) = Status::from_header_map(response.headers()) {
-        served.ended(status.code());
-    } else if method == Method::HealthCheck {
-        served.ended(Code::Ok);
-    }
-    reply::of_tonic(response, served)
-}
-
-fn refuse(status: &Status, mut served: Served) -> Response<ReplyBody> {
+pub(crate) fn refuse(status: &Status, mut served: Served) -> Response<ReplyBody> {
     served.ended(status.code());
     reply::refusal(status, Some(served))
 }

@@ -1,7 +1,8 @@
 //! [`lapse`]: when the caller of a call that lasts or waits loses what it was let in by.
 //!
 //! Law: looked at when the credentials run out and after every change of who may call, never by a
-//! clock in between; what was shown is judged anew as a new call's would be. Ends nothing itself.
+//! clock in between; what was shown is judged anew as a new call's would be, once for all that goes by one
+//! door. Ends nothing itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -68,7 +69,7 @@ async fn nap(left: Option<Duration>) {
 
 /// Until when, as it is now.
 fn is_still_let_in(door: &Door, method: Method) -> Result<Option<SystemTime>, Failure> {
-    let access = door.server.tenants.access(door.shown.borrow(), SystemTime::now())?;
+    let access = door.judged_anew(SystemTime::now())?;
     if let Some(need) = need(method) {
         access.require(need, method.name())?;
     }

@@ -33,6 +33,8 @@ pub(crate) const HEADER: usize = 5;
 /// A message that is read out of its frame as it lies there: what data it has is copied, which is less
 /// than sharing the frame costs.
 const SHORT: usize = 256;
+/// From here on the data of a message that is decoded is left where it lies.
+const SHARED: usize = 16 << 10;
 
 /// How large a message may be and what to say if it is larger.
 #[derive(Clone, Copy, Debug)]
@@ -379,8 +381,10 @@ impl<B: Body<Data = Bytes> + Unpin> Messages<B> {
 }
 
 fn decoded<M: Message + Default>(bytes: Gathered) -> Result<M, Failure> {
-    // Columns of numbers are read much faster from one piece.
+    // Columns of numbers are read much faster from one piece. What is kept of a small message is not to keep
+    // all that was read with it.
     let message = match bytes.into_whole() {
+        Ok(whole) if whole.len() < SHARED => M::decode(whole.as_ref()),
         Ok(whole) => M::decode(whole),
         Err(frames) => M::decode(frames),
     };

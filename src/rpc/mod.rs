@@ -43,6 +43,7 @@ mod denials;
 mod details;
 mod drip;
 mod event_service;
+mod foreign;
 mod form;
 mod front;
 mod gathered;
@@ -100,7 +101,7 @@ pub use host::{
 };
 pub use moderation::SetMark;
 pub use newcomer::Newcomer;
-pub use places::{Crowded, MostConnections, Place};
+pub use places::{Crowded, MostConnections, Origin, Place};
 pub use reload::{ConfigChange, ReloadWish, Reloaded, Reloads};
 pub use server::{Limits, Phase, Server};
 pub use status::DOMAIN;

@@ -32,7 +32,7 @@ impl Newcomer {
     #[must_use]
     pub fn new(server: &Arc<Server>, place: Place) -> Self {
         let number = server.connections_ever.fetch_add(1, Ordering::Relaxed);
-        let party = Party::of(place.address(), number);
+        let party = Party::of(Some(place.origin()), number);
         Self { server: Arc::clone(server), number, place, party }
     }
 

@@ -14,6 +14,8 @@ use crate::memory::Sum;
 const TURN: u64 = 512 << 10;
 /// What a message counts for beside its bytes: 64 empty ones are a turn.
 const MESSAGE: u64 = TURN / 64;
+/// What a message counts for that another has in its turn with it, beside what it leads to.
+const TAKEN: u64 = 256;
 /// What an operation counts for beside its bytes: its page may be one that nobody has touched.
 const OPERATION: u64 = 1 << 10;
 
@@ -30,6 +32,11 @@ impl Pace {
     /// So much is accessed in this one.
     pub(crate) fn accessed(&self, sum: Sum) {
         self.spend(sum.accesses.saturating_mul(OPERATION), sum.bytes);
+    }
+
+    /// A message has been taken, of which `begins` says whether it begins or ends what goes on.
+    pub(crate) fn took(&self, begins: bool) {
+        self.spend(if begins { MESSAGE } else { TAKEN }, 0);
     }
 
     /// Whether there is nothing left of it.

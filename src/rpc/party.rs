@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::rpc::places::Origin;
+
 /// Whom a connection's turns are counted for.
 #[derive(Debug)]
 pub(crate) struct Party {
@@ -16,14 +18,18 @@ pub(crate) struct Party {
 }
 
 impl Party {
-    /// Before it is known whose it is: an address's, which stands for whose it is as in `places.rs`, or
-    /// one of its own.
-    pub(crate) fn of(address: Option<IpAddr>, connection: u64) -> Arc<Self> {
+    /// Before it is known whose it is: that of where it is from, as it is counted in `places.rs`, or one of
+    /// its own.
+    pub(crate) fn of(origin: Option<Origin>, connection: u64) -> Arc<Self> {
         // Addresses of tenants are even, these are not.
-        let key = match address {
-            Some(IpAddr::V4(address)) => u64::from(address.to_bits()),
+        let key = match origin {
+            Some(Origin::Address(IpAddr::V4(address))) => u64::from(address.to_bits()),
             // All of it that is not zero.
-            Some(IpAddr::V6(address)) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
+            Some(Origin::Address(IpAddr::V6(address))) => {
+                u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX)
+            }
+            // Of a network that nothing comes from (RFC 6666).
+            Some(Origin::User(user)) => 0x0100 << 48 | u64::from(user),
             None => connection,
         };
         Arc::new(Self { key: AtomicU64::new(key << 1 | 1), owed: AtomicU32::new(0) })

@@ -77,7 +77,7 @@ pub(crate) fn message(
     served: Served,
 ) -> Response<ReplyBody> {
     let mut departure = None;
-    if frame.len() >= SHORT {
+    if served.minds(frame.len()) {
         let departs;
         (frame, departs) = served.charge(frame, held.take());
         departure = Some(departs).filter(|_| frame.len() >= LONG);
@@ -178,6 +178,16 @@ impl ReplyBody {
         }
     }
 
+    /// A long message of a stream is charged by who made it.
+    fn charged(&self, message: Bytes) -> Bytes {
+        match &self.served {
+            Some(served) if message.len() < SHORT && served.minds(message.len()) => {
+                served.charge(message, None).0
+            }
+            _ => message,
+        }
+    }
+
     fn end(&mut self, status: &Status) -> HeaderMap {
         self.content = Content::End;
         if let Some(served) = &mut self.served {
@@ -218,7 +228,7 @@ impl Body for ReplyBody {
                 Poll::Ready(Some(Ok(match message {
                     Ok(message) => {
                         self.handed_over(message.len());
-                        Frame::data(message)
+                        Frame::data(self.charged(message))
                     }
                     Err(status) => Frame::trailers(self.end(&status)),
                 })))

@@ -1,9 +1,7 @@
-//! [`Server`]: what all calls share: tenants, limits, meters, the drain, and the services that
-//! tonic's own crates implement.
+//! [`Server`]: what all calls share: tenants, limits, meters, the drain, and what health is told of it.
 //!
 //! Law: one per daemon, shared by its runtimes; everything that a call changes is an atomic.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,21 +10,18 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
-use tower::util::BoxCloneSyncService;
 
 use crate::error::Failure;
 use crate::metrics::{AuthMeters, Metrics};
 use crate::model::Uuid;
-use crate::proto::DESCRIPTORS;
 use crate::registry::{Record, Registry, Tie};
 use crate::rpc::audit::{AuditEntry, Deed, Stranger, turned_away};
 use crate::rpc::audit_queue::Audit;
+use crate::rpc::foreign::Foreign;
 use crate::rpc::host::HostSource;
 use crate::rpc::method::Method;
 use crate::rpc::observe::MethodMeters;
-use crate::rpc::places::{Crowded, MostConnections, Place, Places};
+use crate::rpc::places::{Crowded, MostConnections, Origin, Place, Places};
 use crate::rpc::status::reason;
 use crate::rpc::whereabouts::Whereabouts;
 use crate::tenancy::{Budget, Denied, Identities, Misfit, Need, Peer, Shown, Tenants, Wanted};
@@ -37,14 +32,6 @@ const SCRAPE: &str = "GET /metrics";
 /// The services whose health is told by name.
 const SERVICES: [&str; 5] =
     ["", "linmem.v1.MemoryService", ADMIN, "linmem.v1.EventService", "linmem.v1.HookService"];
-/// Longest message of a health or reflection request: both hold one name.
-const FOREIGN_MESSAGE_BYTES: usize = 64 * 1024;
-
-/// Streams of reflection at a time, in all: an answer may be some hundred kilobytes.
-const MAX_REFLECTIONS: u64 = 16;
-/// Watches of health at a time, in all.
-const MAX_HEALTH_WATCHES: u64 = 1_024;
-
 /// What one call may do; all of it is shown by GetServerInfo.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -83,13 +70,6 @@ pub enum Phase {
     Draining,
 }
 
-/// A service that one of tonic's own crates implements.
-pub(crate) type Foreign = BoxCloneSyncService<
-    http::Request<hyper::body::Incoming>,
-    http::Response<tonic::body::Body>,
-    Infallible,
->;
-
 /// What all calls share.
 pub struct Server {
     /// The tenants.
@@ -110,14 +90,7 @@ pub struct Server {
     pub(crate) places: Arc<Places>,
     pub(crate) connections_ever: AtomicU64,
     pub(crate) panics: AtomicU64,
-    /// Streams of reflection that are open.
-    pub(crate) reflections: Budget,
-    /// Watches of health that are open.
-    pub(crate) health_watches: Budget,
-    pub(crate) health: Foreign,
-    pub(crate) reflection: Foreign,
-    pub(crate) reflection_alpha: Foreign,
-    reporter: HealthReporter,
+    pub(crate) foreign: Foreign,
     draining: AtomicBool,
     /// Whether calls are shed for want of memory.
     shedding: watch::Sender<bool>,
@@ -146,14 +119,6 @@ impl Server {
         audit: Option<Arc<Audit>>,
         metrics: &Arc<Metrics>,
     ) -> Result<Arc<Self>, tonic_reflection::server::Error> {
-        let reporter = HealthReporter::new();
-        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()))
-            .max_decoding_message_size(FOREIGN_MESSAGE_BYTES);
-        let builder = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
         Ok(Arc::new(Self {
             in_flight_bytes: Budget::new("in_flight_bytes", limits.in_flight_bytes),
             meters: Method::ALL.iter().map(|method| MethodMeters::new(*method, metrics)).collect(),
@@ -163,16 +128,7 @@ impl Server {
             places: Arc::default(),
             connections_ever: AtomicU64::new(0),
             panics: AtomicU64::new(0),
-            reflections: Budget::new("reflection_streams", MAX_REFLECTIONS),
-            health_watches: Budget::new("health_watches", MAX_HEALTH_WATCHES),
-            health: Foreign::new(health),
-            reflection: Foreign::new(
-                builder().build_v1()?.max_decoding_message_size(FOREIGN_MESSAGE_BYTES),
-            ),
-            reflection_alpha: Foreign::new(
-                builder().build_v1alpha()?.max_decoding_message_size(FOREIGN_MESSAGE_BYTES),
-            ),
-            reporter,
+            foreign: Foreign::new()?,
             draining: AtomicBool::new(false),
             shedding: watch::Sender::new(false),
             phase: watch::Sender::new(Phase::Serving),
@@ -237,11 +193,11 @@ impl Server {
         self.running.load(Ordering::Acquire)
     }
 
-    /// A place for one more connection, of this address.
+    /// A place for one more connection, from there.
     ///
     /// # Errors
     /// Which limit it is one too many for.
-    pub fn place(&self, peer: Option<IpAddr>, most: MostConnections) -> Result<Place, Crowded> {
+    pub fn place(&self, peer: Origin, most: MostConnections) -> Result<Place, Crowded> {
         self.places.take(peer, most)
     }
 
@@ -362,16 +318,6 @@ impl Server {
         }
     }
 
-    /// How many streams of a method there may be that are of no tenant; none: those that end by
-    /// themselves.
-    pub(crate) const fn foreign_room(&self, method: Method) -> Option<&Budget> {
-        match method {
-            Method::ReflectionV1 | Method::ReflectionV1Alpha => Some(&self.reflections),
-            Method::HealthWatch => Some(&self.health_watches),
-            _ => None,
-        }
-    }
-
     pub(crate) fn ask_for_drain(&self) {
         self.drain_asked.send_replace(true);
     }
@@ -390,7 +336,7 @@ impl Server {
                 let serves = !drains && (!sheds || service == ADMIN);
                 let status =
                     if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
-                self.reporter.set_service_status(service, status).await;
+                self.foreign.tell(service, status).await;
             }
             if state() == (drains, sheds) {
                 return;

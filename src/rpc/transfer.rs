@@ -24,7 +24,7 @@ use crate::error::Failure;
 use crate::memory::Sources;
 use crate::model::ShareAccess;
 use crate::proto::v1;
-use crate::registry::{Found, Gate, Panicked, catch};
+use crate::registry::{Found, Gate, Panicked, Step, catch};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::capability;
@@ -154,6 +154,7 @@ impl Upload {
         data: Sources,
         limit: u64,
     ) -> Result<(), Failure> {
+        call.door.server.registry.overload.admit(Step::ShedCalls)?;
         let length = data.length().get();
         if length > limit {
             return Err(Failure::TooLarge {

@@ -14,6 +14,7 @@ use hyper::rt::Executor;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
 use crate::rpc::party::Party;
+use crate::rpc::places::Origin;
 use crate::rpc::task::CallTasks;
 use crate::rpc::turns::{TURN, ask, begin, give_turns};
 
@@ -163,8 +164,8 @@ fn connections_beyond_a_burst_are_taken_up_at_a_pace_and_those_whose_peer_has_go
     on_a_thread(async {
         spawn_local(give_turns());
         yield_now().await;
-        let address = Party::of(Some("10.0.0.1".parse().unwrap()), 1);
-        let other = Party::of(Some("10.0.0.2".parse().unwrap()), 2);
+        let address = Party::of(Some(Origin::Address("10.0.0.1".parse().unwrap())), 1);
+        let other = Party::of(Some(Origin::Address("10.0.0.2".parse().unwrap())), 2);
         let at_once = |party| begin(party, || false).now_or_never();
         for _ in 0..500 {
             assert_eq!(at_once(&address), Some(true), "a burst");

@@ -6,11 +6,13 @@
 //! connection is ended, for nobody else could end them.
 //!
 //! Law: due after `grpc.stall_timeout` and the time that its bytes take at [`A_SECOND`] bytes a
-//! second. A short reply is neither kept nor watched: what it costs is what any open stream costs.
+//! second. A short reply is neither kept nor watched while the socket takes what there is, for then it is
+//! out; while it does not, many of them would be as much as a large one, and each is like one.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -36,7 +38,11 @@ pub(crate) fn patience(limit: Duration, bytes: usize) -> Duration {
 
 /// One connection's.
 #[derive(Debug, Default)]
-pub(crate) struct Untaken(Mutex<Kept>);
+pub(crate) struct Untaken {
+    kept: Mutex<Kept>,
+    /// Whether the socket took less than it was given last.
+    behind: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -120,13 +126,23 @@ impl Untaken {
         Bytes::from_owner(Charged { bytes, _held: held, number, untaken, _tells: tells })
     }
 
+    /// Whether a reply of so many bytes is charged until it is out.
+    pub(crate) fn minds(&self, bytes: usize) -> bool {
+        bytes >= SHORT || self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Whether the socket is full.
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Relaxed);
+    }
+
     /// Whether something should have been out by now.
     pub(crate) fn is_late(&self, now: Instant) -> bool {
         self.kept().due.values().any(|due| *due <= now)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

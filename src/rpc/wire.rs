@@ -8,7 +8,7 @@
 //! Law: the preface, and every frame, with a header block up to its END_HEADERS, must come whole
 //! within a time limit that `connection.rs` keeps; h2 itself waits for ever. Reads no header, changes
 //! no byte. How many came is all that `moderation.rs` is told, and which frames what `manners.rs` is. Bytes
-//! on their way out pass unseen, when `polls.rs` lets them.
+//! on their way out pass unseen, when `polls.rs` lets them; `untaken.rs` is told when the socket takes none.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,6 +24,7 @@ use crate::rpc::manners::Manners;
 use crate::rpc::moderation::Moderation;
 use crate::rpc::party::Party;
 use crate::rpc::polls;
+use crate::rpc::untaken::Untaken;
 
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
@@ -117,6 +118,7 @@ pub(crate) struct Watched<S> {
     progress: Arc<Progress>,
     moderation: Moderation<S>,
     manners: Manners,
+    untaken: Arc<Untaken>,
 }
 
 #[derive(Debug)]
@@ -132,9 +134,11 @@ impl<S> Watched<S> {
         party: Arc<Party>,
         progress: Arc<Progress>,
         moderation: Moderation<S>,
+        untaken: Arc<Untaken>,
     ) -> Self {
         let (place, manners) = (Place::Preface { left: PREFACE }, Manners::new(party));
-        Self { stream, place, block: false, began: false, last: 0, progress, moderation, manners }
+        let (block, began, last) = (false, false, 0);
+        Self { stream, place, block, began, last, progress, moderation, manners, untaken }
     }
 
     /// How many bytes have come of a frame that is not whole.
@@ -282,7 +286,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if polls::holds() {
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.untaken.set_behind(written.is_pending());
+        written
     }
 
     fn poll_write_vectored(
@@ -293,7 +299,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if polls::holds() {
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.untaken.set_behind(written.is_pending());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -322,7 +330,9 @@ mod tests {
     fn watched() -> (Watched<()>, Arc<Progress>) {
         let progress = Progress::new();
         let moderation = Moderation::new(Box::new(|(), _| false), Arc::default());
-        (Watched::new((), Party::of(None, 1), Arc::clone(&progress), moderation), progress)
+        let party = Party::of(None, 1);
+        let watched = Watched::new((), party, Arc::clone(&progress), moderation, Arc::default());
+        (watched, progress)
     }
 
     fn owes_after(bytes: &[u8], step: usize) -> bool {

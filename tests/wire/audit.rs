@@ -23,6 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::authorization::{self, client_of};
+use crate::grpc::Wire;
 use crate::harness::{House, eventually, pages, tenant, within};
 
 pub(crate) fn house(change: impl FnOnce(&mut Config)) -> (House, TempDir) {
@@ -318,5 +319,25 @@ async fn with_whom_a_memory_is_shared_is_told_whatever_came_of_it() {
         ]
     );
     client.delete("m").await.unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_for_want_of_a_place_is_told_as_what_it_would_have_been() {
+    let (house, folder) = house(|config| config.grpc.handlers_per_tenant = 1);
+    let client = house.client().await;
+    let wire = Wire::connect(house.grpc()).await;
+    let upload = wire.begin("UploadMemory", &[]).await;
+    let own = house.tenant("default");
+    eventually("its place is taken", async || own.handlers.used() == 1).await;
+    assert_eq!(why(client.create(Some("m"), pages(1)).await), "OVERLOADED");
+    assert_eq!(why(client.read("m", 0, 1).await), "OVERLOADED");
+    assert_eq!(why(client.delete("m").await), "OVERLOADED");
+    let lines = so_many(&folder, 2).await;
+    let told: Vec<_> =
+        lines.iter().map(|line| shown(line, &["event", "outcome", "tenant"])).collect();
+    assert_eq!(told, ["create", "delete"].map(|event| [event, "OVERLOADED", "default"]));
+    drop(upload);
+    eventually("its place is free", async || own.handlers.used() == 0).await;
     house.stop().await;
 }

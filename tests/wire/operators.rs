@@ -1,18 +1,22 @@
 //! Claims about what operators and machines ask: health, reflection, the host, the pages, and the
 //! drain that only the daemon's own user may ask for.
 
+use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use bytes::Bytes;
 use linmemd::client::proto::{ListTenantsRequest, Quota, TenantState};
 use linmemd::client::{Client, ConnectOptions};
 use linmemd::config;
 use tonic::codegen::tokio_stream::{self, StreamExt};
 use tonic::transport::Channel;
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::contract::refused;
+use crate::grpc::{Wire, framed, header};
 use crate::harness::{House, connect, eventually, http_get, pages, tenant, within};
 
 async fn channel(house: &House) -> Channel {
@@ -180,4 +184,58 @@ async fn tenants_are_listed_in_order_with_their_state_and_what_they_have() {
     let of_another_list = ListTenantsRequest { page_token: "00000000.m".to_owned(), page_size: 0 };
     refused(operator.list_tenants(of_another_list).await, "PAGE_TOKEN_INVALID", &[]);
     house.close().await;
+}
+
+#[tokio::test]
+async fn of_a_question_about_health_no_more_is_kept_than_a_name_takes() {
+    const PATH: &str = "/grpc.health.v1.Health/Check";
+    let house = House::with(|config| config.grpc.message_timeout = Duration::from_millis(150));
+    let wire = Wire::connect(house.grpc()).await;
+    let ask = async |pieces: &[&[u8]], ends: bool| {
+        let mut started = wire.begin_path(PATH, &[("a-header", "of its own")]).await;
+        for piece in pieces {
+            started.body.send_data(Bytes::copy_from_slice(piece), false).unwrap();
+        }
+        if ends {
+            started.body.send_data(Bytes::new(), true).unwrap();
+        }
+        started.answer().await.outcome()
+    };
+    let refused_for = |outcome, length: usize| {
+        let numbers: [(&str, &dyn Display); 4] = [
+            ("field", &"message"),
+            ("length", &length),
+            ("limit", &1_024),
+            ("limit_name", &"max_health_bytes"),
+        ];
+        refused(outcome, "TOO_LARGE", &numbers);
+    };
+    let long = framed(&named(&"a".repeat(1_100)));
+    refused_for(ask(&[&long[..900], &long[900..]], true).await, 1_103);
+    refused_for(ask(&[&header(0, 65_536)], false).await, 65_536);
+    refused(ask(&[], true).await, "INVALID_FIELD", &[("field", &"message")]);
+    let whole = framed(&named("linmem.v1.AdminService"));
+    refused(ask(&[&whole[..9]], false).await, "STALLED", &[]);
+    let by_bytes: Vec<&[u8]> = whole.chunks(1).collect();
+    let serving = HealthCheckResponse { status: ServingStatus::Serving.into() };
+    assert_eq!(ask(&by_bytes, true).await.unwrap(), framed(&serving));
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_looks_though_all_places_of_its_tenant_are_taken() {
+    let house = House::with(|config| config.grpc.handlers_per_tenant = 1);
+    let client = house.client().await;
+    let wire = Wire::connect(house.grpc()).await;
+    let upload = wire.begin("UploadMemory", &[]).await;
+    let own = house.tenant("default");
+    eventually("its place is taken", async || own.handlers.used() == 1).await;
+    let numbers: [(&str, &dyn Display); 3] =
+        [("limit_name", &"tenant_handlers"), ("limit", &1), ("used", &1)];
+    refused(client.memory("m").await, "OVERLOADED", &numbers);
+    assert_eq!(client.tenants().await.unwrap().len(), 1);
+    client.host().await.unwrap();
+    drop(upload);
+    eventually("its place is free", async || own.handlers.used() == 0).await;
+    house.stop().await;
 }

@@ -12,8 +12,8 @@ use linmemd::client::proto::session_result::Outcome;
 use linmemd::client::proto::{
     Allocator, CopyMemoryRequest, CreateMemorySetRequest, DownloadMemoryRequest, GrowMemoryRequest,
     KeepAliveMemoryRequest, MemorySpec, NewMember, Operation, Populate, ProtectMemoryRequest,
-    Protection, SetVolatilityRequest, ShareAccess, ShareMemoryRequest, Volatility, WriteOperation,
-    operation,
+    Protection, SetVolatilityRequest, ShareAccess, ShareMemoryRequest, UploadMemoryRequest,
+    Volatility, WriteOperation, operation,
 };
 use linmemd::client::{Client, ClientError, Upload};
 use linmemd::config::Config;
@@ -373,4 +373,26 @@ async fn probes_tell_the_step_and_are_not_ready_while_calls_are_shed() {
     })
     .await;
     house.close().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_open_when_calls_are_shed_writes_no_more() {
+    let house = house(|_| {});
+    let client = house.client().await;
+    furnish(&client).await;
+    let wire = Wire::connect(house.grpc()).await;
+    let mut upload = wire.begin("UploadMemory", &[]).await;
+    let memory_id = Some("m".to_owned());
+    let first = UploadMemoryRequest { memory_id, data: "some".into(), ..Default::default() };
+    upload.body.send_data(framed(&first).into(), false).unwrap();
+    eventually("it is written", async || client.read("m", 0, 4).await.unwrap() == "some").await;
+    come_to(&house, STEPS[5]).await;
+    let next = UploadMemoryRequest { data: "more".into(), ..Default::default() };
+    upload.body.send_data(framed(&next).into(), false).unwrap();
+    let numbers: [(&str, &dyn std::fmt::Display); 2] =
+        [("limit_name", &"shed_calls"), ("bytes_written", &4)];
+    refused(upload.answer().await.outcome(), "OVERLOADED", &numbers);
+    assert_eq!(client.read("m", 4, 4).await.unwrap(), [0; 4].as_slice());
+    come_to(&house, STEPS[0]).await;
+    house.stop().await;
 }

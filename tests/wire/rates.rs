@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use linmemd::client::proto::operation::Operation as Kind;
-use linmemd::client::proto::{DownloadMemoryRequest, Operation, ReadOperation};
+use linmemd::client::proto::{
+    AnswerGrowHookRequest, DownloadMemoryRequest, GrowAnswer, GrowVerdict, Operation, ReadOperation,
+};
 use linmemd::client::{Client, ClientError, ConnectOptions, RetryPolicy, Upload};
 use linmemd::config::{Quota, Tenant as Configured};
+use tonic::codegen::tokio_stream;
 
 use crate::contract::refused;
 use crate::grpc::{Wire, prefixed};
 use crate::harness::{House, PAGE, eventually, pages, pattern, tenant};
+use crate::hooks::asked;
 
 const RED: &str = "red";
 
@@ -279,5 +283,25 @@ async fn limits_that_are_shown_are_the_ones_configured_and_absent_without() {
     assert_eq!((limits.tenant_operations_per_second, limits.tenant_bytes_burst), (None, None));
     let unlimited = info.quotas.iter().find(|quota| quota.resource == "bytes_per_second");
     assert_eq!(unlimited.unwrap().limit, u64::MAX);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn the_answers_of_a_decider_are_in_the_rate() {
+    let house = house(operations(400, 10));
+    let client = house.client_of(RED).await;
+    client.create_grow_hook(asked("h")).await.unwrap();
+    let first = AnswerGrowHookRequest { hook_id: Some("h".to_owned()), answer: None };
+    let verdict = GrowVerdict::Allow.into();
+    let answer = GrowAnswer { question_id: 7, verdict, reason: String::new() };
+    let answers =
+        (0..200).map(|_| AnswerGrowHookRequest { hook_id: None, answer: Some(answer.clone()) });
+    let said = tokio_stream::iter(std::iter::once(first).chain(answers.collect::<Vec<_>>()));
+    let begin = Instant::now();
+    let heard = client.hook_service().answer_grow_hook(client.request(said)).await.unwrap();
+    let mut heard = heard.into_inner();
+    while heard.message().await.unwrap().is_some() {}
+    assert!(begin.elapsed() >= Duration::from_millis(440), "{:?}", begin.elapsed());
+    unlimit(&house);
     house.stop().await;
 }

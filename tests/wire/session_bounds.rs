@@ -7,7 +7,7 @@ use linmemd::client::proto::session_notice::Notice;
 use linmemd::client::proto::session_result::Outcome;
 use linmemd::client::proto::{
     FillOperation, InitOperation, MemorySpec, Opcode, OpenSessionRequest, Operation, OperationList,
-    PackedOperations, SessionDetach, SessionWait, ShareAccess, SizeOperation,
+    PackedOperations, SessionDetach, SessionStart, SessionWait, ShareAccess, SizeOperation,
     open_session_request::Message as Asked, open_session_response::Message as Word,
 };
 use linmemd::config::Quota;
@@ -20,11 +20,13 @@ use crate::kernel::Pause;
 use crate::sessions::{Raw, attach, data, group, read, reason, single, write};
 use crate::shares::{give, house as house_of_tenants, lent};
 
+/// What an attached memory is charged.
+const ATTACHED: u64 = 256;
 /// More than what is done at once: on the pool.
 const LONG: usize = 512 << 10;
 
 /// Keeps `m` from all others until the pause is dropped.
-async fn kept(house: &House, client: &Client) -> (Pause, JoinHandle<()>) {
+pub(crate) async fn kept(house: &House, client: &Client) -> (Pause, JoinHandle<()>) {
     let pause = house.kernel.pause_at(Call::Advise(Advice::DontNeed));
     let client = client.clone();
     let discard = tokio::spawn(async move {
@@ -83,7 +85,7 @@ async fn what_waits_in_a_session_is_in_flight_and_more_of_it_is_taken_as_it_is_d
         let result = raw.result(tag).await;
         assert!(matches!(result.outcome, Some(Outcome::Single(_))), "{result:?}");
     }
-    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
+    eventually("all of it is back", async || own.in_flight_bytes.used() == ATTACHED).await;
     drop(raw);
     house.stop().await;
 }
@@ -108,7 +110,7 @@ async fn small_groups_that_wait_are_in_flight_by_what_they_are_kept_in() {
     for tag in 2..102 {
         raw.result(tag).await;
     }
-    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
+    eventually("all of it is back", async || own.in_flight_bytes.used() == ATTACHED).await;
     drop(raw);
     house.stop().await;
 }
@@ -235,7 +237,7 @@ async fn a_segment_that_is_dropped_is_paid_for_until_the_groups_that_use_it_are_
     let init = InitOperation { segment_id: "s".to_owned(), length: 60, ..Default::default() };
     raw.say(single(2, Kind::Init(init)));
     raw.say(single(3, Kind::Fill(FillOperation { offset: 100, length: 1, value: 7 })));
-    eventually("both wait", async || own.in_flight_bytes.used() > 0).await;
+    eventually("both wait", async || own.in_flight_bytes.used() > ATTACHED).await;
     client.drop_segment("s", false).await.unwrap();
     let put = async || client.put(Some("t"), vec![8; 60]).await;
     assert!(put().await.is_err(), "its bytes are still there");
@@ -273,7 +275,7 @@ async fn a_session_whose_peer_takes_nothing_keeps_no_memory_that_it_waited_for()
             say(Asked::Wait(SessionWait { tag, handle, width, expected, ..Default::default() }));
         } else {
             say(single(2, read(0, 1)));
-            eventually("it waits", async || own.in_flight_bytes.used() > 0).await;
+            eventually("it waits", async || own.in_flight_bytes.used() > ATTACHED).await;
         }
         // What came so far is done.
         client.server_info().await.unwrap();
@@ -293,14 +295,75 @@ async fn a_session_waits_for_room_that_others_take() {
     client.create(Some("m"), pages(16)).await.unwrap();
     let own = house.tenant("default");
     let mut raw = Raw::attached(&client).await;
-    own.in_flight_bytes.take_anyway(IN_FLIGHT);
+    let rest = IN_FLIGHT - own.in_flight_bytes.used();
+    own.in_flight_bytes.take_anyway(rest);
     let bytes: &'static [u8] = vec![7; LONG].leak();
     raw.say(single(2, write(0, bytes)));
     for _ in 0..3 {
         assert!(client.server_info().await.is_ok());
     }
-    own.in_flight_bytes.give_back(IN_FLIGHT);
+    own.in_flight_bytes.give_back(rest);
     assert!(matches!(raw.result(2).await.outcome, Some(Outcome::Single(_))));
     drop(raw);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn results_are_in_flight_until_they_are_out_and_no_session_has_more_than_its_tenant() {
+    const IN_FLIGHT: u64 = 8 << 20;
+    const EACH: u64 = 2 << 20;
+    let house = House::with(|config| config.grpc.in_flight_bytes_per_tenant = IN_FLIGHT);
+    let client = house.client().await;
+    client.create(Some("m"), pages(32)).await.unwrap();
+    let own = house.tenant("default");
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let wire = Wire::with(house.grpc(), builder).await;
+    let said = [
+        Asked::Start(SessionStart::default()),
+        attach(1, 1, "m"),
+        single(2, read(0, EACH)),
+        single(3, read(0, EACH)),
+    ];
+    let said = said.map(|message| framed(&OpenSessionRequest { message: Some(message) })).concat();
+    let mut sessions = Vec::new();
+    for _ in 0..16 {
+        let mut session = wire.begin("OpenSession", &[]).await;
+        session.body.send_data(said.clone().into(), false).unwrap();
+        sessions.push(session);
+    }
+    eventually("as much is read as there is room for", async || {
+        own.in_flight_bytes.used() > IN_FLIGHT - EACH
+    })
+    .await;
+    // Time for more, if there were any.
+    for _ in 0..100 {
+        assert_eq!(client.memory("m").await.unwrap().size_pages, 32);
+        assert!(own.in_flight_bytes.used() <= IN_FLIGHT + PAGE, "{:?}", own.in_flight_bytes);
+    }
+    drop(sessions);
+    wire.connection.abort();
+    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn attached_memories_are_in_flight_as_long_as_they_are() {
+    let house = House::start();
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    let own = house.tenant("default");
+    assert_eq!(own.in_flight_bytes.used(), ATTACHED);
+    for handle in 2..102 {
+        raw.say(attach(handle.into(), handle, "m"));
+        raw.result(handle.into()).await;
+    }
+    assert_eq!(own.in_flight_bytes.used(), 101 * ATTACHED);
+    raw.say(Asked::Detach(SessionDetach { tag: 200, handle: 7 }));
+    raw.result(200).await;
+    assert_eq!(own.in_flight_bytes.used(), 100 * ATTACHED);
+    drop(raw);
+    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
     house.stop().await;
 }

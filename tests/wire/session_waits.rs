@@ -13,6 +13,7 @@ use linmemd::client::proto::{
 
 use crate::contract::refused;
 use crate::harness::{House, eventually, pages};
+use crate::session_bounds::kept;
 use crate::sessions::{Raw, data, error, group, read, reason, single, write};
 
 fn wait(tag: u64, address: u64, expected: u64) -> Asked {
@@ -113,6 +114,34 @@ async fn a_wait_on_what_is_gone_is_told_that_and_nothing_of_its_address() {
     for (tag, address) in [(2, 2), (3, 1 << 20), (4, 0)] {
         raw.say(wait(tag, address, 0));
         refused(error(raw.result(tag).await), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
+    }
+    drop(raw);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_stands_in_line_for_its_memory_has_a_place_among_its_tenants() {
+    let house = House::with(|config| config.grpc.waiters_per_tenant = 2);
+    let client = house.client().await;
+    let shared = MemorySpec { shared: true, ..pages(1) };
+    client.create(Some("m"), shared).await.unwrap();
+    let mut raw = Raw::attached(&client).await;
+    let (pause, discard) = kept(&house, &client).await;
+    for tag in 2..5 {
+        raw.say(wait(tag, 0, 0));
+    }
+    let numbers: [(&str, &dyn std::fmt::Display); 3] =
+        [("limit_name", &"tenant_waiters"), ("limit", &2), ("used", &2)];
+    refused(error(raw.result(4).await), "TOO_MANY_WAITERS", &numbers);
+    drop(pause);
+    discard.await.unwrap();
+    let woken = async || client.notify("m", 0, None).await.unwrap();
+    let mut all = 0;
+    while all < 2 {
+        all += woken().await;
+    }
+    for tag in 2..4 {
+        assert_eq!(waited(&raw.result(tag).await), WaitOutcome::Ok);
     }
     drop(raw);
     house.stop().await;

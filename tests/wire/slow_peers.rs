@@ -11,7 +11,10 @@ use linmemd::config::{Config, Identity};
 use linmemd::token::Token;
 
 use crate::contract::refused;
-use crate::frames::{DATA, END_HEADERS, Frames, GOAWAY, HEADERS, SETTINGS, call_headers, frame};
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, SETTINGS, WINDOW_UPDATE, call_headers,
+    frame,
+};
 use crate::grpc::{Started, Wire, framed, header};
 use crate::harness::{House, PAGE, Witness, eventually, pages, within};
 
@@ -292,4 +295,36 @@ async fn watch_health(wire: &Wire) -> Started {
     let mut watch = wire.begin_path("/grpc.health.v1.Health/Watch", &[]).await;
     watch.body.send_data(vec![0; 5].into(), true).unwrap();
     watch
+}
+
+#[tokio::test]
+async fn short_replies_are_charged_once_the_socket_takes_no_more() {
+    let house = with_times(|_config| ());
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let mut frames = Frames::greet(house.grpc()).await;
+    frames.until(SETTINGS).await.unwrap();
+    // A window that is never used up, and a reader that never reads.
+    let widest = (i32::MAX as u32).to_be_bytes();
+    let settings = [&[0, 4][..], &widest].concat();
+    let more = ((i32::MAX as u32) - 65_535).to_be_bytes();
+    let windows = [frame(SETTINGS, 0, 0, &settings), frame(WINDOW_UPDATE, 0, 0, &more)].concat();
+    frames.write(&windows).await.unwrap();
+    let body = read(4_000);
+    let writing = tokio::spawn(async move {
+        for number in 0_u32.. {
+            let stream = number * 2 + 1;
+            let headers = frame(HEADERS, END_HEADERS, stream, &call_headers("ReadMemory"));
+            let call = [headers, frame(DATA, END_STREAM, stream, &body)].concat();
+            if frames.write(&call).await.is_err() {
+                return;
+            }
+        }
+    });
+    let held = || house.daemon.server.in_flight_bytes();
+    eventually("replies are charged", async || held() >= 8 * 4_000).await;
+    writing.abort();
+    let _aborted = writing.await;
+    eventually("the connection has gone with all of it", async || held() == 0).await;
+    house.stop().await;
 }

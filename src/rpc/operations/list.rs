@@ -52,6 +52,17 @@ pub(crate) fn one(
     }
 }
 
+/// How many bytes its result has at most.
+pub(crate) fn answers(operation: &v1::Operation) -> u64 {
+    match &operation.operation {
+        Some(Kind::Read(read)) => read.length,
+        Some(Kind::Gather(gather)) => {
+            (gather.offsets.len() as u64).saturating_mul(gather.width.into())
+        }
+        _ => Width::Sixteen.count().get(),
+    }
+}
+
 fn add(draft: &mut Draft, kind: Kind, segments: Segments<'_>) -> Result<Shape, Failure> {
     match kind {
         Kind::Read(v1::ReadOperation { offset, length }) => {

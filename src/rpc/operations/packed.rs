@@ -101,16 +101,17 @@ impl Rows {
         Ok(Self { opcodes, addresses, lengths, data, common, length_used: false, place: 0 })
     }
 
-    /// That all of them can be taken and nothing is left over.
+    /// That all of them can be taken and nothing is left over; how many bytes their results have.
     ///
     /// # Errors
     /// INVALID_FIELD, OPERATION_UNKNOWN, of the operation.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        let mut rows = self.clone();
+    pub(crate) fn check(&self) -> Result<u64, Failure> {
+        let (mut rows, mut answers) = (self.clone(), 0_u64);
         while let Some(row) = rows.next() {
-            row.map_err(|failure| in_operation(rows.place.saturating_sub(1), failure))?;
+            let row = row.map_err(|failure| in_operation(rows.place.saturating_sub(1), failure))?;
+            answers = answers.saturating_add(row.answers());
         }
-        rows.end()
+        rows.end().map(|()| answers)
     }
 
     /// The next operation.

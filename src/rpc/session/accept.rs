@@ -22,9 +22,12 @@ use crate::rpc::operations::results::Shape;
 use crate::rpc::session::group::{self, Kind, Work};
 use crate::rpc::session::outbound::message;
 use crate::rpc::session::{Session, Stage, Turn};
+use crate::rpc::untaken::SHORT;
 use crate::rpc::{capability, convert};
 use crate::tenancy::{Need, Target};
 
+/// What an attached memory takes in the session's table, the memory's and the share's.
+const ATTACHED_BYTES: u64 = 256;
 /// Bytes of a read that is made at once.
 const SHORT_READ: u64 = 4_096;
 
@@ -52,6 +55,7 @@ impl Session {
                 }
             }
             (Some(Asked::Attach(attach)), _) => {
+                self.pace.took(true);
                 self.last_tag = Some(attach.tag);
                 let tag = attach.tag;
                 match self.attach(attach, now) {
@@ -60,6 +64,7 @@ impl Session {
                 }
             }
             (Some(Asked::Detach(detach)), _) => {
+                self.pace.took(true);
                 self.last_tag = Some(detach.tag);
                 if self.handles.detach(detach.handle) {
                     self.out.put_outcome(detach.tag, Outcome::Done(SessionDone {}));
@@ -68,6 +73,7 @@ impl Session {
                 }
             }
             (Some(Asked::Wait(wait)), _) => {
+                self.pace.took(true);
                 self.last_tag = Some(wait.tag);
                 let Some(attached) = self.handles.get(wait.handle) else {
                     return self.refuse(wait.tag, unknown_handle());
@@ -78,6 +84,7 @@ impl Session {
                 }
             }
             (Some(Asked::Cancel(cancel)), _) => {
+                self.pace.took(true);
                 self.last_tag = Some(cancel.tag);
                 match self.waits.cancel(cancel.wait_tag) {
                     Ok(()) => self.out.put_outcome(cancel.tag, Outcome::Done(SessionDone {})),
@@ -116,9 +123,11 @@ impl Session {
             if let Some(share) = found.share().filter(|_share| !attach.read_only) {
                 share.permit(ShareAccess::ReadWrite)?;
             }
+            // What is kept of it, so that many cost their tenant what they are.
+            let held = self.call.door.hold(ATTACHED_BYTES)?;
             let attachment = inbox.attach(found, attach.handle);
             // What goes from here on is told; what went just before was not.
-            access.reach(target, now).map(|_same| attachment)
+            access.reach(target, now).map(|_same| (attachment, held))
         };
         let attached = self.handles.attach(attach.handle, attachment, attach.read_only)?;
         let (uid, size_pages) = (attached.record().uid.to_string(), attached.told.get());
@@ -187,7 +196,8 @@ impl Session {
             }
         };
         self.owe(&work);
-        if is_free && self.at_once(&work) {
+        let is_short = work.reply < SHORT as u64 || self.call.door.has_room_ahead();
+        if is_free && is_short && self.at_once(&work) {
             return;
         }
         work.keep(&self.call.door, held);

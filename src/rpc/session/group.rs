@@ -22,6 +22,7 @@ use crate::rpc::operations::{self, in_operation, invalid, list, packed};
 use crate::rpc::pace::Pace;
 use crate::rpc::session::alone::alone;
 use crate::rpc::session::outbound::{Outbound, message};
+use crate::rpc::untaken::SHORT;
 use crate::tenancy::Occasion;
 
 /// A group that can be carried out.
@@ -50,6 +51,16 @@ pub(super) enum Whole {
     Single(Shape),
     List(Vec<Shape>),
     Packed,
+}
+
+/// A group that has been carried out.
+pub(super) struct Done {
+    pub(super) tag: u64,
+    pub(super) made: Made,
+    /// Bytes that its results might have come to, and their part of the in-flight budgets where they are not
+    /// few.
+    pub(super) reply: u64,
+    pub(super) held: Option<InFlight>,
 }
 
 /// What became of a group.
@@ -98,10 +109,11 @@ impl Work {
                 packed::draft(&mut draft, columns, &segments).map(|()| Whole::Packed)
             }
             Some(Form::List(v1::OperationList { operations })) => {
-                let reply = call.door.server.limits.max_read_bytes;
                 if operations.len() > operations::MAX_OPERATIONS as usize {
                     return Err(operations::too_many(operations.len()));
                 }
+                let answers = operations.iter().map(list::answers).fold(0, u64::saturating_add);
+                let reply = answers.min(call.door.server.limits.max_read_bytes);
                 let kind = Kind::List { operations, read_only };
                 return Ok(Self { tag, found, kind, reply, held: None });
             }
@@ -110,8 +122,7 @@ impl Work {
                     return Err(operations::too_many(columns.addresses.len()));
                 }
                 let rows = Rows::new(columns)?;
-                rows.check()?;
-                let reply = call.door.server.limits.max_read_bytes;
+                let reply = rows.check()?.min(call.door.server.limits.max_read_bytes);
                 let kind = Kind::Packed { rows, read_only };
                 return Ok(Self { tag, found, kind, reply, held: None });
             }
@@ -150,19 +161,23 @@ impl Work {
         }
     }
 
-    /// Carries it out, waiting where that is needed.
-    pub(super) async fn run(
-        self,
-        call: &Call,
-        occasion: &Occasion,
-        pace: &Pace,
-    ) -> (u64, u64, Made) {
+    /// Carries it out, waiting where that is needed: for its turn, its results' part of the budgets, and
+    /// the memory.
+    pub(super) async fn run(self, call: &Call, occasion: &Occasion, pace: &Pace) -> Done {
         let Self { tag, found, kind, reply, held: _held } = self;
+        let held = match reply < SHORT as u64 {
+            true => None,
+            false => match call.door.hold_in_time(reply).await {
+                Ok(held) => Some(held),
+                Err(failure) => {
+                    return Done { tag, reply, made: Made::Failed(failure), held: None };
+                }
+            },
+        };
         let made = match kind {
             Kind::Whole { group, form, key } => {
                 pace.turn().await;
                 pace.accessed(group.tally().whole());
-                let _reply = call.door.hold_anyway(reply);
                 Made::Whole(form, executed(call, occasion, found, group, key).await)
             }
             Kind::List { operations, read_only } => {
@@ -174,7 +189,7 @@ impl Work {
                 each.packed(rows).await
             }
         };
-        (tag, reply, made)
+        Done { tag, reply, made, held }
     }
 }
 
@@ -236,9 +251,8 @@ struct Each<'a> {
     pace: &'a Pace,
     found: Found,
     read_only: bool,
-    /// Results so far, one after the other, and their part of the in-flight budgets.
+    /// Results so far, one after the other.
     raw: Vec<u8>,
-    held: InFlight,
     failures: Vec<(u32, Failure)>,
 }
 
@@ -250,8 +264,8 @@ impl<'a> Each<'a> {
         found: Found,
         read_only: bool,
     ) -> Self {
-        let (raw, held, failures) = (Vec::new(), call.door.hold_anyway(0), Vec::new());
-        Self { call, occasion, pace, found, read_only, raw, held, failures }
+        let (raw, failures) = (Vec::new(), Vec::new());
+        Self { call, occasion, pace, found, read_only, raw, failures }
     }
 
     async fn list(&mut self, operations: Vec<v1::Operation>) -> Made {
@@ -351,11 +365,10 @@ impl<'a> Each<'a> {
         }
     }
 
-    fn fits(&mut self, more: u64) -> Result<(), Failure> {
+    fn fits(&self, more: u64) -> Result<(), Failure> {
         let limit = self.call.door.server.limits.max_read_bytes;
         let reply = (self.raw.len() as u64).saturating_add(more);
         if reply <= limit {
-            self.held.add(more);
             return Ok(());
         }
         Err(Failure::TooLarge {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::registry::{Attachment, Found, Record};
+use crate::rpc::admission::InFlight;
 use crate::rpc::operations::invalid;
 use crate::rpc::session::group::Work;
 use crate::units::WasmPages;
@@ -26,6 +27,7 @@ pub(super) struct Attached {
     is_gone: bool,
     runs: bool,
     queue: VecDeque<Queued>,
+    _held: InFlight,
 }
 
 enum Queued {
@@ -90,12 +92,13 @@ impl Handles {
     /// Gives a memory a handle, which may be that of one that is gone and has nothing left to do.
     ///
     /// # Errors
-    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory;
+    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory or no
+    /// room for another;
     /// handles then are as they were.
     pub(super) fn attach(
         &mut self,
         handle: u32,
-        attach: impl FnOnce() -> Result<Attachment, Failure>,
+        attach: impl FnOnce() -> Result<(Attachment, InFlight), Failure>,
         read_only: bool,
     ) -> Result<&Attached, Failure> {
         let own = self.all.get(&handle);
@@ -113,10 +116,17 @@ impl Handles {
                 instead: "detach one, or open another session",
             });
         }
-        let attachment = attach()?;
+        let (attachment, held) = attach()?;
         let told = attachment.found().record().size();
-        let queue = VecDeque::new();
-        let attached = Attached { attachment, read_only, told, is_gone: false, runs: false, queue };
+        let attached = Attached {
+            attachment,
+            read_only,
+            told,
+            is_gone: false,
+            runs: false,
+            queue: VecDeque::new(),
+            _held: held,
+        };
         Ok(self.all.entry(handle).insert_entry(attached).into_mut())
     }
 

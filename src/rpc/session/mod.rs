@@ -10,7 +10,7 @@
 //! have in turns (`Pace`): messages are taken while there is room for what they lead to, results are
 //! joined into large frames while there are more, and handed over at once where there are none. Groups of
 //! a handle run and answer in order. What waits for its turn is in flight, and takes no more than half of
-//! what the tenant may have so. A session that is dropped has its groups called off before their first
+//! what the tenant may have so; results are until they are out. A session that is dropped has its groups called off before their first
 //! effect, and its waits ended; so is one whose client takes nothing for a while (`task.rs`).
 //! Every tag has one result. What is wrong with a message's framing, or with the order of messages, ends
 //! the session; what is wrong with a group is said of its tag.
@@ -20,13 +20,14 @@ mod alone;
 mod group;
 mod handles;
 mod outbound;
+mod room;
 mod waits;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -41,22 +42,22 @@ use crate::proto::v1::open_session_response::Message as Word;
 use crate::proto::v1::session_result::Outcome;
 use crate::proto::v1::{self, SessionGoAway, SessionStarted};
 use crate::registry::{Attachments, Gate, Reads};
-use crate::rpc::admission::{Door, Place};
+use crate::rpc::admission::{Door, InFlight, Place};
 use crate::rpc::call::Call;
-use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
 use crate::rpc::message::{Came, MessageLimit, Messages};
 use crate::rpc::operations;
 use crate::rpc::pace::Pace;
 use crate::rpc::reply::ReplyStream;
 use crate::rpc::server::Phase;
-use crate::rpc::session::group::Made;
+use crate::rpc::session::group::Done;
 use crate::rpc::session::handles::{Handles, MAX_HANDLES};
 use crate::rpc::session::outbound::{FRAME, Outbound};
 use crate::rpc::session::waits::Waits;
 use crate::rpc::status::Refusal;
 use crate::rpc::task;
 use crate::rpc::unfolding;
+use crate::rpc::untaken::Departure;
 use crate::tenancy::Occasion;
 
 /// Groups without a result yet.
@@ -68,7 +69,8 @@ const FRAMES_A_TURN: u32 = 8;
 
 /// Reads of one memory, as long as nothing else is asked for.
 type Turn = Option<Reads>;
-type Running = Pin<Box<dyn Future<Output = (u32, u64, u64, Made)> + Send>>;
+/// A group of a handle.
+type Running = Pin<Box<dyn Future<Output = (u32, Done)> + Send>>;
 
 /// One session.
 pub(crate) struct Session {
@@ -88,6 +90,10 @@ pub(crate) struct Session {
     limits: SessionStarted,
     groups: u32,
     reply_bytes: u64,
+    /// The part of the budgets of what waits in `out`.
+    held: Option<InFlight>,
+    /// The large frame that was handed over last, until it is out.
+    departure: Option<Departure>,
     /// What was accessed and is not counted yet.
     tally: Tally,
     /// Messages that came and are not counted yet.
@@ -154,6 +160,8 @@ impl Session {
             limits,
             groups: 0,
             reply_bytes: 0,
+            held: None,
+            departure: None,
             tally: Tally::default(),
             received: 0,
             scratch: Vec::new(),
@@ -197,7 +205,7 @@ impl Session {
     fn take_messages(&mut self, now: Now, context: &mut Context<'_>) -> bool {
         let (mut did, mut turn) = (false, None);
         while matches!(self.stage, Stage::New | Stage::Open)
-            && self.has_room()
+            && self.has_room(context)
             && self.out.len() < FRAME
             && !self.pace.is_over()
         {
@@ -213,6 +221,7 @@ impl Session {
                 break;
             }
             self.call.door.access.tenant().rates.owe(1, 0);
+            self.pace.took(false);
             did = true;
             self.accept(came, &mut turn, now);
         }
@@ -224,31 +233,6 @@ impl Session {
         if let Some(reads) = turn.take() {
             self.tally.merge(&reads.end());
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.groups == 0
-            || (self.groups < self.limits.max_groups_in_flight
-                && self.reply_bytes < self.limits.max_reply_bytes_in_flight
-                && self.call.door.has_room_ahead())
-    }
-
-    /// Looks again after that, if nothing else happens before; whether that is still to come.
-    fn pauses(&mut self, time: Duration, context: &mut Context<'_>) -> bool {
-        self.pause = timer(Instant::now().checked_add(time));
-        self.pause.as_mut().is_none_or(|pause| pause.as_mut().poll(context).is_pending())
-    }
-
-    /// Whether nothing is left of the tenant's rates, so that no further message is taken: each owes what
-    /// it leads to.
-    fn is_held_up(&mut self, context: &mut Context<'_>) -> bool {
-        while let Some(wait) = self.call.door.access.tenant().rates.wait() {
-            if self.pauses(wait, context) {
-                return true;
-            }
-        }
-        self.pause = None;
-        false
     }
 
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Came<v1::OpenSessionRequest>> {
@@ -271,8 +255,7 @@ impl Session {
                         // A gate of its own: neither what ends with a share is the session, nor what one
                         // group has begun the others' business.
                         let occasion = Occasion { now, gate: Gate::new() };
-                        let (tag, reply, made) = work.run(&call, &occasion, &pace).await;
-                        (handle, tag, reply, made)
+                        (handle, work.run(&call, &occasion, &pace).await)
                     };
                     self.running.push(Box::pin(running));
                     return;
@@ -281,10 +264,15 @@ impl Session {
         }
     }
 
-    fn finished(&mut self, (handle, tag, reply, made): (u32, u64, u64, Made), now: Now) {
+    fn finished(&mut self, (handle, done): (u32, Done), now: Now) {
+        let Done { tag, made, reply, held } = done;
         self.groups = self.groups.saturating_sub(1);
         self.reply_bytes = self.reply_bytes.saturating_sub(reply);
         group::put(&mut self.out, &self.call, tag, made);
+        match (&mut self.held, held) {
+            (Some(all), Some(held)) => all.join(held),
+            (none, held) => *none = none.take().or(held),
+        }
         self.handles.finished(handle);
         self.begin(handle, now);
     }
@@ -368,7 +356,7 @@ impl ReplyStream for Session {
             if let Some(meters) = this.call.meters() {
                 meters.sent_many(messages);
             }
-            return Poll::Ready(Ok(bytes));
+            return Poll::Ready(Ok(this.hand_over(bytes)));
         }
         if let Stage::Over(status) = &mut this.stage {
             return Poll::Ready(Err(status.take().unwrap_or_else(|| Status::ok(""))));
