@@ -177,7 +177,8 @@ impl Watcher {
     fn round(&mut self) -> Duration {
         loop {
             let now = Instant::now();
-            let look = self.pressure.look(now);
+            // Without descriptors all stays as it is.
+            let Some(look) = self.pressure.look(now) else { return IN_VAIN };
             let wanted = match look.sign {
                 None => 0,
                 Some(Sign::Usage) => look.over.get().clamp(LEAST, STEP),

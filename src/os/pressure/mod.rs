@@ -8,9 +8,10 @@
 //!
 //! Law: what can tell by itself only shortens the wait; each look reads what there is, so that a host
 //! where nothing tells is looked at as well, and a test's files are enough. What cannot be read is
-//! noted at the start, and never guessed; where there is no descriptor to read with, all is as it was. Pages of files that the kernel would give up first are not
+//! noted at the start, and never guessed; without a descriptor to read with there is no look. Pages of files that the kernel would give up first are not
 //! counted as used. Frees nothing. The time of a look comes in as an argument.
 
+use std::cell::Cell;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ impl Sign {
 }
 
 /// What a look found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// What told of pressure, if anything did: use first.
     pub sign: Option<Sign>,
@@ -107,8 +108,8 @@ pub struct Pressure {
     stalled: (Instant, u64),
     /// When stalls were told of last, and whether that has been seen.
     told: Option<(Instant, bool)>,
-    /// What the last look found that saw anything.
-    last: Look,
+    /// Whether there was no descriptor to read a file with.
+    blind: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -195,7 +196,7 @@ impl Pressure {
             events: 0,
             stalled: (now, 0),
             told: None,
-            last: Look::default(),
+            blind: Cell::new(false),
         };
         pressure.ask_to_be_told();
         pressure
@@ -247,11 +248,18 @@ impl Pressure {
         self.told = None;
     }
 
-    /// Looks. Without a descriptor to look with, what was seen last is still so, and nothing has happened.
-    pub fn look(&mut self, now: Instant) -> Look {
-        if let Err(libc::EMFILE | libc::ENFILE) = self.kernel.read_file(Path::new(MEMINFO)) {
-            return Look { sign: None, is_told: false, ..self.last };
+    /// Looks; none without the descriptors for it, and what happens meanwhile is told by the next one.
+    pub fn look(&mut self, now: Instant) -> Option<Look> {
+        self.blind.set(false);
+        let before = (self.events, self.stalled, self.told);
+        let look = Some(self.seen(now)).filter(|_| !self.blind.get());
+        if look.is_none() {
+            (self.events, self.stalled, self.told) = before;
         }
+        look
+    }
+
+    fn seen(&mut self, now: Instant) -> Look {
         let (fullest, over, room) = self.distance();
         let events = self.count_events();
         let more_events = events > std::mem::replace(&mut self.events, events);
@@ -263,8 +271,7 @@ impl Pressure {
         } else {
             stalls.then_some(Sign::Stalls)
         };
-        self.last = Look { sign, is_told: more_events || stalls, over, room, fullest };
-        self.last
+        Look { sign, is_told: more_events || stalls, over, room, fullest }
     }
 
     /// Waits until something tells of pressure, `bell` can be read, or the time is over.
@@ -368,7 +375,11 @@ impl Pressure {
     }
 
     fn text(&self, path: &Path) -> Option<String> {
-        self.kernel.read_file(path).ok()
+        let read = self.kernel.read_file(path);
+        if let Err(libc::EMFILE | libc::ENFILE) = read {
+            self.blind.set(true);
+        }
+        read.ok()
     }
 }
 

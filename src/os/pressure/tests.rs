@@ -50,7 +50,7 @@ impl Host {
     }
 
     fn look(&self, pressure: &mut Pressure, after_ms: u64) -> (Option<Sign>, u64, u64) {
-        let look = pressure.look(self.begun + Duration::from_millis(after_ms));
+        let look = pressure.look(self.begun + Duration::from_millis(after_ms)).unwrap();
         (look.sign, look.over.get(), look.room.get())
     }
 }
@@ -171,7 +171,7 @@ fn this_host_is_watched_and_the_bell_ends_a_wait() {
     let now = Instant::now();
     let mut pressure = Pressure::watch(Arc::new(Linux), 1000, now);
     pressure.begin(reader.as_fd(), now);
-    assert!(pressure.look(Instant::now()).room < ByteCount::new(u64::MAX));
+    assert!(pressure.look(Instant::now()).unwrap().room < ByteCount::new(u64::MAX));
     writer.write_all(b"x").unwrap();
     pressure.wait(reader.as_fd(), Duration::MAX);
 }
@@ -196,7 +196,7 @@ fn the_fullest_limit_is_told_by_its_use_less_what_the_kernel_would_give_up_first
         .with(format!("{TWO}/memory.stat"), format!("inactive_file {}\n", 30 * MIB));
     let mut pressure = host.watch();
     let mut fullest = |host: &Host| {
-        let Fullness { used, limit } = pressure.look(host.begun).fullest;
+        let Fullness { used, limit } = pressure.look(host.begun).unwrap().fullest;
         (used.get() / MIB, limit.get() / MIB)
     };
     assert_eq!(fullest(&host), (512, 1024), "the machine's, of which half is used");
@@ -219,7 +219,7 @@ fn a_limit_that_is_reached_is_told_of_however_much_is_used() {
         .with(format!("{TWO}/memory.events"), "max 1\n");
     let mut pressure = host.watch();
     let mut look = |host: &Host| {
-        let look = pressure.look(host.begun);
+        let look = pressure.look(host.begun).unwrap();
         (look.sign, look.is_told)
     };
     assert_eq!(look(&host), (Some(Sign::Usage), false));
@@ -232,19 +232,20 @@ fn a_limit_that_is_reached_is_told_of_however_much_is_used() {
 }
 
 #[test]
-fn without_descriptors_it_is_as_it_was_and_nothing_has_happened_since() {
+fn without_descriptors_there_is_no_look_and_what_happens_meanwhile_is_told_by_the_next() {
     let mut host = Host::new("0::/a/b\n", V2)
         .with(format!("{TWO}/memory.max"), 100 * MIB)
-        .with(format!("{TWO}/memory.current"), 95 * MIB)
-        .with(format!("{TWO}/memory.stat"), "inactive_file 0\n")
+        .with(format!("{TWO}/memory.current"), MIB)
         .with(format!("{TWO}/memory.events"), "max 9\n");
     let mut pressure = host.watch();
-    let seen = pressure.look(host.begun);
-    host.set(format!("{TWO}/memory.current"), MIB);
+    assert_eq!(host.look(&mut pressure, 0).0, None);
     for errno in [libc::EMFILE, libc::ENFILE] {
         host.kernel.fail_call(Call::ReadFile, errno, 1);
-        assert_eq!(pressure.look(host.begun), Look { sign: None, ..seen });
+        assert_eq!(pressure.look(host.begun), None);
     }
-    let after = pressure.look(host.begun);
-    assert_eq!((after.sign, after.is_told, after.over.get()), (None, false, 0));
+    assert_eq!(host.look(&mut pressure, 1).0, None, "what there was is not new");
+    host.set(format!("{TWO}/memory.events"), "max 10\n");
+    host.kernel.fail_call(Call::ReadFile, libc::EMFILE, 1);
+    assert_eq!(pressure.look(host.begun), None);
+    assert_eq!(host.look(&mut pressure, 2).0, Some(Sign::Events));
 }
