@@ -213,7 +213,7 @@
 //!   others a share of they go on using: a share's right is its giving, not its giver's credentials, and
 //!   closing takes back nothing that could not be given again. Leaving a tenant out ends all of its shares.
 //! - A hook of the config that a reload changes is another one: its streams end, and what it was asked goes
-//!   on without it. One that is the same keeps them. A tenant's own of the same name ends.
+//!   on without it. One that is the same keeps them. A tenant's own of the same name refuses the reload, however many it has does not.
 //! - A drain does not wait for watches. A watch holds 16 KiB of the in-flight budgets and a place among
 //!   its tenant's running calls for as long as it is open.
 //! - Our client takes up a lost watch with the first event that it has not given out. What is compacted
@@ -246,8 +246,9 @@
 //! - During a drain AnswerGrowHook stays until it owes no answer, then ends as DRAINING.
 //! - STALLED is told to who does not send the whole of a message; who takes nothing cannot be told. Both
 //!   times are longer by a second for every 64 KiB, so that a slow peer is none that stands still.
-//! - A reply of 4 KiB and more is in the in-flight budgets until the socket has it. One that says what
-//!   has been done is taken on whatever the budgets, and the next ones are refused for it.
+//! - A reply of 4 KiB and more is in the in-flight budgets until the socket has it, and so is every other while
+//!   the socket takes none. One that says what has been done is taken on whatever the budgets, and the next
+//!   ones are refused for it; a session's group waits for the room that its results need before it begins.
 //! - A download is read one message ahead of its taker while half of the budget is free, else none.
 //! - A peer's frames are worth what they bring: resets, pings and their like are paid for out of a credit
 //!   that calls earn (`rpc/manners.rs`). It is slowed first, so that an honest client's burst is not ended.

@@ -6,7 +6,7 @@ use crate::config::{Config, FailurePolicy as ConfigPolicy, Hook};
 use crate::daemon::start_error::StartError;
 use crate::model::HookId;
 use crate::registry::LabelSelector;
-use crate::tenancy::{FailurePolicy, HookSpec, Hooks, Tenants};
+use crate::tenancy::{FailurePolicy, HookSpec, Tenants};
 
 /// Makes them, each in its tenant or in all.
 ///
@@ -15,7 +15,7 @@ use crate::tenancy::{FailurePolicy, HookSpec, Hooks, Tenants};
 pub(super) fn make(config: &Config, tenants: &Tenants) -> Result<(), StartError> {
     for tenant in tenants.iter() {
         let hooks = of(config, tenant.namespace.name.as_str())?;
-        Hooks::fit(&hooks).map_err(|failure| StartError::Hook {
+        tenant.hooks.fit(&hooks).map_err(|failure| StartError::Hook {
             id: tenant.namespace.name.to_string(),
             why: failure.to_string(),
         })?;

@@ -14,7 +14,7 @@ use crate::metrics::{OTHER_TENANTS, TenantMeters};
 use crate::model::{HookId, TenantName};
 use crate::registry::{Namespace, Registry};
 use crate::tenancy::folded::Folded;
-use crate::tenancy::hooks::{Clock, HookSpec, Hooks};
+use crate::tenancy::hooks::{Clock, HookSpec};
 use crate::tenancy::identity::{Denied, Grant, Identities};
 use crate::tenancy::tenant::{Tenant, TenantLimits};
 use crate::tenancy::tenants::{Shown, Tenants};
@@ -93,7 +93,7 @@ pub enum Misfit {
         /// How many.
         segments: u64,
     },
-    /// There are too many hooks for it in the config.
+    /// The config's hooks do not fit, beside a tenant's own or by themselves.
     #[error("[[hook]] of tenant {tenant:?}: {failure}")]
     Hooks {
         /// The tenant.
@@ -110,7 +110,8 @@ impl Tenants {
         let table = self.table();
         let leaving = leaving(&table, wanted).filter_map(occupied);
         let hooks = wanted.iter().filter_map(|one| {
-            let failure = Hooks::fit(&one.hooks).err()?;
+            let tenant = table.by_name.get(&one.name)?;
+            let failure = tenant.hooks.fit(&one.hooks).err()?;
             Some(Misfit::Hooks { tenant: one.name.clone(), failure })
         });
         let mut all: Vec<_> = leaving.chain(hooks).collect();

@@ -7,9 +7,11 @@ use linmemd::client::proto::{
     Allocator, CreateGrowHookRequest, FailurePolicy, GrowMemoryRequest, GrowQuestion, MemorySpec,
 };
 use linmemd::client::{Answers, Client, ClientError, Failure, Heard, Verdict};
+use linmemd::config::{self, Config};
 
 use crate::contract::refused;
 use crate::harness::{House, PAGE, Page, eventually, pages, pattern, within};
+use crate::reloads::Reloading;
 
 /// A hook of all memories that fails closed, and waits for as long as any may.
 pub(crate) fn asked(hook_id: &str) -> CreateGrowHookRequest {
@@ -343,4 +345,47 @@ async fn growths_of_one_memory_queue_behind_the_one_that_is_asked_about_and_see_
     assert_eq!(charged(&client).await, 3);
     drop(answers);
     house.stop().await;
+}
+
+#[tokio::test]
+async fn the_configs_hooks_go_by_the_last_reload_and_a_tenants_own_stay() {
+    let it = Reloading::with(|_| {}).await;
+    let own = it.house.client().await;
+    let spec = MemorySpec { maximum_pages: Some(9), ..pages(1) };
+    own.create(Some("m"), spec).await.unwrap();
+    let hook = |config: &mut Config, name: &str, tenant: Option<&str>| {
+        config.hooks.push(config::Hook {
+            name: name.to_owned(),
+            tenant: tenant.map(str::to_owned),
+            ..config::Hook::default()
+        });
+    };
+    it.to(|config| hook(config, "h", Some("default"))).await;
+    let denied: [(&str, &dyn std::fmt::Display); 2] = [("cause", &"ABSENT"), ("hook_id", &"h")];
+    refused(own.grow("m", 1).await, "GROW_DENIED", &denied);
+    it.house.client_of("other").await.create(Some("m"), pages(1)).await.unwrap();
+    it.to(|_| {}).await;
+    own.grow("m", 1).await.unwrap();
+    let request = CreateGrowHookRequest {
+        hook_id: Some("mine".to_owned()),
+        label_selector: "none=none".to_owned(),
+        ..Default::default()
+    };
+    own.create_grow_hook(request.clone()).await.unwrap();
+    it.write(|config| hook(config, "mine", None));
+    it.is_refused(&[&["[[hook]] of tenant \"default\"", "mine"]]).await;
+    // However many a tenant has, there is room for the config's.
+    for number in 1..64 {
+        let another =
+            CreateGrowHookRequest { hook_id: Some(format!("h{number}")), ..request.clone() };
+        own.create_grow_hook(another).await.unwrap();
+    }
+    let one_more = CreateGrowHookRequest { hook_id: Some("h64".to_owned()), ..request };
+    let full: [(&str, &dyn std::fmt::Display); 3] =
+        [("limit_name", &"hooks"), ("limit", &64), ("used", &64)];
+    refused(own.create_grow_hook(one_more).await, "QUOTA_EXCEEDED", &full);
+    it.to(|config| hook(config, "h", None)).await;
+    let denied: [(&str, &dyn std::fmt::Display); 2] = [("cause", &"ABSENT"), ("hook_id", &"h")];
+    refused(own.grow("m", 1).await, "GROW_DENIED", &denied);
+    it.house.stop().await;
 }

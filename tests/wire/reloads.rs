@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use linmemd::client::proto::{ConfigChange, ConfigChangeKind, MemorySpec, ReloadResponse};
+use linmemd::client::proto::{ConfigChange, ConfigChangeKind, ReloadResponse};
 use linmemd::client::{Client, ClientError, Failure};
 use linmemd::config::{self, Config, FlagLayer, Identity, Loaded, Tenant};
 use linmemd::token::Token;
@@ -67,7 +67,7 @@ impl Reloading {
     }
 
     /// That it is refused for what the file says, each of these on one line.
-    async fn is_refused(&self, lines: &[&[&str]]) -> Failure {
+    pub(crate) async fn is_refused(&self, lines: &[&[&str]]) -> Failure {
         let failure =
             refused(self.operator.reload(false).await, "INVALID_SPEC", &[("field", &"config")]);
         for words in lines {
@@ -315,38 +315,6 @@ async fn a_daemon_that_reads_no_config_says_that_it_cannot_reload() {
         (("field", &"config" as &dyn std::fmt::Display), ("value", &"reload" as _));
     refused(operator.reload(false).await, "CAPABILITY_UNAVAILABLE", &[field, value]);
     house.stop().await;
-}
-
-#[tokio::test]
-async fn the_configs_hooks_go_by_the_last_reload_and_a_tenants_own_of_other_names_stay() {
-    let it = Reloading::with(|_| {}).await;
-    let own = it.house.client().await;
-    let spec = MemorySpec { maximum_pages: Some(9), ..pages(1) };
-    own.create(Some("m"), spec).await.unwrap();
-    let hook = |config: &mut Config, name: &str, tenant: Option<&str>| {
-        config.hooks.push(config::Hook {
-            name: name.to_owned(),
-            tenant: tenant.map(str::to_owned),
-            ..config::Hook::default()
-        });
-    };
-    it.to(|config| hook(config, "h", Some("default"))).await;
-    let denied: [(&str, &dyn std::fmt::Display); 2] = [("cause", &"ABSENT"), ("hook_id", &"h")];
-    refused(own.grow("m", 1).await, "GROW_DENIED", &denied);
-    it.house.client_of("other").await.create(Some("m"), pages(1)).await.unwrap();
-    it.to(|_| {}).await;
-    own.grow("m", 1).await.unwrap();
-    let request = linmemd::client::proto::CreateGrowHookRequest {
-        hook_id: Some("mine".to_owned()),
-        label_selector: "none=none".to_owned(),
-        ..Default::default()
-    };
-    own.hook_service().create_grow_hook(own.request(request)).await.unwrap();
-    // What a tenant has made of that name is not in the config's way.
-    it.to(|config| hook(config, "mine", None)).await;
-    let denied: [(&str, &dyn std::fmt::Display); 2] = [("cause", &"ABSENT"), ("hook_id", &"mine")];
-    refused(own.grow("m", 1).await, "GROW_DENIED", &denied);
-    it.house.stop().await;
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The hooks that the config makes in a tenant, at start and anew at each reload.
 //!
 //! Law: all of them change in one moment, so that no growth falls between; one that stays as it was keeps
-//! its streams and its questions. A tenant's own hooks are left alone, but for one of the same name, which
-//! ends: nothing that a tenant does keeps the config from taking effect.
+//! its streams and its questions. A tenant's own hooks are left alone, and counted apart; one that has the
+//! name of the config's refuses it, for only deleting a hook removes it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +15,14 @@ impl Hooks {
     /// Whether these could be the config's.
     ///
     /// # Errors
-    /// QUOTA_EXCEEDED.
-    pub fn fit(wanted: &[(HookId, HookSpec)]) -> Result<(), Failure> {
+    /// HOOK_EXISTS where the tenant has one of its own by that name; QUOTA_EXCEEDED.
+    pub fn fit(&self, wanted: &[(HookId, HookSpec)]) -> Result<(), Failure> {
+        let is_own = |id: &HookId| {
+            self.with(|board| board.after(None).any(|hook| !hook.configured && hook.id == *id))
+        };
+        if let Some((id, _)) = wanted.iter().find(|(id, _)| is_own(id)) {
+            return Err(Failure::HookExists { hook_id: id.clone() });
+        }
         let (limit, asked) = (MAX_HOOKS as u64, wanted.len() as u64);
         if asked > limit {
             return Err(Failure::QuotaExceeded { limit_name: "hooks", limit, used: 0, asked });
