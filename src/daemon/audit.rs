@@ -311,6 +311,7 @@ mod tests {
             peer: None,
             subject: Subject { id: some(hostile), pages: Some(7), ..Subject::default() },
             outcome: "OK",
+            is_of_the_door: false,
         };
         let mut out = String::new();
         lost_line(&mut out, entry.time, 3);

@@ -141,25 +141,46 @@ impl Door {
         held
     }
 
+    /// Takes bytes for a message whose results will need theirs while it is kept: of half of each budget, so
+    /// that what waits for results' room never has all of it. One that is more than that is taken as by
+    /// [`Self::hold`].
+    ///
+    /// # Errors
+    /// OVERLOADED: it is to be taken later.
+    pub(crate) fn hold_in_turn(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
+        if bytes > self.most() / 2 { self.hold(bytes) } else { self.hold_ahead(bytes) }
+    }
+
     /// The same as [`Self::hold`] for what was let in and cannot be sent back: it waits for its part, for
-    /// as long as whoever has it may take to have it gone.
+    /// as long as whoever has it may take to have it gone. Where that could never be, beside the `own` bytes
+    /// that are held for it already, it is had at once.
     ///
     /// # Errors
     /// As [`Self::hold`].
-    pub(crate) async fn hold_in_time(self: &Arc<Self>, bytes: u64) -> Result<InFlight, Failure> {
+    pub(crate) async fn hold_in_time(
+        self: &Arc<Self>,
+        bytes: u64,
+        own: u64,
+    ) -> Result<InFlight, Failure> {
+        if bytes.saturating_add(own) > self.most() {
+            return Ok(self.hold_anyway(bytes));
+        }
         let late = Instant::now().checked_add(self.server.limits.stall_timeout);
-        let tenant = &self.access.tenant().in_flight_bytes;
-        let most = tenant.limit().min(self.server.in_flight_bytes.limit());
         loop {
             match self.hold(bytes) {
                 Err(Failure::Overloaded { after, .. })
-                    if bytes <= most && late.is_some_and(|late| Instant::now() < late) =>
+                    if late.is_some_and(|late| Instant::now() < late) =>
                 {
                     tokio::time::sleep(after).await;
                 }
                 held => return held,
             }
         }
+    }
+
+    /// What may be in flight of its tenant's.
+    fn most(&self) -> u64 {
+        self.access.tenant().in_flight_bytes.limit().min(self.server.in_flight_bytes.limit())
     }
 
     /// Whether something may be taken before its turn.
@@ -214,6 +235,11 @@ impl Drop for Place {
 }
 
 impl InFlight {
+    /// How many.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes so much more.
     ///
     /// # Errors

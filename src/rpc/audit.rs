@@ -168,6 +168,8 @@ pub struct AuditEntry {
     pub subject: Subject,
     /// OK or the failure's reason; CANCELLED where the caller did not wait for it.
     pub outcome: &'static str,
+    /// It was refused before anything of it was done.
+    pub is_of_the_door: bool,
 }
 
 impl AuditEntry {
@@ -184,6 +186,7 @@ impl AuditEntry {
             peer: Whereabouts::of(door.shown.borrow().peer, door.address),
             subject: Subject::default(),
             outcome: CANCELLED,
+            is_of_the_door: false,
         }
     }
 
@@ -214,6 +217,7 @@ impl AuditEntry {
             peer: None,
             subject: Subject::default(),
             outcome,
+            is_of_the_door: false,
         }
     }
 }
@@ -303,8 +307,8 @@ pub(crate) fn refused(call: &Call, failure: &Failure) {
     }
 }
 
-/// A call is refused at the door, for who calls or for want of something. Its tenant is the one that it came to, else its caller's own, as far as
-/// what it showed was found to say.
+/// A call is refused at the door: for who calls, or, of somebody who has called before, for want of something.
+/// Its tenant is the one that it came to, else its caller's own, as far as what it showed was found to say.
 pub(crate) fn shut_out(
     connection: &Connection,
     id: CallId,
@@ -318,7 +322,12 @@ pub(crate) fn shut_out(
     let shown = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let (authorization, tenant) = (shown("authorization"), shown("linmem-tenant"));
     if let Some(door) = connection.last_door(authorization, tenant) {
-        return audit.tell(AuditEntry { outcome, ..AuditEntry::of(deed, id, method, &door) });
+        let entry = AuditEntry::of(deed, id, method, &door);
+        return audit.tell(AuditEntry { outcome, is_of_the_door: true, ..entry });
+    }
+    // Whatever else a stranger is refused for is not about anybody's memories.
+    if deed != Deed::Deny {
+        return;
     }
     let mut entry = AuditEntry::uncalled(deed, method.name(), outcome);
     entry.call_id = Some(id.to_string());

@@ -141,7 +141,7 @@ impl Pending {
 
 impl AuditEntry {
     fn is_refusal(&self) -> bool {
-        self.deed == Deed::Deny
+        self.deed == Deed::Deny || self.is_of_the_door
     }
 }
 
@@ -193,6 +193,7 @@ mod tests {
             peer: None,
             subject: Subject::default(),
             outcome: "OK",
+            is_of_the_door: false,
         }
     }
 

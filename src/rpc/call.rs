@@ -111,6 +111,8 @@ pub(crate) struct Served {
     door: Option<Arc<Door>>,
     /// It has a place among the tenant's running calls.
     runs: bool,
+    /// It has one among operators' calls.
+    operates: bool,
     /// It keeps its connection from being idle.
     counts: bool,
     /// It has a place among the streams of tonic's own crates.
@@ -129,6 +131,7 @@ impl Served {
             code: Some(Code::Cancelled),
             door: None,
             runs: false,
+            operates: false,
             counts: false,
             foreign: false,
         };
@@ -173,6 +176,16 @@ impl Served {
         Ok(())
     }
 
+    /// Takes a place among operators' calls.
+    ///
+    /// # Errors
+    /// OVERLOADED naming the limit.
+    pub(crate) fn enter_operators(&mut self) -> Result<(), Failure> {
+        self.connection.server.operators.take(1)?;
+        self.operates = true;
+        Ok(())
+    }
+
     /// The call is parked: it is not among the tenant's running ones any more.
     pub(crate) fn leave(&mut self) {
         if let Some(door) = self.door.as_ref().filter(|_| std::mem::take(&mut self.runs)) {
@@ -190,6 +203,13 @@ impl Served {
         let length = bytes.len() as u64;
         let held = held.or_else(|| self.door.as_ref().map(|door| door.hold_anyway(length)));
         self.connection.untaken.charge(bytes, held, self.stall_timeout())
+    }
+
+    /// The same of a message of a stream that goes on.
+    pub(crate) fn charge_of_stream(&self, bytes: Bytes) -> Bytes {
+        let length = bytes.len() as u64;
+        let held = self.door.as_ref().map(|door| door.hold_anyway(length));
+        self.connection.untaken.charge_of_stream(bytes, held, self.stall_timeout()).0
     }
 
     /// How long the peer may take nothing.
@@ -218,6 +238,9 @@ impl Drop for Served {
             self.ended(if task::is_stalled() { Code::ResourceExhausted } else { code });
         }
         let server = &self.connection.server;
+        if self.operates {
+            server.operators.give_back(1);
+        }
         if let Some(room) = server.foreign.room(self.method).filter(|_| self.foreign) {
             room.give_back(1);
         }

@@ -8,7 +8,7 @@
 //! is `seats.rs`'s.
 
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -111,6 +111,8 @@ pub(crate) struct Connection {
     party: Arc<Party>,
     /// One for each tenant that it calls for.
     seats: Seats,
+    /// It has been called by for what is the host's business, which takes no seat.
+    operates: AtomicBool,
     /// Memories that go with it.
     tie: Arc<Tie>,
     /// The door of the last call that was let in: most connections need no other.
@@ -137,6 +139,7 @@ impl Connection {
             rest: Arc::default(),
             untaken: Arc::default(),
             seats: Seats::default(),
+            operates: AtomicBool::new(false),
             tie: Arc::default(),
             recent: Mutex::new(None),
             verdicts: Verdicts::default(),
@@ -216,6 +219,21 @@ impl Connection {
         self.seats.take(door, &self.party, now)
     }
 
+    /// A call is an operator's.
+    pub(crate) fn is_operators(&self, door: &Door) {
+        self.party.belongs_to(Arc::as_ptr(door.access.tenant()).addr());
+        self.operates.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the operator that called last may still.
+    fn has_operator(&self, now: SystemTime) -> bool {
+        self.operates.load(Ordering::Relaxed)
+            && self.recent().as_ref().is_some_and(|door| {
+                door.generation == self.server.tenants.generation()
+                    && !door.access.grant().has_expired(now)
+            })
+    }
+
     /// A call was refused: what gave the connection a seat may count no more.
     pub(crate) fn call_refused(&self, now: SystemTime) {
         self.seats.judge(&self.server.tenants, now, true);
@@ -223,8 +241,10 @@ impl Connection {
 
     /// Whether somebody who may call is at its other end: by its seats, or by how it came.
     pub(crate) fn is_somebodys(&self) -> bool {
+        let now = SystemTime::now();
         self.seats.are_any()
-            || self.server.tenants.grant(Shown::by(&self.peer), SystemTime::now()).is_ok()
+            || self.has_operator(now)
+            || self.server.tenants.grant(Shown::by(&self.peer), now).is_ok()
     }
 
     pub(crate) fn next_call(&self) -> u64 {

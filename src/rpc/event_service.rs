@@ -37,7 +37,7 @@ use crate::rpc::server::Phase;
 use crate::rpc::share_service;
 use crate::rpc::spec::known;
 use crate::rpc::status::{self, Refusal};
-use crate::rpc::transfer::Until;
+use crate::rpc::until::Until;
 
 /// What a watch holds in the in-flight budgets.
 const HELD_BYTES: u64 = 16 << 10;

@@ -31,7 +31,8 @@ use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::session::Session;
 use crate::rpc::status::{self, Refusal, reason};
 use crate::rpc::task::{answered_unless, answered_within};
-use crate::rpc::transfer::{Download, Until};
+use crate::rpc::transfer::Download;
+use crate::rpc::until::Until;
 use crate::rpc::waits::{self, Park};
 use crate::rpc::{
     admin_service, authorization, creation, hook_service, memory_service, operations,
@@ -124,8 +125,11 @@ fn admit(
         door.access.require(need, method.name())?;
     }
     let is_of_tenants = authorization::is_of_tenants(method);
+    // What is the host's business stands behind none of a tenant's limits.
     if is_of_tenants {
         connection.seat(&door, now.wall)?;
+    } else {
+        connection.is_operators(&door);
     }
     served.counts();
     if method.worth() == Worth::Shed {
@@ -135,6 +139,8 @@ fn admit(
     if is_of_tenants {
         served.enter()?;
         door.access.tenant().rates.take(1, 0)?;
+    } else {
+        served.enter_operators()?;
     }
     let deadline = deadline(headers, started, server.limits.max_deadline)?;
     let occasion = Occasion { now, gate: Gate::new() };

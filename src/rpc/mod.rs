@@ -83,6 +83,7 @@ mod turns;
 mod turns_tests;
 mod unfolding;
 mod untaken;
+mod until;
 mod verdicts;
 mod verify;
 mod view_service;

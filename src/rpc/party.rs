@@ -28,7 +28,7 @@ impl Party {
             Some(Origin::Address(IpAddr::V6(address))) => {
                 u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX)
             }
-            // Of a network that nothing comes from (RFC 6666).
+            // Of networks that nothing comes from.
             Some(Origin::User(user)) => 0x0100 << 48 | u64::from(user),
             None => connection,
         };

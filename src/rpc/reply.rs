@@ -53,6 +53,11 @@ pub(crate) trait ReplyStream: Send {
     /// The next message, framed; or the status that ends it.
     fn poll_message(self: Pin<&mut Self>, context: &mut Context<'_>)
     -> Poll<Result<Bytes, Status>>;
+
+    /// Whether it has its large messages charged itself.
+    fn charges(&self) -> bool {
+        false
+    }
 }
 
 impl<S: ReplyStream + Unpin> ReplyStream for Box<S> {
@@ -61,6 +66,10 @@ impl<S: ReplyStream + Unpin> ReplyStream for Box<S> {
         context: &mut Context<'_>,
     ) -> Poll<Result<Bytes, Status>> {
         Pin::new(&mut **self).poll_message(context)
+    }
+
+    fn charges(&self) -> bool {
+        (**self).charges()
     }
 }
 
@@ -178,11 +187,12 @@ impl ReplyBody {
         }
     }
 
-    /// A long message of a stream is charged by who made it.
-    fn charged(&self, message: Bytes) -> Bytes {
+    /// A message of a stream, charged until it is out where it is to be and whoever made it has not seen to
+    /// that.
+    fn charged(&self, message: Bytes, charges: bool) -> Bytes {
         match &self.served {
-            Some(served) if message.len() < SHORT && served.minds(message.len()) => {
-                served.charge(message, None).0
+            Some(served) if served.minds(message.len()) && !(charges && message.len() >= SHORT) => {
+                served.charge_of_stream(message)
             }
             _ => message,
         }
@@ -225,10 +235,11 @@ impl Body for ReplyBody {
             Content::Stream(messages) => {
                 task::taken();
                 let message = std::task::ready!(messages.as_mut().poll_message(context));
+                let charges = messages.charges();
                 Poll::Ready(Some(Ok(match message {
                     Ok(message) => {
                         self.handed_over(message.len());
-                        Frame::data(self.charged(message))
+                        Frame::data(self.charged(message, charges))
                     }
                     Err(status) => Frame::trailers(self.end(&status)),
                 })))
@@ -289,6 +300,11 @@ where
     F: Future<Output = Result<(S, Bytes), Status>> + Send,
     N: FnMut(S) -> F + Send,
 {
+    // Only downloads are made so.
+    fn charges(&self) -> bool {
+        true
+    }
+
     fn poll_message(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

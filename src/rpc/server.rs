@@ -29,6 +29,8 @@ use crate::tenancy::{Budget, Denied, Identities, Misfit, Need, Peer, Shown, Tena
 const ADMIN: &str = "linmem.v1.AdminService";
 /// What the audit log and a refusal call a look at the metrics page.
 const SCRAPE: &str = "GET /metrics";
+/// Calls at a time that are operators' business: a page of tenants may be half a megabyte.
+const MAX_OPERATORS_CALLS: u64 = 64;
 /// The services whose health is told by name.
 const SERVICES: [&str; 5] =
     ["", "linmem.v1.MemoryService", ADMIN, "linmem.v1.EventService", "linmem.v1.HookService"];
@@ -91,6 +93,8 @@ pub struct Server {
     pub(crate) connections_ever: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) foreign: Foreign,
+    /// Operators' calls that run, of all tenants.
+    pub(crate) operators: Budget,
     draining: AtomicBool,
     /// Whether calls are shed for want of memory.
     shedding: watch::Sender<bool>,
@@ -129,6 +133,7 @@ impl Server {
             connections_ever: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             foreign: Foreign::new()?,
+            operators: Budget::new("operators_calls", MAX_OPERATORS_CALLS),
             draining: AtomicBool::new(false),
             shedding: watch::Sender::new(false),
             phase: watch::Sender::new(Phase::Serving),

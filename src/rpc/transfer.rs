@@ -8,15 +8,13 @@
 
 use std::future::Future;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming as Body;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use tokio::time::Sleep;
 use tonic::Status;
 
 use crate::checksum;
@@ -24,15 +22,14 @@ use crate::error::Failure;
 use crate::memory::Sources;
 use crate::model::ShareAccess;
 use crate::proto::v1;
-use crate::registry::{Found, Gate, Panicked, Step, catch};
+use crate::registry::{Found, Gate, Step};
 use crate::rpc::admission::InFlight;
 use crate::rpc::call::Call;
 use crate::rpc::capability;
 use crate::rpc::carrier::WithData;
 use crate::rpc::convert;
-use crate::rpc::deadline::timer;
 use crate::rpc::front::Reply;
-use crate::rpc::lapse::{Lapse, either, lapse};
+use crate::rpc::lapse::Lapse;
 use crate::rpc::memory_service::{ENVELOPE_BYTES, answer, plain};
 use crate::rpc::message::{Incoming, MessageLimit, Messages};
 use crate::rpc::pace::Pace;
@@ -40,6 +37,7 @@ use crate::rpc::reply::{ReplyStream, Unfold, framed};
 use crate::rpc::status::Refusal;
 use crate::rpc::unfolding;
 use crate::rpc::untaken::Departure;
+use crate::rpc::until::Until;
 use crate::units::{ByteCount, ByteRange};
 
 /// Numbers of the fields of `DownloadMemoryResponse`.
@@ -295,11 +293,7 @@ pub(crate) fn stream(
                 Err(Some(failure)) => Err(call.refuse(&failure.into())),
             }
         });
-    let until = Until::new(messages, deadline, late);
-    match over {
-        None => until,
-        Some(over) => Until { lapse: either(until.lapse, over), ..until },
-    }
+    Until::new(messages, deadline, late).nor_after(over)
 }
 
 impl Download {
@@ -353,43 +347,6 @@ impl Download {
             last.await;
         }
         call.hold(bytes)
-    }
-}
-
-/// A stream that ends at a deadline, between two messages, and whose panics end here.
-pub(crate) struct Until<S> {
-    messages: S,
-    timer: Option<Pin<Box<Sleep>>>,
-    lapse: Lapse,
-    call: Call,
-}
-
-impl<S> Until<S> {
-    /// These messages, until then, or until the caller has no right to them.
-    pub(crate) fn new(messages: S, deadline: Option<Instant>, call: Call) -> Self {
-        Self { messages, timer: timer(deadline), lapse: lapse(&call), call }
-    }
-}
-
-impl<S: ReplyStream + Unpin> ReplyStream for Until<S> {
-    fn poll_message(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Bytes, Status>> {
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(context).is_ready()
-        {
-            self.call.occasion.gate.close();
-            return Poll::Ready(Err(self.call.refuse(&Failure::DeadlinePassed.into())));
-        }
-        if let Poll::Ready(failure) = self.lapse.as_mut().poll(context) {
-            self.call.occasion.gate.close();
-            return Poll::Ready(Err(self.call.refuse(&failure.into())));
-        }
-        match catch(|| Pin::new(&mut self.messages).poll_message(context)) {
-            Ok(polled) => polled,
-            Err(Panicked) => Poll::Ready(Err(self.call.broken())),
-        }
     }
 }
 

@@ -102,17 +102,30 @@ impl Untaken {
     ) -> (Bytes, Departure) {
         let (tells, out) = oneshot::channel();
         let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
-        (self.keep(bytes, held, limit, tells), Departure { out, handed_over, within })
+        let due = handed_over.checked_add(within.saturating_add(GRACE));
+        (self.keep(bytes, held, due, tells), Departure { out, handed_over, within })
+    }
+
+    /// The same of a stream that goes on, and ends itself where its peer takes nothing: the connection is
+    /// not ended for it.
+    pub(crate) fn charge_of_stream(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        held: Option<InFlight>,
+        limit: Duration,
+    ) -> (Bytes, Departure) {
+        let (tells, out) = oneshot::channel();
+        let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
+        (self.keep(bytes, held, None, tells), Departure { out, handed_over, within })
     }
 
     fn keep(
         self: &Arc<Self>,
         bytes: Bytes,
         held: Option<InFlight>,
-        limit: Duration,
+        due: Option<Instant>,
         tells: oneshot::Sender<()>,
     ) -> Bytes {
-        let due = Instant::now().checked_add(patience(limit, bytes.len()).saturating_add(GRACE));
         let number = {
             let mut kept = self.kept();
             kept.ever = kept.ever.wrapping_add(1);

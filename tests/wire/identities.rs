@@ -5,9 +5,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use linmemd::client::proto::MemorySpec;
 use linmemd::client::{
     BearerToken, Client, ClientError, ConnectOptions, Endpoint, RetryPolicy, TlsOptions,
 };
@@ -91,6 +90,14 @@ impl Authority {
         self.sign_with(params, vec![SanType::URI(uri.try_into().unwrap())], serial)
     }
 
+    /// One until the second that this is in.
+    pub(crate) fn brief(&self, end: SystemTime, uri: &str, serial: u64) -> Shown {
+        let seconds = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+        self.sign_with(params, vec![SanType::URI(uri.try_into().unwrap())], serial)
+    }
+
     pub(crate) fn revoke(&self, serial: u64) {
         let revoked = RevokedCertParams {
             serial_number: SerialNumber::from(serial),
@@ -127,7 +134,7 @@ impl Authority {
         options
     }
 
-    async fn connect(&self, house: &House, shown: Option<&Shown>) -> Client {
+    pub(crate) async fn connect(&self, house: &House, shown: Option<&Shown>) -> Client {
         within("connected", Client::connect(&self.options(house, shown))).await.unwrap()
     }
 }
@@ -279,56 +286,6 @@ async fn a_certificate_that_was_revoked_opens_no_new_connection() {
         }
     })
     .await;
-}
-
-#[tokio::test]
-async fn what_a_certificate_opened_ends_when_it_is_revoked() {
-    let authority = Authority::new();
-    authority.revoke(77);
-    let house = House::with(|config| {
-        authority.configure(config);
-        config.tls.client_crl = Some(authority.path("crl.pem"));
-        config.identities =
-            vec![by_uri("alice", "spiffe://x/alice"), by_uri("bob", "spiffe://x/bob")];
-    });
-    let alice = authority.connect(&house, Some(&authority.client("spiffe://x/alice", 78))).await;
-    let bob = authority.connect(&house, Some(&authority.client("spiffe://x/bob", 79))).await;
-    alice.create(Some("m"), MemorySpec { shared: true, ..pages(1) }).await.unwrap();
-    let wait = |client: &Client| {
-        let client = client.clone();
-        tokio::spawn(async move { client.wait32("m", 0, 0, None).await })
-    };
-    let (of_alice, of_bob) = (wait(&alice), wait(&bob));
-    eventually("both wait", async || house.daemon.server.running() == 2).await;
-    let session = alice.session(|_| ()).await.unwrap();
-    let attached = session.attach("m").await.unwrap();
-    authority.revoke(78);
-    let refusal = within("the wait is ended", of_alice).await.unwrap();
-    refused(refusal, "CREDENTIALS_REFUSED", &[]);
-    refused(alice.write("m", 0, vec![1; 4]).await, "CREDENTIALS_REFUSED", &[]);
-    let late = attached.execute_one(crate::sessions::write(0, b"late").into()).await;
-    assert!(late.is_err());
-    assert_eq!(bob.read("m", 0, 4).await.unwrap(), [0; 4].as_slice());
-    assert!(!of_bob.is_finished(), "whose certificate stands is left alone");
-    bob.delete("m").await.unwrap();
-    refused(of_bob.await.unwrap(), "MEMORY_NOT_FOUND", &[("memory_id", &"m")]);
-    house.close().await;
-}
-
-#[tokio::test]
-async fn a_connection_by_certificate_is_told_to_go_when_it_is_old() {
-    let authority = Authority::new();
-    let house = House::with(|config| {
-        authority.configure(config);
-        config.tls.max_connection_age = Duration::from_secs(1);
-        config.grpc.idle_timeout = Duration::from_secs(100);
-        config.identities = vec![by_uri("alice", "spiffe://x/alice")];
-    });
-    let client = authority.connect(&house, Some(&authority.client("spiffe://x/alice", 2))).await;
-    client.server_info().await.unwrap();
-    assert_eq!(house.daemon.server.connections(), 1);
-    eventually("it is gone", async || house.daemon.server.connections() == 0).await;
-    client.server_info().await.unwrap();
 }
 
 #[tokio::test]

@@ -33,8 +33,12 @@ impl Key {
 
     /// A token for whom the daemon knows as `blue`, for an hour.
     fn token(&self) -> String {
-        let after = SystemTime::now() + Duration::from_secs(3_600);
-        let exp = after.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        self.token_until(SystemTime::now() + Duration::from_secs(3_600))
+    }
+
+    /// The same until the second that this is in.
+    fn token_until(&self, end: SystemTime) -> String {
+        let exp = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let claims = json!({ "iss": ISSUER, "aud": "linmemd", "sub": "blue", "exp": exp });
         let header = Header { kid: Some(self.1.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(&self.0.serialize_der());
@@ -193,5 +197,25 @@ async fn a_refused_call_gives_the_seat_of_its_signed_token_back() {
     issuer.publish(&[&new]);
     eventually("the old key counts no more", async || is_refused(&by_old.list("").await)).await;
     by_new.list("").await.unwrap();
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_a_claim_opened_is_over_within_a_second_of_its_end() {
+    let key = Key::new("key");
+    let issuer = Issuer::of(&[&key]);
+    let house = issuer.house();
+    let owner = house.client_by(&key.token()).await;
+    owner.create(Some("m"), MemorySpec { shared: true, ..pages(1) }).await.unwrap();
+    let end = SystemTime::now() + Duration::from_secs(2);
+    let brief = house.client_by(&key.token_until(end)).await;
+    let session = brief.session(|_notice| ()).await.unwrap();
+    let attached = session.attach("m").await.unwrap();
+    refused(brief.wait32("m", 0, 0, None).await, "CREDENTIALS_EXPIRED", &[]);
+    assert!(SystemTime::now() < end + Duration::from_secs(1));
+    let late = attached.execute_one(crate::sessions::write(0, b"late").into()).await;
+    assert!(late.is_err());
+    assert_eq!(owner.read("m", 0, 4).await.unwrap(), [0; 4].as_slice());
+    owner.delete("m").await.unwrap();
     house.close().await;
 }

@@ -10,6 +10,7 @@ mod audit_sets;
 mod authorization;
 mod besieged;
 mod bounds;
+mod certificate_ends;
 mod closed_tenants;
 mod contract;
 mod copies;

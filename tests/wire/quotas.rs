@@ -79,6 +79,32 @@ async fn mappings_are_admitted_at_the_limit_and_refused_past_it() {
 }
 
 #[tokio::test]
+async fn address_space_is_admitted_at_the_limit_and_refused_past_it() {
+    const GIB: u64 = 1 << 30;
+    let red = Configured { reserved_bytes: Some(16 * GIB), ..tenant(RED, None) };
+    let house = House::with(|config| {
+        config.memory.slabs = false;
+        config.tenants = vec![tenant("default", None), red];
+    });
+    let client = house.client_of(RED).await;
+    let large = MemorySpec { maximum_pages: Some(65_536), ..pages(1) };
+    let mut made = 0;
+    let refusal = loop {
+        match client.create(Some(&format!("m{made}")), large.clone()).await {
+            Ok(_memory) => made += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    let (limit, used) = told(&client, "reserved_bytes").await;
+    assert!(limit == 16 * GIB && used <= limit && used + used / made > limit, "{used} by {made}");
+    exceeded(Err::<(), _>(refusal), "reserved_bytes", limit, used);
+    is_told(&house, &client, "reserved_bytes", limit, used).await;
+    client.delete("m0").await.unwrap();
+    client.create(Some("m0"), large).await.unwrap();
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn locked_bytes_are_admitted_at_the_limit_and_refused_past_it() {
     let house = with_share(Quota { locked_bytes: Some(2 * PAGE), ..Quota::default() });
     let client = house.client_of(RED).await;

@@ -17,11 +17,9 @@ use tokio::task::JoinHandle;
 use crate::grpc::{Wire, framed};
 use crate::harness::{House, PAGE, eventually, pages, within};
 use crate::kernel::Pause;
-use crate::sessions::{Raw, attach, data, group, read, reason, single, write};
+use crate::sessions::{Raw, attach, data, error, group, read, reason, single, write};
 use crate::shares::{give, house as house_of_tenants, lent};
 
-/// What an attached memory is charged.
-const ATTACHED: u64 = 256;
 /// More than what is done at once: on the pool.
 const LONG: usize = 512 << 10;
 
@@ -85,7 +83,7 @@ async fn what_waits_in_a_session_is_in_flight_and_more_of_it_is_taken_as_it_is_d
         let result = raw.result(tag).await;
         assert!(matches!(result.outcome, Some(Outcome::Single(_))), "{result:?}");
     }
-    eventually("all of it is back", async || own.in_flight_bytes.used() == ATTACHED).await;
+    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
     drop(raw);
     house.stop().await;
 }
@@ -110,7 +108,7 @@ async fn small_groups_that_wait_are_in_flight_by_what_they_are_kept_in() {
     for tag in 2..102 {
         raw.result(tag).await;
     }
-    eventually("all of it is back", async || own.in_flight_bytes.used() == ATTACHED).await;
+    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
     drop(raw);
     house.stop().await;
 }
@@ -237,7 +235,7 @@ async fn a_segment_that_is_dropped_is_paid_for_until_the_groups_that_use_it_are_
     let init = InitOperation { segment_id: "s".to_owned(), length: 60, ..Default::default() };
     raw.say(single(2, Kind::Init(init)));
     raw.say(single(3, Kind::Fill(FillOperation { offset: 100, length: 1, value: 7 })));
-    eventually("both wait", async || own.in_flight_bytes.used() > ATTACHED).await;
+    eventually("both wait", async || own.in_flight_bytes.used() > 0).await;
     client.drop_segment("s", false).await.unwrap();
     let put = async || client.put(Some("t"), vec![8; 60]).await;
     assert!(put().await.is_err(), "its bytes are still there");
@@ -275,7 +273,7 @@ async fn a_session_whose_peer_takes_nothing_keeps_no_memory_that_it_waited_for()
             say(Asked::Wait(SessionWait { tag, handle, width, expected, ..Default::default() }));
         } else {
             say(single(2, read(0, 1)));
-            eventually("it waits", async || own.in_flight_bytes.used() > ATTACHED).await;
+            eventually("it waits", async || own.in_flight_bytes.used() > 0).await;
         }
         // What came so far is done.
         client.server_info().await.unwrap();
@@ -295,14 +293,13 @@ async fn a_session_waits_for_room_that_others_take() {
     client.create(Some("m"), pages(16)).await.unwrap();
     let own = house.tenant("default");
     let mut raw = Raw::attached(&client).await;
-    let rest = IN_FLIGHT - own.in_flight_bytes.used();
-    own.in_flight_bytes.take_anyway(rest);
+    own.in_flight_bytes.take_anyway(IN_FLIGHT);
     let bytes: &'static [u8] = vec![7; LONG].leak();
     raw.say(single(2, write(0, bytes)));
     for _ in 0..3 {
         assert!(client.server_info().await.is_ok());
     }
-    own.in_flight_bytes.give_back(rest);
+    own.in_flight_bytes.give_back(IN_FLIGHT);
     assert!(matches!(raw.result(2).await.outcome, Some(Outcome::Single(_))));
     drop(raw);
     house.stop().await;
@@ -348,22 +345,23 @@ async fn results_are_in_flight_until_they_are_out_and_no_session_has_more_than_i
 }
 
 #[tokio::test]
-async fn attached_memories_are_in_flight_as_long_as_they_are() {
-    let house = House::start();
+async fn groups_whose_messages_and_results_are_all_of_the_budget_are_done_one_after_the_other() {
+    const HALF: usize = 2 << 20;
+    let house = House::with(|config| config.grpc.in_flight_bytes_per_tenant = 8 << 20);
     let client = house.client().await;
-    client.create(Some("m"), pages(1)).await.unwrap();
-    let mut raw = Raw::attached(&client).await;
-    let own = house.tenant("default");
-    assert_eq!(own.in_flight_bytes.used(), ATTACHED);
-    for handle in 2..102 {
-        raw.say(attach(handle.into(), handle, "m"));
-        raw.result(handle.into()).await;
+    client.create(Some("m"), pages(64)).await.unwrap();
+    let bytes: &'static [u8] = vec![7; HALF].leak();
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        let raw = Raw::attached(&house.client().await).await;
+        let operations = [write(0, bytes), read(0, HALF as u64)].map(Operation::from).to_vec();
+        raw.say(group(2, 1, true, Group::List(OperationList { operations })));
+        sessions.push(raw);
     }
-    assert_eq!(own.in_flight_bytes.used(), 101 * ATTACHED);
-    raw.say(Asked::Detach(SessionDetach { tag: 200, handle: 7 }));
-    raw.result(200).await;
-    assert_eq!(own.in_flight_bytes.used(), 100 * ATTACHED);
-    drop(raw);
-    eventually("all of it is back", async || own.in_flight_bytes.used() == 0).await;
+    for raw in &mut sessions {
+        let result = raw.result(2).await;
+        assert!(matches!(result.outcome, Some(Outcome::List(_))), "{:?}", error(result));
+    }
+    drop(sessions);
     house.stop().await;
 }

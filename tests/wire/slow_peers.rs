@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use linmemd::client::proto::open_session_request::Message as Asked;
 use linmemd::client::proto::{
-    DownloadMemoryRequest, MemorySpec, ReadMemoryRequest, UploadMemoryRequest,
+    DownloadMemoryRequest, MemorySpec, OpenSessionRequest, ReadMemoryRequest, SessionStart,
+    UploadMemoryRequest,
 };
 use linmemd::config::{Config, Identity};
 use linmemd::token::Token;
@@ -17,6 +19,7 @@ use crate::frames::{
 };
 use crate::grpc::{Started, Wire, framed, header};
 use crate::harness::{House, PAGE, Witness, eventually, pages, within};
+use crate::sessions::{attach, read as session_read, single};
 
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(60);
@@ -326,5 +329,32 @@ async fn short_replies_are_charged_once_the_socket_takes_no_more() {
     writing.abort();
     let _aborted = writing.await;
     eventually("the connection has gone with all of it", async || held() == 0).await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_takes_nothing_is_reset_in_time_and_its_connection_goes_on() {
+    let house = with_times(|config| config.grpc.stall_timeout = SHORT);
+    let client = house.client().await;
+    client.create(Some("m"), pages(1)).await.unwrap();
+    let wire = with_windows(&house, 5_000).await;
+    let said = [
+        Asked::Start(SessionStart::default()),
+        attach(1, 1, "m"),
+        single(2, session_read(0, 8_000)),
+    ];
+    let said = said.map(|message| framed(&OpenSessionRequest { message: Some(message) })).concat();
+    let mut session = wire.begin("OpenSession", &[]).await;
+    session.body.send_data(said.into(), false).unwrap();
+    let mut answers = session.response.await.unwrap().into_body();
+    let own = house.tenant("default");
+    eventually("its result is held", async || own.in_flight_bytes.used() > 0).await;
+    eventually("the session is gone", async || own.sessions.used() == 0).await;
+    eventually("and all of it", async || own.in_flight_bytes.used() == 0).await;
+    let reset = async { while answers.data().await.is_some_and(|data| data.is_ok()) {} };
+    within("its stream is reset", reset).await;
+    let ten = ask(&wire, "ReadMemory", &read(10)).await;
+    assert_eq!(ten.answer().await.outcome().unwrap().len(), 5 + 2 + 10);
+    assert!(!wire.connection.is_finished());
     house.stop().await;
 }

@@ -143,8 +143,14 @@ impl Registry {
                 .map_err(|failure| if record.has_ended() { record.not_found() } else { failure })?;
             let (mut reading, seat) = match lifecycle::read_now(Arc::clone(&record)) {
                 Some(reading) => (reading, None),
-                // Who stands in line for the memory waits already.
+                // Who stands in line for the memory waits already, whatever it will find there.
                 None => {
+                    if let Some(why) = record.quarantined() {
+                        return Err(Failure::Quarantined { why });
+                    }
+                    if record.has_ended() {
+                        return Err(record.not_found());
+                    }
                     let seat = seats.take(1).map_err(too_many)?;
                     (reading(Arc::clone(&record), &gate).await?, Some(seat))
                 }

@@ -59,7 +59,26 @@ pub(crate) fn answers(operation: &v1::Operation) -> u64 {
         Some(Kind::Gather(gather)) => {
             (gather.offsets.len() as u64).saturating_mul(gather.width.into())
         }
-        _ => Width::Sixteen.count().get(),
+        Some(
+            Kind::Load(_)
+            | Kind::AtomicLoad(_)
+            | Kind::AtomicRmw(_)
+            | Kind::AtomicCmpxchg(_)
+            | Kind::Size(_)
+            | Kind::Notify(_),
+        ) => Width::Sixteen.count().get(),
+        Some(
+            Kind::Write(_)
+            | Kind::Compare(_)
+            | Kind::Scatter(_)
+            | Kind::Store(_)
+            | Kind::Fill(_)
+            | Kind::Copy(_)
+            | Kind::Init(_)
+            | Kind::AtomicStore(_)
+            | Kind::Fence(_),
+        )
+        | None => 0,
     }
 }
 

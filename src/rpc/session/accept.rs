@@ -26,8 +26,6 @@ use crate::rpc::untaken::SHORT;
 use crate::rpc::{capability, convert};
 use crate::tenancy::{Need, Target};
 
-/// What an attached memory takes in the session's table, the memory's and the share's.
-const ATTACHED_BYTES: u64 = 256;
 /// Bytes of a read that is made at once.
 const SHORT_READ: u64 = 4_096;
 
@@ -123,11 +121,9 @@ impl Session {
             if let Some(share) = found.share().filter(|_share| !attach.read_only) {
                 share.permit(ShareAccess::ReadWrite)?;
             }
-            // What is kept of it, so that many cost their tenant what they are.
-            let held = self.call.door.hold(ATTACHED_BYTES)?;
             let attachment = inbox.attach(found, attach.handle);
             // What goes from here on is told; what went just before was not.
-            access.reach(target, now).map(|_same| (attachment, held))
+            access.reach(target, now).map(|_same| attachment)
         };
         let attached = self.handles.attach(attach.handle, attachment, attach.read_only)?;
         let (uid, size_pages) = (attached.record().uid.to_string(), attached.told.get());

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::error::Failure;
 use crate::memory::{Draft, Group, Sum};
 use crate::model::RequestKey;
@@ -22,6 +24,7 @@ use crate::rpc::operations::{self, in_operation, invalid, list, packed};
 use crate::rpc::pace::Pace;
 use crate::rpc::session::alone::alone;
 use crate::rpc::session::outbound::{Outbound, message};
+use crate::rpc::session::room;
 use crate::rpc::untaken::SHORT;
 use crate::tenancy::Occasion;
 
@@ -163,11 +166,18 @@ impl Work {
 
     /// Carries it out, waiting where that is needed: for its turn, its results' part of the budgets, and
     /// the memory.
-    pub(super) async fn run(self, call: &Call, occasion: &Occasion, pace: &Pace) -> Done {
-        let Self { tag, found, kind, reply, held: _held } = self;
+    pub(super) async fn run(
+        self,
+        call: &Call,
+        occasion: &Occasion,
+        pace: &Pace,
+        line: &Semaphore,
+    ) -> Done {
+        let Self { tag, found, kind, reply, held: message } = self;
+        let own = message.as_ref().map_or(0, InFlight::bytes);
         let held = match reply < SHORT as u64 {
             true => None,
-            false => match call.door.hold_in_time(reply).await {
+            false => match room::room(&call.door, reply, own, line).await {
                 Ok(held) => Some(held),
                 Err(failure) => {
                     return Done { tag, reply, made: Made::Failed(failure), held: None };

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::registry::{Attachment, Found, Record};
-use crate::rpc::admission::InFlight;
 use crate::rpc::operations::invalid;
 use crate::rpc::session::group::Work;
 use crate::units::WasmPages;
@@ -27,7 +26,6 @@ pub(super) struct Attached {
     is_gone: bool,
     runs: bool,
     queue: VecDeque<Queued>,
-    _held: InFlight,
 }
 
 enum Queued {
@@ -92,13 +90,12 @@ impl Handles {
     /// Gives a memory a handle, which may be that of one that is gone and has nothing left to do.
     ///
     /// # Errors
-    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory or no
-    /// room for another;
+    /// INVALID_FIELD where it is in use, TOO_LARGE where there are too many, and why there is no memory;
     /// handles then are as they were.
     pub(super) fn attach(
         &mut self,
         handle: u32,
-        attach: impl FnOnce() -> Result<(Attachment, InFlight), Failure>,
+        attach: impl FnOnce() -> Result<Attachment, Failure>,
         read_only: bool,
     ) -> Result<&Attached, Failure> {
         let own = self.all.get(&handle);
@@ -116,17 +113,10 @@ impl Handles {
                 instead: "detach one, or open another session",
             });
         }
-        let (attachment, held) = attach()?;
+        let attachment = attach()?;
         let told = attachment.found().record().size();
-        let attached = Attached {
-            attachment,
-            read_only,
-            told,
-            is_gone: false,
-            runs: false,
-            queue: VecDeque::new(),
-            _held: held,
-        };
+        let queue = VecDeque::new();
+        let attached = Attached { attachment, read_only, told, is_gone: false, runs: false, queue };
         Ok(self.all.entry(handle).insert_entry(attached).into_mut())
     }
 

@@ -23,6 +23,7 @@ mod outbound;
 mod room;
 mod waits;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
 use hyper::body::Incoming as Body;
+use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 use tonic::Status;
 
@@ -92,8 +94,10 @@ pub(crate) struct Session {
     reply_bytes: u64,
     /// The part of the budgets of what waits in `out`.
     held: Option<InFlight>,
-    /// The large frame that was handed over last, until it is out.
-    departure: Option<Departure>,
+    /// The large frames that were handed over and are not out, in order.
+    departures: VecDeque<Departure>,
+    /// Who waits for its results' part of the budgets: one at a time.
+    line: Arc<Semaphore>,
     /// What was accessed and is not counted yet.
     tally: Tally,
     /// Messages that came and are not counted yet.
@@ -161,7 +165,8 @@ impl Session {
             groups: 0,
             reply_bytes: 0,
             held: None,
-            departure: None,
+            departures: VecDeque::new(),
+            line: Arc::new(Semaphore::new(1)),
             tally: Tally::default(),
             received: 0,
             scratch: Vec::new(),
@@ -236,7 +241,7 @@ impl Session {
     }
 
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Came<v1::OpenSessionRequest>> {
-        let hold = if self.groups == 0 { Door::hold } else { Door::hold_ahead };
+        let hold = if self.groups == 0 { Door::hold_in_turn } else { Door::hold_ahead };
         self.messages.poll_next(&self.call.occasion.gate, hold, context)
     }
 
@@ -251,11 +256,12 @@ impl Session {
                 }
                 handles::Next::Work(work) => {
                     let (call, pace) = (self.call.clone(), Arc::clone(&self.pace));
+                    let line = Arc::clone(&self.line);
                     let running = async move {
                         // A gate of its own: neither what ends with a share is the session, nor what one
                         // group has begun the others' business.
                         let occasion = Occasion { now, gate: Gate::new() };
-                        (handle, work.run(&call, &occasion, &pace).await)
+                        (handle, work.run(&call, &occasion, &pace, &line).await)
                     };
                     self.running.push(Box::pin(running));
                     return;
@@ -329,6 +335,10 @@ impl Drop for Session {
 }
 
 impl ReplyStream for Session {
+    fn charges(&self) -> bool {
+        true
+    }
+
     fn poll_message(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -358,7 +368,12 @@ impl ReplyStream for Session {
             }
             return Poll::Ready(Ok(this.hand_over(bytes)));
         }
+        let is_out = this.is_out(context);
         if let Stage::Over(status) = &mut this.stage {
+            // Of what is not out by its end nobody would have the stream reset.
+            if !is_out {
+                return Poll::Pending;
+            }
             return Poll::Ready(Err(status.take().unwrap_or_else(|| Status::ok(""))));
         }
         if this.pace.is_over() {

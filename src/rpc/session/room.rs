@@ -9,11 +9,16 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::error::Failure;
+use crate::rpc::admission::{Door, InFlight};
 use crate::rpc::deadline::timer;
 use crate::rpc::session::Session;
-use crate::rpc::untaken::{Departure, SHORT};
+use crate::rpc::untaken::SHORT;
 
 impl Session {
     /// Ahead of its turn something is taken where that is in nobody's way; in its turn it is once nothing is
@@ -25,14 +30,16 @@ impl Session {
         ahead || (self.groups == 0 && self.is_out(context))
     }
 
-    /// Whether what was handed over has been taken.
-    fn is_out(&mut self, context: &mut Context<'_>) -> bool {
-        let waits = |departure: &mut Departure| Pin::new(departure).poll(context).is_pending();
-        let is_out = !self.departure.as_mut().is_some_and(waits);
-        if is_out {
-            self.departure = None;
+    /// Whether what was handed over has been taken. While it is not the peer is due to, from when the first
+    /// of it was there.
+    pub(super) fn is_out(&mut self, context: &mut Context<'_>) -> bool {
+        while let Some(first) = self.departures.front_mut() {
+            if Pin::new(first).poll(context).is_pending() {
+                return false;
+            }
+            self.departures.pop_front();
         }
-        is_out
+        true
     }
 
     /// What was put, charged until it is out.
@@ -46,8 +53,8 @@ impl Session {
         let mut held = held.unwrap_or_else(|| door.hold_anyway(length));
         held.settle(length);
         let limit = door.server.limits.stall_timeout;
-        let (bytes, departure) = door.untaken.charge(bytes, Some(held), limit);
-        self.departure = Some(departure);
+        let (bytes, departure) = door.untaken.charge_of_stream(bytes, Some(held), limit);
+        self.departures.push_back(departure);
         bytes
     }
 
@@ -68,4 +75,19 @@ impl Session {
         self.pause = None;
         false
     }
+}
+
+/// The results' part of the budgets. Of a session one group at a time looks for it.
+pub(super) async fn room(
+    door: &Arc<Door>,
+    reply: u64,
+    own: u64,
+    line: &Semaphore,
+) -> Result<InFlight, Failure> {
+    if let Ok(held) = door.hold(reply) {
+        return Ok(held);
+    }
+    // Nobody closes it.
+    let _first = line.acquire().await;
+    door.hold_in_time(reply, own).await
 }
