@@ -100,10 +100,8 @@ impl Untaken {
         held: Option<InFlight>,
         limit: Duration,
     ) -> (Bytes, Departure) {
-        let (tells, out) = oneshot::channel();
-        let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
-        let due = handed_over.checked_add(within.saturating_add(GRACE));
-        (self.keep(bytes, held, due, tells), Departure { out, handed_over, within })
+        let due = Instant::now().checked_add(patience(limit, bytes.len()).saturating_add(GRACE));
+        self.keep(bytes, held, limit, due)
     }
 
     /// The same of a stream that goes on, and ends itself where its peer takes nothing: the connection is
@@ -114,18 +112,18 @@ impl Untaken {
         held: Option<InFlight>,
         limit: Duration,
     ) -> (Bytes, Departure) {
-        let (tells, out) = oneshot::channel();
-        let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
-        (self.keep(bytes, held, None, tells), Departure { out, handed_over, within })
+        self.keep(bytes, held, limit, None)
     }
 
     fn keep(
         self: &Arc<Self>,
         bytes: Bytes,
         held: Option<InFlight>,
+        limit: Duration,
         due: Option<Instant>,
-        tells: oneshot::Sender<()>,
-    ) -> Bytes {
+    ) -> (Bytes, Departure) {
+        let (tells, out) = oneshot::channel();
+        let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
         let number = {
             let mut kept = self.kept();
             kept.ever = kept.ever.wrapping_add(1);
@@ -136,7 +134,8 @@ impl Untaken {
             number
         };
         let untaken = Arc::clone(self);
-        Bytes::from_owner(Charged { bytes, _held: held, number, untaken, _tells: tells })
+        let charged = Charged { bytes, _held: held, number, untaken, _tells: tells };
+        (Bytes::from_owner(charged), Departure { out, handed_over, within })
     }
 
     /// Whether a reply of so many bytes is charged until it is out.

@@ -6,10 +6,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
-
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
