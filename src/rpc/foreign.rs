@@ -5,6 +5,7 @@
 //! about health no more is kept than the headers that tonic looks at and one message of a name's length;
 //! streams that stay are few in all. What is asked comes in time, or is given up.
 
+use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -30,14 +31,14 @@ use crate::rpc::drip::UNSENT;
 use crate::rpc::front::refuse;
 use crate::rpc::message::HEADER;
 use crate::rpc::method::Method;
-use crate::rpc::misshapen::{MISSING, TORN, wrong};
+use crate::rpc::misshapen::{MISSING, REPEATED, TORN, wrong};
 use crate::rpc::reply::{self, ReplyBody};
 use crate::rpc::status::{self, Refusal};
 use crate::rpc::task::answered_within;
 use crate::tenancy::Budget;
 
 /// Longest message about health: it holds the name of a service.
-const HEALTH_BYTES: u32 = 1 << 10;
+const HEALTH_BYTES: usize = 1 << 10;
 /// Longest message of reflection: it holds a name.
 const REFLECTION_BYTES: usize = 16 << 10;
 /// Headers that these services look at.
@@ -167,8 +168,14 @@ async fn asked(request: Request<Body>) -> Result<Request<Full<Bytes>>, Failure> 
             admit(&message)?;
         }
     }
-    if message.is_empty() {
-        return Err(wrong(MISSING));
+    let Some(announced) = announced(&message) else {
+        return Err(wrong(if message.is_empty() { MISSING } else { TORN }));
+    };
+    // Those who answer would read the first of several and leave the others.
+    match (message.len() - HEADER).cmp(&announced) {
+        Ordering::Less => return Err(wrong(TORN)),
+        Ordering::Equal => {}
+        Ordering::Greater => return Err(wrong(REPEATED)),
     }
     *question.body_mut() = Full::new(message.into());
     Ok(question)
@@ -184,17 +191,21 @@ fn copy(all: &HeaderMap, few: &mut HeaderMap) {
 
 /// That no more has come, and no more is announced, than may be.
 fn admit(message: &[u8]) -> Result<(), Failure> {
-    let announced = message.get(1..HEADER).map_or(0, |mut length| length.get_u32());
-    let came = message.len().saturating_sub(HEADER) as u64;
-    let length = came.max(announced.into());
-    if length <= HEALTH_BYTES.into() {
+    let came = message.len().saturating_sub(HEADER);
+    let length = came.max(announced(message).unwrap_or(0));
+    if length <= HEALTH_BYTES {
         return Ok(());
     }
     Err(Failure::TooLarge {
         field: "message",
-        length,
+        length: length as u64,
         limit_name: "max_health_bytes",
-        limit: HEALTH_BYTES.into(),
+        limit: HEALTH_BYTES as u64,
         instead: "ask for a service by its name",
     })
+}
+
+/// How long the message's header says that it is; none: that is not here yet.
+fn announced(message: &[u8]) -> Option<usize> {
+    message.get(1..HEADER).map(|mut length| length.get_u32() as usize)
 }

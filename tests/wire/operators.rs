@@ -213,8 +213,11 @@ async fn of_a_question_about_health_no_more_is_kept_than_a_name_takes() {
     let long = framed(&named(&"a".repeat(1_100)));
     refused_for(ask(&[&long[..900], &long[900..]], true).await, 1_103);
     refused_for(ask(&[&header(0, 65_536)], false).await, 65_536);
-    refused(ask(&[], true).await, "INVALID_FIELD", &[("field", &"message")]);
     let whole = framed(&named("linmem.v1.AdminService"));
+    let misshapen: [&[&[u8]]; 4] = [&[], &[&whole[..3]], &[&whole[..9]], &[&whole, &whole]];
+    for pieces in misshapen {
+        refused(ask(pieces, true).await, "INVALID_FIELD", &[("field", &"message")]);
+    }
     refused(ask(&[&whole[..9]], false).await, "STALLED", &[]);
     let by_bytes: Vec<&[u8]> = whole.chunks(1).collect();
     let serving = HealthCheckResponse { status: ServingStatus::Serving.into() };

@@ -82,9 +82,12 @@ pub(super) fn headers() -> Vec<Vec<u8>> {
         "\u{3}linmem.v1.MemoryService/ReadMemory",
         "\u{3}linmem.v1.Nope/Nope",
         "\u{3}",
-        "\u{4}user-agent:x",
-        "\u{4}grpc-encoding:gzip",
-        "\u{4}x-bin:AAAA",
+        "\u{4}\u{3}\0\0\0\0\0",
+        "\u{4}\u{0}\0\0\0\0\u{19}\n\u{17}linmem.v1.MemoryService",
+        "\u{4}\u{9}\0\0\0\0\u{3}\n\u{1}x",
+        "\u{5}user-agent:x",
+        "\u{5}grpc-encoding:gzip",
+        "\u{5}x-bin:AAAA",
     ];
     texts.map(|text| text.as_bytes().to_vec()).to_vec()
 }

@@ -1,9 +1,10 @@
 //! What is read before a message: path, content type, `grpc-timeout`, `linmem-tenant`, and headers
-//! that mean nothing.
+//! that mean nothing; and questions about health, whose messages are no RPC's of ours.
 //!
 //! Checked against the grammars of gRPC and of the API's page: what they allow is served, what they do
 //! not is refused for just that header, with its value escaped where it is repeated.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
 use linmemd::proto::v1::GetServerInfoRequest;
 use prost::Message;
@@ -15,13 +16,32 @@ use crate::rpcs::rpc;
 use crate::talk::Answer;
 use crate::world::{World, framed, is_ok, with};
 
+/// As gRPC's own health.proto has it.
+#[derive(Clone, PartialEq, Message)]
+struct Question {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// Longest question.
+const MAX_QUESTION: usize = 1 << 10;
+/// What may be asked about.
+const SERVICES: [&str; 5] = [
+    "",
+    "linmem.v1.MemoryService",
+    "linmem.v1.AdminService",
+    "linmem.v1.EventService",
+    "linmem.v1.HookService",
+];
+
 pub(super) fn run(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
-    with(|world| match kind % 5 {
+    with(|world| match kind % 6 {
         0 => timeout(world, bytes),
         1 => tenant(world, bytes),
         2 => content_type(world, bytes),
         3 => path(world, bytes),
+        4 => health(world, bytes),
         _ => any(world, bytes),
     });
 }
@@ -112,6 +132,29 @@ fn path(world: &mut World, bytes: &[u8]) {
     if !is_one && !is_other {
         assert_eq!(code, Some(Code::Unimplemented), "{path}");
     }
+}
+
+/// A question, and how its body is cut in two.
+fn health(world: &mut World, bytes: &[u8]) {
+    let Some((cut, body)) = bytes.split_first() else { return };
+    let (first, second) = body.split_at(usize::from(*cut).min(body.len()));
+    let pieces = [first, second].map(Bytes::copy_from_slice).to_vec();
+    let request = Request::post("http://localhost/grpc.health.v1.Health/Check")
+        .header("te", "trailers")
+        .header("content-type", "application/grpc");
+    let answer = world.exchange(request.body(()).expect("a request"), pieces, false);
+    assert_eq!(answer.http, 200);
+    assert_eq!(is_ok(&answer.status), is_of_a_service(body), "{answer:?}");
+}
+
+/// Whether a body is one question, whole and short, about a service that there is.
+fn is_of_a_service(body: &[u8]) -> bool {
+    let [0, a, b, c, d, message @ ..] = body else { return false };
+    let announced = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+    announced == message.len()
+        && announced <= MAX_QUESTION
+        && Question::decode(message)
+            .is_ok_and(|question| SERVICES.contains(&question.service.as_str()))
 }
 
 fn any(world: &mut World, bytes: &[u8]) {
