@@ -154,7 +154,9 @@ async fn tenants_are_listed_in_order_with_their_state_and_what_they_have() {
         config.tenants = named.map(|name| tenant(name, Some(4 << 16))).to_vec();
         config.tenants[3].state = config::TenantState::Closed;
     });
-    house.client_of("blue").await.create(Some("m"), pages(3)).await.unwrap();
+    // It stays: its connection is in the list as well.
+    let blue = house.client_of("blue").await;
+    blue.create(Some("m"), pages(3)).await.unwrap();
     let operator = house.client().await;
     let mut listed = Vec::new();
     let mut message = ListTenantsRequest { page_size: 3, page_token: String::new() };
