@@ -172,7 +172,7 @@ async fn asked(request: Request<Body>) -> Result<Request<Full<Bytes>>, Failure> 
         return Err(wrong(if message.is_empty() { MISSING } else { TORN }));
     };
     // Those who answer would read the first of several and leave the others.
-    match (message.len() - HEADER).cmp(&announced) {
+    match came(&message).cmp(&announced) {
         Ordering::Less => return Err(wrong(TORN)),
         Ordering::Equal => {}
         Ordering::Greater => return Err(wrong(REPEATED)),
@@ -191,8 +191,7 @@ fn copy(all: &HeaderMap, few: &mut HeaderMap) {
 
 /// That no more has come, and no more is announced, than may be.
 fn admit(message: &[u8]) -> Result<(), Failure> {
-    let came = message.len().saturating_sub(HEADER);
-    let length = came.max(announced(message).unwrap_or(0));
+    let length = came(message).max(announced(message).unwrap_or(0));
     if length <= HEALTH_BYTES {
         return Ok(());
     }
@@ -203,6 +202,11 @@ fn admit(message: &[u8]) -> Result<(), Failure> {
         limit: HEALTH_BYTES as u64,
         instead: "ask for a service by its name",
     })
+}
+
+/// How much came behind the message's header.
+fn came(message: &[u8]) -> usize {
+    message.len().saturating_sub(HEADER)
 }
 
 /// How long the message's header says that it is; none: that is not here yet.
