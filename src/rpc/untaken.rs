@@ -100,8 +100,7 @@ impl Untaken {
         held: Option<InFlight>,
         limit: Duration,
     ) -> (Bytes, Departure) {
-        let due = Instant::now().checked_add(patience(limit, bytes.len()).saturating_add(GRACE));
-        self.keep(bytes, held, limit, due)
+        self.keep(bytes, held, limit, Some(GRACE))
     }
 
     /// The same of a stream that goes on, and ends itself where its peer takes nothing: the connection is
@@ -120,10 +119,11 @@ impl Untaken {
         bytes: Bytes,
         held: Option<InFlight>,
         limit: Duration,
-        due: Option<Instant>,
+        grace: Option<Duration>,
     ) -> (Bytes, Departure) {
         let (tells, out) = oneshot::channel();
         let (handed_over, within) = (Instant::now(), patience(limit, bytes.len()));
+        let due = grace.and_then(|grace| handed_over.checked_add(within.saturating_add(grace)));
         let number = {
             let mut kept = self.kept();
             kept.ever = kept.ever.wrapping_add(1);
