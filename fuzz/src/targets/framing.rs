@@ -115,7 +115,7 @@ fn same(one: &Verdict, other: &Verdict) {
 }
 
 /// The messages of a body that are whole and not compressed, and whether nothing else is in it.
-fn framed_well(mut body: &[u8]) -> (Vec<&[u8]>, bool) {
+pub(crate) fn framed_well(mut body: &[u8]) -> (Vec<&[u8]>, bool) {
     let mut messages = Vec::new();
     while let [0, a, b, c, d, after @ ..] = body {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;

@@ -14,6 +14,7 @@ use crate::law;
 use crate::planted;
 use crate::rpcs::rpc;
 use crate::talk::Answer;
+use crate::targets::framing::framed_well;
 use crate::world::{World, framed, is_ok, with};
 
 /// As gRPC's own health.proto has it.
@@ -149,11 +150,10 @@ fn health(world: &mut World, bytes: &[u8]) {
 
 /// Whether a body is one question, whole and short, about a service that there is.
 fn is_of_a_service(body: &[u8]) -> bool {
-    let [0, a, b, c, d, message @ ..] = body else { return false };
-    let announced = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-    announced == message.len()
-        && announced <= MAX_QUESTION
-        && Question::decode(message)
+    let (questions, true) = framed_well(body) else { return false };
+    let [question] = questions[..] else { return false };
+    question.len() <= MAX_QUESTION
+        && Question::decode(question)
             .is_ok_and(|question| SERVICES.contains(&question.service.as_str()))
 }
 
