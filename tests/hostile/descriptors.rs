@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use linmemd::client::{Client, ConnectOptions, RetryPolicy};
 
-use crate::resident::ticks;
+use crate::resident::{ticks, ticks_by_thread};
 use crate::say;
 use crate::serving::Serving;
 
@@ -21,7 +21,15 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Hundredths of a core.
 const AT_MOST: u64 = 2;
 
+/// Rounds that are decided by most of them.
+const ROUNDS: usize = 3;
+
+/// One round, and where that is over a limit two more, both within: the median of three.
 pub(crate) fn run(program: &str) -> bool {
+    round(program) || (1..ROUNDS).all(|_| round(program))
+}
+
+fn round(program: &str) -> bool {
     let mut command = Command::new("prlimit");
     command.arg(format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}")).arg(program);
     let serving = Serving::start(command);
@@ -41,6 +49,7 @@ pub(crate) fn run(program: &str) -> bool {
     }
     let used = ticks(serving.pid()) - before;
     let lasted = begin.elapsed();
+    let threads = ticks_by_thread(serving.pid());
     drop((crowd, later));
     let begin = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -58,7 +67,11 @@ pub(crate) fn run(program: &str) -> bool {
          descriptors, {used} ticks in {lasted:.1?} ({share} % of a core), service back after {back:?}"
     ));
     serving.stop();
-    share <= AT_MOST && back.is_some_and(|back| back <= Duration::from_secs(1))
+    let is_cheap = share <= AT_MOST;
+    if !is_cheap {
+        say(&format!("ticks of its threads since they began: {threads:?}"));
+    }
+    is_cheap && back.is_some_and(|back| back <= Duration::from_secs(1))
 }
 
 async fn served(target: &str) -> bool {

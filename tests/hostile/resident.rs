@@ -19,6 +19,24 @@ pub(crate) fn resident(pid: u32) -> u64 {
 /// Processor time used so far, in clock ticks (a hundredth of a second).
 pub(crate) fn ticks(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the daemon lives");
+    ticks_in(&stat)
+}
+
+/// The same of those of its threads that were seen running, by their names, the busiest first.
+pub(crate) fn ticks_by_thread(pid: u32) -> Vec<(u64, String)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon lives");
+    // One may end while this looks.
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let named = texts.filter_map(|stat| {
+        let (before, _) = stat.rsplit_once(')')?;
+        Some((ticks_in(&stat), before.split_once('(')?.1.to_owned()))
+    });
+    let mut threads: Vec<_> = named.filter(|(ticks, _)| *ticks > 0).collect();
+    threads.sort_unstable_by(|one, other| other.cmp(one));
+    threads
+}
+
+fn ticks_in(stat: &str) -> u64 {
     let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
     fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum()
 }
