@@ -266,7 +266,7 @@ impl Gate {
         self.runtime.block_on(talk.until_idle()).expect("an answer or none");
         let has_ended = talk.is_over();
         talk.finish();
-        self.runtime.block_on(talk.to_end()).expect("an answer");
+        self.runtime.block_on(talk.until_over()).expect("an answer");
         match law::verdict(rpc("DownloadMemory"), &talk.heard()) {
             Verdict::Refused(refusal) => has_ended.then_some(refusal),
             verdict => panic!("it named no memory: {verdict:?}"),

@@ -77,6 +77,9 @@ const FAILURES: &[(&str, Code, &str)] = &[
     ("INTERNAL_FAULT", Code::Internal, "UNKNOWN"),
 ];
 
+/// Stands for the reason that a deadline after the first effect has not.
+const OUTCOME_UNKNOWN: &str = "DEADLINE_EXCEEDED";
+
 /// What no input may bring out: the daemon's own faults, and what this host cannot do to it.
 const NEVER_OF_AN_INPUT: &[&str] = &[
     "QUARANTINED",
@@ -111,6 +114,15 @@ pub(crate) struct Refusal {
 }
 
 impl Verdict {
+    /// Whether what was asked for may have been done: the page says that of who has an answer without a
+    /// reason, or none, that it happened whole or not at all.
+    pub(crate) fn may_be_done(&self) -> bool {
+        match self {
+            Self::Done(_) | Self::Parked => true,
+            Self::Refused(refusal) => refusal.reason == OUTCOME_UNKNOWN,
+        }
+    }
+
     /// The reason of a refusal; OK is empty.
     pub(crate) fn reason(&self) -> &str {
         match self {
@@ -164,7 +176,7 @@ pub(crate) fn refusal(rpc: &Rpc, status: &Status) -> Refusal {
     let Some(info) = details.error_info() else {
         // The one failure without a reason, after the first effect.
         assert_eq!(status.code(), Code::DeadlineExceeded, "{}: {status:?}", rpc.name);
-        let reason = "DEADLINE_EXCEEDED".to_owned();
+        let reason = OUTCOME_UNKNOWN.to_owned();
         return Refusal { reason, fields: Vec::new(), metadata: BTreeMap::new(), message };
     };
     let known = FAILURES.iter().find(|(reason, ..)| *reason == info.reason);

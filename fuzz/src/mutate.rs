@@ -7,11 +7,14 @@
 //! Law: what comes of it depends on the input, the seed and what the fuzzer makes of bytes, on nothing else.
 
 use rand::rngs::StdRng;
-use rand::seq::{IndexedMutRandom, IndexedRandom};
+use rand::seq::{IndexedMutRandom, IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
 use crate::script;
 use crate::tree::{Field, Fields, Value};
+
+/// Bytes of a page of memory.
+const PAGE: u64 = 1 << 16;
 
 /// What a target's inputs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,7 @@ fn in_message(bytes: &[u8], random: &mut StdRng, blind: Blind<'_>) -> Option<Vec
             fields_of.insert(at, Field { number, value });
         }
         5 => fields_of.get_mut(at)?.number = random.random_range(1..16),
+        6 if numbers(fields_of).count() > 1 => end_together(fields_of, random)?,
         _ => change(&mut fields_of.choose_mut(random)?.value, random, blind),
     }
     Some(fields.encode())
@@ -109,6 +113,28 @@ fn change(value: &mut Value, random: &mut StdRng, blind: Blind<'_>) {
             *bytes = deeper.unwrap_or_else(|| blind(bytes));
         }
     }
+}
+
+/// Makes one number what another lacks of where something may end, or of a place beside it: an offset and
+/// a length that come to the end of a page, to a power of two, or once around.
+fn end_together(fields: &mut [Field], random: &mut StdRng) -> Option<()> {
+    let mut all: Vec<&mut u64> = numbers(fields).collect();
+    let (chosen, others) = all.partial_shuffle(random, 1);
+    let end = match random.random_range(0..4) {
+        0 => 1 << random.random_range(0..64),
+        1 => 0,
+        _ => PAGE * random.random_range(1..=4),
+    };
+    let beside = *[0, 0, 1, u64::MAX].choose(random)?;
+    **chosen.first_mut()? = end.wrapping_add(beside).wrapping_sub(**others.first()?);
+    Some(())
+}
+
+fn numbers(fields: &mut [Field]) -> impl Iterator<Item = &mut u64> {
+    fields.iter_mut().filter_map(|field| match &mut field.value {
+        Value::Varint(number) => Some(number),
+        _ => None,
+    })
 }
 
 /// A number at which something may end, or one beside `value`.
@@ -155,6 +181,27 @@ mod tests {
             deep += u32::from(fields.0.len() == 1 && changed != input);
         }
         assert!(deep > 4_000, "{deep} changes were within");
+    }
+
+    #[test]
+    fn an_offset_and_a_length_come_to_the_end_of_a_page() {
+        let number = |number, value| Field { number, value: Value::Varint(value) };
+        let input = Fields(vec![number(3, 4_000), number(4, 16)]).encode();
+        let ends = (0..100_000).filter(|seed| {
+            let random = &mut StdRng::seed_from_u64(*seed);
+            let changed = in_message(&input, random, &mut |bytes: &[u8]| bytes.to_vec());
+            let fields = changed.and_then(|changed| Fields::parse(&changed));
+            let sum = fields.map(|fields| {
+                let values = fields.0.iter().map(|field| match field.value {
+                    Value::Varint(value) => value,
+                    _ => 0,
+                });
+                values.fold(0, u64::wrapping_add)
+            });
+            sum == Some(1 << 16)
+        });
+        let ends = ends.count();
+        assert!(ends > 10, "{ends} of 100,000 end there");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Talk {
     }
 
     /// Listens until it is over.
-    pub(crate) async fn to_end(&mut self) -> Ended {
+    pub(crate) async fn until_over(&mut self) -> Ended {
         if !self.is_over {
             (&mut self.coming).await?;
             self.is_over = true;
@@ -137,7 +137,7 @@ pub(crate) async fn exchange(
     if may_park {
         talk.until_idle().await?
     } else {
-        talk.to_end().await?
+        talk.until_over().await?
     }
     Ok(talk.heard())
 }

@@ -154,7 +154,7 @@ impl Changed {
         }
     }
 
-    /// A call with this request was done.
+    /// A call with this request was done, or may have been.
     fn note(&mut self, name: &str, request: &[u8]) {
         match name {
             "GrowMemory" => self.spoil::<v1::GrowMemoryRequest>(request, |it| it.memory_id),
@@ -174,8 +174,8 @@ impl Changed {
     }
 
     fn spoil<M: Message + Default>(&mut self, request: &[u8], name: fn(M) -> String) {
-        let request = M::decode(request).expect("what was answered OK is one");
-        self.spoiled.insert(name(request));
+        // What is no message was refused, or would have been.
+        self.spoiled.extend(M::decode(request).map(name));
     }
 }
 
@@ -243,8 +243,10 @@ impl World {
     pub(crate) fn judged(&mut self, rpc: &Rpc, bytes: &[u8], answer: &Answer) -> law::Verdict {
         let verdict = law::verdict(rpc, answer);
         law::malformed_is_refused(rpc, bytes, &verdict);
-        if let law::Verdict::Done(messages) = &verdict {
+        if verdict.may_be_done() {
             self.changed.note(rpc.name, bytes);
+        }
+        if let law::Verdict::Done(messages) = &verdict {
             let first = messages.first().map(Vec::as_slice).unwrap_or_default();
             if rpc.name == "ShareMemory" {
                 let made = v1::ShareMemoryResponse::decode(first).expect("the response's type");
@@ -358,7 +360,7 @@ impl World {
     /// Gives what is under way the time to come to its end.
     pub(crate) fn hear_out(&self, talk: &mut Talk) {
         let heard =
-            self.runtime.block_on(async { tokio::time::timeout(SOON, talk.to_end()).await });
+            self.runtime.block_on(async { tokio::time::timeout(SOON, talk.until_over()).await });
         // Or it waits for others.
         let Ok(heard) = heard else { return };
         heard.unwrap_or_else(|lost| panic!("the connection was lost: {lost}"));
@@ -370,7 +372,7 @@ impl World {
             self.hear(&mut talk);
         } else {
             let ended = self.runtime.block_on(async {
-                tokio::time::timeout(PATIENCE, talk.to_end())
+                tokio::time::timeout(PATIENCE, talk.until_over())
                     .await
                     .expect("an answer comes in time")
             });
