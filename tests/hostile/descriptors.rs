@@ -1,7 +1,8 @@
 //! Descriptor exhaustion: a crowd takes all that there are and keeps knocking; it costs next to nothing
 //! while it lasts, and service is back within a second.
 //!
-//! Owns: the daemon under a small `RLIMIT_NOFILE`. Law: the kernel's own count of processor time.
+//! Owns: the daemon under a small `RLIMIT_NOFILE`. Law: the kernel's own count of processor time, the
+//! median of three rounds; service is back in each.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -21,15 +22,24 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Hundredths of a core.
 const AT_MOST: u64 = 2;
 
-/// Rounds that are decided by most of them.
+const BACK_WITHIN: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 3;
 
-/// One round, and where that is over a limit two more, both within: the median of three.
 pub(crate) fn run(program: &str) -> bool {
-    round(program) || (1..ROUNDS).all(|_| round(program))
+    let mut rounds: Vec<Round> = (0..ROUNDS).map(|_| round(program)).collect();
+    rounds.sort_by_key(|round| round.share);
+    let is_back = |round: &Round| round.back.is_some_and(|back| back <= BACK_WITHIN);
+    rounds[ROUNDS / 2].share <= AT_MOST && rounds.iter().all(is_back)
 }
 
-fn round(program: &str) -> bool {
+struct Round {
+    /// What it cost, in hundredths of a core.
+    share: u64,
+    /// How soon there was service again.
+    back: Option<Duration>,
+}
+
+fn round(program: &str) -> Round {
     let mut command = Command::new("prlimit");
     command.arg(format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}")).arg(program);
     let serving = Serving::start(command);
@@ -67,11 +77,10 @@ fn round(program: &str) -> bool {
          descriptors, {used} ticks in {lasted:.1?} ({share} % of a core), service back after {back:?}"
     ));
     serving.stop();
-    let is_cheap = share <= AT_MOST;
-    if !is_cheap {
+    if share > AT_MOST {
         say(&format!("ticks of its threads since they began: {threads:?}"));
     }
-    is_cheap && back.is_some_and(|back| back <= Duration::from_secs(1))
+    Round { share, back }
 }
 
 async fn served(target: &str) -> bool {
