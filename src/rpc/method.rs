@@ -2,8 +2,8 @@
 //!
 //! Law: a closed list; a path that is not in it is UNIMPLEMENTED and counted as `_unknown`. The
 //! services that tonic's own crates implement (health, reflection) are in it too. An RPC of the protos
-//! that is not in it, or otherwise, fails the build; so does then whatever matches on [`Method`], of which
-//! authorization is one.
+//! that is not in it, or otherwise, fails the build (`described.rs`); so does then whatever matches on
+//! [`Method`], of which authorization is one.
 
 use crate::metrics::UNKNOWN_METHOD;
 
@@ -161,43 +161,9 @@ impl Method {
     }
 }
 
-/// What the protos say that there is; `build.rs` writes it.
-const DESCRIBED: &[(Method, &str, Kind)] = &include!(concat!(env!("OUT_DIR"), "/rpcs.rs"));
-
-const _: () = {
-    let mut rest = DESCRIBED;
-    while let [(method, path, kind), more @ ..] = rest {
-        assert!(is_same(method.name(), path), "an RPC stands in `methods!` under another path");
-        assert!(
-            method.kind() as u8 == *kind as u8,
-            "an RPC stands in `methods!` as of another kind"
-        );
-        rest = more;
-    }
-};
-
-const fn is_same(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
-    while let ([first, rest @ ..], [its, others @ ..]) = (one, other) {
-        if *first != *its {
-            return false;
-        }
-        (one, other) = (rest, others);
-    }
-    one.is_empty() && other.is_empty()
-}
-
 #[cfg(all(test, not(linmemd_loom)))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_rpc_of_the_protos_is_found_by_its_path_and_no_other_is() {
-        for (method, path, _kind) in DESCRIBED {
-            assert_eq!(Method::of(&format!("/{path}")), *method);
-        }
-        assert_eq!(Method::of("/linmem.v1.MemoryService/Nope"), Method::Unknown);
-    }
 
     #[test]
     fn a_method_stands_where_its_index_says() {

@@ -40,6 +40,7 @@ mod creation;
 mod deadline;
 mod deciding;
 mod denials;
+mod described;
 mod details;
 mod drip;
 mod event_service;

@@ -69,6 +69,8 @@ pub(super) fn config() -> Vec<Vec<u8>> {
         "[[hook]]\nname = \"h\"\nfailure_policy = \"fail_open\"\n[[hook]]\nname = \"h\"\ntenant = \"x\"",
         "[confinement]\nseccomp = \"log\"\nrequire = [\"seccomp\", \"landlock\"]",
         "[confinement]\nseccomp = \"off\"\nrequire = [\"what\"]",
+        "[confinement]\nrequire = [\"seccomp\", \"seccomp\"]",
+        "[[partition]]\nname = \"p\"\nmaximum_bytes = \"1MiB\"\ntenants = [\"a\", \"a b\"]",
         "[confinement]\nrequire = 3\n[grpc]\nnuma_nodes = [0, 1]\n[pool]\nnuma_nodes = \"x\"",
         "%%LINMEMD_CONFINEMENT__REQUIRE=seccomp, landlock\nLINMEMD_GRPC__NUMA_NODES=0,1",
         "%%LINMEMD_CONFINEMENT__REQUIRE=\nLINMEMD_GRPC__NUMA_NODES=\nLINMEMD_HTTP__ALLOWED_HOSTS=",
