@@ -116,9 +116,10 @@ pub struct Grpc {
     pub max_write_bytes: u64,
     /// Largest header list of a call, bytes. Default: 16 KiB.
     pub max_header_list_bytes: u64,
-    /// Serving runtimes, one thread each. Default: none, which is one a core.
+    /// Serving runtimes, one thread each. Default: none, which is one a core, each kept on its own.
     pub runtimes: Option<u32>,
-    /// NUMA nodes that they run on, in turn. Default: none, which is wherever the kernel puts them.
+    /// NUMA nodes that they run on, in turn. Default: none, which leaves those that are counted to the
+    /// kernel.
     pub numa_nodes: Vec<u32>,
 }
 

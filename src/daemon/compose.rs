@@ -3,7 +3,6 @@
 //! Law: plain numbers out; where a number came from goes with it, for GetHost and the log.
 
 use std::collections::HashSet;
-use std::thread;
 use std::time::SystemTime;
 
 use crate::config::{Config, GrowPolicy as GrowPolicyConfig, Tenant as TenantConfig, TenantState};
@@ -208,12 +207,6 @@ pub(super) fn per_mille(share: f64) -> u64 {
 )]
 fn millionths(share: f64) -> u32 {
     (share * 1_000_000.0).round() as u32
-}
-
-/// The configured number, or one a core.
-pub(super) fn threads(configured: Option<u32>) -> usize {
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
-    configured.map_or_else(cores, |threads| threads as usize).max(1)
 }
 
 pub(super) fn pages(count: u64) -> WasmPages {

@@ -17,11 +17,10 @@ use crate::registry::Pool;
 pub(super) fn start(
     config: &Config,
     kernel: &Arc<dyn Kernel>,
-    threads: usize,
+    pinning: Pinning,
     confinement: &Confinement,
 ) -> Result<Pool, StartError> {
-    let pinning = Pinning::to(kernel, &config.pool.numa_nodes, "pool.numa_nodes")?;
-    let (kernel, nice) = (Arc::clone(kernel), config.pool.nice);
+    let (kernel, nice, threads) = (Arc::clone(kernel), config.pool.nice, pinning.threads());
     confinement.expect(threads);
     let confinement = confinement.clone();
     let pool = Pool::start(threads, move |number| {

@@ -155,16 +155,15 @@ impl Daemon {
         mut parts: Parts,
         sockets: Sockets,
     ) -> Result<(), StartError> {
-        let pinning = Pinning::to(&kernel, &config.grpc.numa_nodes, "grpc.numa_nodes")?;
         let mut runtimes = Vec::new();
-        for number in 0..parts.runtimes {
+        for number in 0..parts.serving.threads() {
             let (sender, arrivals) = unbounded_channel();
             runtimes.push(sender);
             let limits = compose::connection_limits(config);
             let server = Arc::clone(&parts.server);
             let kernel = Arc::clone(&kernel);
             let name = format!("serving-{number}");
-            let pinning = pinning.clone();
+            let pinning = parts.serving.clone();
             let tls = parts.credentials.tls.clone();
             let prepare = move || pinning.pin(number);
             let work = move || serve(arrivals, server, limits, kernel, tls);
@@ -295,7 +294,7 @@ struct Parts {
     credentials: Credentials,
     audit_log: Option<AuditLog>,
     fallbacks: u64,
-    runtimes: usize,
+    serving: Pinning,
     account: Limits,
     desk: Arc<Desk>,
 }
@@ -307,8 +306,8 @@ impl Parts {
         addresses: &Addresses,
         confinement: &Confinement,
     ) -> Result<Self, StartError> {
-        // Counted while every file that says how many processors there are can be read.
-        let [threads, runtimes] = [config.pool.threads, config.grpc.runtimes].map(compose::threads);
+        let serving = Pinning::of_serving(kernel, &config.grpc)?;
+        let pooled = Pinning::of_pool(kernel, &config.pool)?;
         let credentials = Credentials::load(config)?;
         let facts = HostFacts::read(&**kernel);
         let budget = compose::host_budget(config, &facts);
@@ -332,7 +331,7 @@ impl Parts {
             compose::settings(config, facts.host_page_bytes),
             host,
             Box::new(Allocators::new(allocator, Arc::clone(kernel), fixed)),
-            pool::start(config, kernel, threads, confinement)?,
+            pool::start(config, kernel, pooled, confinement)?,
             Now { steady: Instant::now(), wall: SystemTime::now() },
         );
         partitions::make(config, &registry)?;
@@ -386,7 +385,7 @@ impl Parts {
             credentials,
             audit_log,
             fallbacks,
-            runtimes,
+            serving,
             account,
             desk,
         })

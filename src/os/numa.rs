@@ -1,4 +1,5 @@
-//! The machine's NUMA nodes: how much memory each has, and how far it is from the others.
+//! The machine's NUMA nodes: how much memory each has, and how far it is from the others; and which
+//! processors the process has, of each and of all.
 //!
 //! Law: what is told is what `/sys` says at that moment; a node without memory is a node. A thread's
 //! policy is put back by `Drop`; a memory's is set by `reservation/pages.rs`.
@@ -16,6 +17,7 @@ use crate::units::ByteCount;
 
 const STATUS: &str = "/proc/self/status";
 const NODES: &str = "/sys/devices/system/node";
+const ONLINE: &str = "/sys/devices/system/cpu/online";
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +105,19 @@ pub fn are_allowed(kernel: &dyn Kernel, nodes: &[u32]) -> bool {
 /// the host has no such node, the node no processor, or the process none of them.
 #[must_use]
 pub fn processors(kernel: &dyn Kernel, node: u32) -> Vec<u32> {
+    usable(kernel, &format!("{NODES}/node{node}/cpulist"))
+}
+
+/// The processors that this process may use, by number; none where the host does not tell.
+#[must_use]
+pub fn own_processors(kernel: &dyn Kernel) -> Vec<u32> {
+    usable(kernel, ONLINE)
+}
+
+/// Those of the list in that file that this process may use.
+fn usable(kernel: &dyn Kernel, list: &str) -> Vec<u32> {
     let read = |path: &str| kernel.read_file(Path::new(path)).unwrap_or_default();
-    let (there, status) = (read(&format!("{NODES}/node{node}/cpulist")), read(STATUS));
+    let (there, status) = (read(list), read(STATUS));
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     let may_use = |processor: &u32| allowed.is_none_or(|list| is_listed(list, *processor));
     ranges(&there).flatten().filter(may_use).collect()
@@ -151,6 +164,17 @@ mod tests {
         assert_eq!(processors(&kernel, 0), [1, 2, 3, 8]);
         assert!(processors(&kernel, 1).is_empty(), "it has memory alone");
         assert!(processors(&kernel, 2).is_empty());
+    }
+
+    #[test]
+    fn the_process_has_the_processors_that_are_there_and_that_it_may_use() {
+        let kernel = FailingKernel::new();
+        let status = |list: &str| (STATUS, format!("Cpus_allowed_list:\t{list}\n"));
+        // A cpuset may name processors that are not there yet.
+        kernel.replace_files([(ONLINE, "0-3,6\n".to_owned()), status("2-127")]);
+        assert_eq!(own_processors(&kernel), [2, 3, 6]);
+        kernel.replace_files([status("0-3")]);
+        assert!(own_processors(&kernel).is_empty());
     }
 
     #[test]

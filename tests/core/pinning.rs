@@ -30,7 +30,7 @@ fn two_nodes() -> Arc<FailingKernel> {
 }
 
 /// Whether a thread of this name has these processors alone. Other tests' daemons have threads of
-/// the same names, none of them on one processor.
+/// the same names: the pool's on no processor alone, serving ones on that of their own number.
 fn runs_on(name: &str, processors: &str) -> bool {
     fs::read_dir("/proc/self/task").unwrap().flatten().any(|thread| {
         let read = |file: &str| fs::read_to_string(thread.path().join(file)).unwrap_or_default();

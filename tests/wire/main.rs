@@ -48,6 +48,7 @@ mod partitions;
 mod poison;
 mod probes;
 mod process;
+mod processors;
 mod promises;
 mod protections;
 mod quotas;
